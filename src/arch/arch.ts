@@ -1,0 +1,130 @@
+// What an architecture has to tell the rest of the house. All knowledge of an architecture sits in its folder behind
+// this interface; no other room may know a register, an opcode or a relocation number.
+
+import type { Section } from '../elf/model.ts';
+import type { LinkAddress } from '../elf/units.ts';
+
+/** Plain data about the platform: what the distribution, the kernel's build and QEMU call it. */
+export interface Platform {
+  readonly name: 'arm' | 'ppc64le';
+  /** Debian's name of the architecture, and the flavour of its stock kernel (`linux-image-…-FLAVOUR`). */
+  readonly debian: { readonly architecture: string; readonly flavour: string };
+  /** ARCH= for Kbuild, and the name of `arch/…` in the source. */
+  readonly kbuild: string;
+  readonly cross: { readonly prefix: string; readonly packages: readonly string[] };
+  /** The image as the package ships it: `/boot/PREFIX-RELEASE`. */
+  readonly image: { readonly prefix: 'vmlinuz' | 'vmlinux'; readonly payload: 'zimage' | 'elf' };
+  readonly qemu: {
+    readonly program: string;
+    readonly package: string;
+    readonly arguments: readonly string[];
+    readonly memoryMegabytes: number;
+    /** The console's device for `console=`. */
+    readonly console: string;
+  };
+}
+
+/** The text of a kernel, as far as an architecture must see it. */
+export interface KernelText {
+  /** The 32-bit word at an address, little-endian; undefined outside the image. */
+  word(address: LinkAddress): number | undefined;
+  bytes(address: LinkAddress, size: number): Uint8Array | undefined;
+  /** The address of a symbol of that name that occurs once; undefined if there is none or more than one. */
+  symbol(name: string): LinkAddress | undefined;
+  /** The function or label that an address lies in, from one symbol's address to the next one's. */
+  enclosing(address: LinkAddress): { name: string; start: LinkAddress; end: LinkAddress } | undefined;
+  /** A section of an ELF image by name; undefined for an image without section headers. */
+  section(name: string): { address: LinkAddress; bytes: Uint8Array } | undefined;
+  /** The ranges that hold instructions, [start, end). */
+  readonly textRanges: readonly { readonly start: LinkAddress; readonly end: LinkAddress }[];
+}
+
+/** A call of mcount, as ftrace knows it: `address` is the `ip` that ftrace lists and the handler is given. */
+export interface CallSite {
+  readonly address: LinkAddress;
+  /** The enclosing symbol's address and name. */
+  readonly function: LinkAddress;
+  readonly name: string;
+}
+
+/** The words that a kernel rewrites in its own text (jump labels, feature fixups, physical-to-virtual patching). */
+export interface SelfModified {
+  /** Sorted addresses of words that may differ from the image at run time, the call sites themselves left out. */
+  readonly words: readonly LinkAddress[];
+  /** What could not be found out, in words; while this is not empty, a function is trusted only outside its reach. */
+  readonly unknown: readonly string[];
+}
+
+/** One word of a trampoline with the assembly that it is. */
+export interface StubWord {
+  readonly word: number;
+  readonly text: string;
+}
+
+/** A relocation inside a stub, against the new function. */
+export interface StubRelocation {
+  /** Offset from the stub's start. */
+  readonly offset: number;
+  readonly type: number;
+  /** What it refers to: the new function (on ppc64le its global entry). */
+  readonly symbol: 'new-function';
+  readonly addend: bigint;
+}
+
+/** A stub: the code that the hook resumes at, and that enters the new function as if the caller had called it. */
+export interface Stub {
+  readonly words: readonly StubWord[];
+  readonly relocations: readonly StubRelocation[];
+}
+
+/** A function's instructions, all of them from its entry on. On ppc64le the entry is the global one. */
+export interface FunctionText {
+  readonly name: string;
+  readonly address: LinkAddress;
+  readonly words: Uint32Array;
+}
+
+/** How a relocation type behaves for the linker of patch modules. */
+export interface RelocationKind {
+  readonly name: string;
+  /** Bytes that it changes: 0 (a marker), 2, 4 or 8. */
+  readonly size: 0 | 2 | 4 | 8;
+  readonly use: 'none' | 'call' | 'data' | 'pc-relative-data' | 'toc' | 'unwind';
+  /** Whether the kernel's module loader takes it (arch/…/kernel/module*.c). */
+  readonly loadable: boolean;
+}
+
+/** One architecture. `src/arch/arm/arm.ts` and `src/arch/ppc64le/ppc64le.ts` each export one. */
+export interface Architecture {
+  readonly platform: Platform;
+  /** What ELF files of this architecture say of themselves. */
+  readonly elf: { readonly class: 32 | 64; readonly machine: number; readonly rela: boolean };
+  /** The relocation type of a plain pointer in data: R_ARM_ABS32, R_PPC64_ADDR64. */
+  readonly pointerRelocation: number;
+  relocationKind(type: number): RelocationKind | undefined;
+  /**
+   * How a symbol table binds a kernel function that is not exported to its absolute address, so that the kernel's own
+   * loader makes the veneer or stub that a call needs (design section 2).
+   */
+  readonly boundFunctionPlace: 'absolute' | { readonly index: number };
+  /** From st_other: the distance from a function's global to its local entry in bytes; 0 where there is one entry. */
+  localEntryOffset(other: number): number;
+  /** An instruction as objdump writes it, or undefined if the tables do not hold it. */
+  disassemble(word: number, address: LinkAddress): string | undefined;
+  /** Every call of mcount in the image's text, in address order. */
+  findCallSites(text: KernelText): CallSite[];
+  /** Section offsets of the mcount call sites in a relocatable object's text section, for `__mcount_loc`. */
+  moduleCallSites(section: Section): number[];
+  selfModified(text: KernelText): SelfModified;
+  /**
+   * The ftrace way's stub for one function. `site` is the call site's address within `old`. `replacement` is the new
+   * function's code as compiled for the module, its relocations not applied.
+   * Throws `ReasonError`: `prologue-unknown`, `stack-arguments`.
+   */
+  ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array): Stub;
+  /**
+   * The section of stubs for the module, and whatever sections must go with it (unwind tables). Returns the offset of
+   * each stub in the section. Relocations against the new functions are made by the caller from `StubRelocation`.
+   */
+  layOutStubs(stubs: readonly Stub[]): { section: Section; offsets: number[]; companions: Section[] };
+}

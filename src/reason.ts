@@ -1,0 +1,87 @@
+// The codes of refusals and faults, and what each means.
+//
+// Everything that ends a command other than well carries one of these codes, the place it is about and, where there
+// is one, what the user can do next. Codes are relied on from outside (`--json`): add to them, never rename one.
+
+/** `fault`: exit status 1 (usage, a missing tool or file, a bug). `refused`: exit status 2 (a verdict about the input). */
+export type ReasonKind = 'fault' | 'refused';
+
+/** Every code with its kind and its meaning. */
+export const reasonCodes = {
+  // Faults.
+  usage: ['fault', 'the command line is not one that this command takes'],
+  'file-missing': ['fault', 'a file that the command needs cannot be read'],
+  'output-failed': ['fault', 'the result could not be written'],
+  'tool-missing': ['fault', 'a program that this step runs is not installed'],
+  'tool-failed': ['fault', 'a program that this step runs ended with an error'],
+  'fetch-failed': ['fault', 'a package could not be had from the configured sources'],
+  interrupted: ['fault', 'the command was interrupted'],
+  bug: ['fault', 'an error inside Suture itself'],
+
+  // ELF files.
+  'elf-malformed': ['refused', 'the file is not a well-formed ELF file'],
+  'elf-unsupported': ['refused', 'the file is ELF, but of a class, byte order or machine that Suture does not know'],
+
+  // Kernels as shipped.
+  'kernel-unknown': ['refused', 'no kernel of this name is in the cache'],
+  'kernel-incomplete': ['refused', 'the kernel in the cache lacks a part that this command needs'],
+  'image-unreadable': ['refused', 'the kernel image cannot be unpacked or is not a kernel image'],
+  'kallsyms-unreadable': ['refused', 'the symbol table inside the kernel image cannot be read'],
+  'module-abi-unknown': ['refused', 'what the loader of this kernel expects of a module cannot be learned'],
+
+  // Functions that cannot be redirected.
+  'no-call-site': ['refused', 'the function has no ftrace call site'],
+  'prologue-unknown': ['refused', 'the code before the call site is not understood, so it cannot be undone'],
+  'stack-arguments': ['refused', 'the new function uses stack arguments in a way that cannot be kept'],
+  'self-modified-unknown': ['refused', 'the places that the kernel rewrites in this function cannot be told'],
+  'init-text': ['refused', 'the function is in memory that the kernel gives back after start-up'],
+
+  // Building a live patch.
+  'compile-failed': ['refused', 'the compiler does not accept the fix'],
+  'nothing-to-patch': ['refused', 'the fix replaces no function of the kernel'],
+  'name-missing': ['refused', 'a name that the fix uses is not in the kernel'],
+  'name-ambiguous': ['refused', 'the kernel has several symbols of this name'],
+  'data-address-unknown': ['refused', 'the address of data that is not exported is not in the image'],
+  'relocation-unsupported': ['refused', 'a relocation is of a kind that cannot be put into a module'],
+
+  // Patch modules.
+  'not-a-patch-module': ['refused', 'the file is not a patch module made by Suture'],
+  'patch-malformed': ['refused', 'the tables of the patch module contradict themselves or the file'],
+  'wrong-kernel': ['refused', 'the patch module was made for another kernel'],
+
+  // Rehearsal.
+  'rehearsal-failed': ['refused', 'the rehearsal did not go as it should'],
+} as const satisfies Record<string, readonly [ReasonKind, string]>;
+
+export type ReasonCode = keyof typeof reasonCodes;
+
+/** One reason as `--json` prints it. */
+export interface Reason {
+  readonly code: ReasonCode;
+  /** What it is about: a function, a section and offset, a file, a step. */
+  readonly place: string;
+  readonly message: string;
+  /** What the user can do next; empty where nothing helps. */
+  readonly remedy: string;
+}
+
+/** Thrown by every room when it cannot go on. Carries all the reasons found, at least one. */
+export class ReasonError extends Error {
+  readonly reasons: readonly [Reason, ...Reason[]];
+
+  constructor(...reasons: [Reason, ...Reason[]]) {
+    super(reasons.map((r) => `${r.place ? `${r.place}: ` : ''}${r.message}`).join('\n'));
+    this.name = 'ReasonError';
+    this.reasons = reasons;
+  }
+
+  /** `fault` as soon as one reason is a fault: a verdict reached on a broken machine is no verdict. */
+  get kind(): ReasonKind {
+    return this.reasons.some((r) => reasonCodes[r.code][0] === 'fault') ? 'fault' : 'refused';
+  }
+}
+
+/** A `ReasonError` with one reason. */
+export function reasonError(code: ReasonCode, place: string, message: string, remedy = ''): ReasonError {
+  return new ReasonError({ code, place, message, remedy });
+}

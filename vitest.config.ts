@@ -1,0 +1,21 @@
+import { defineConfig } from 'vitest/config';
+
+// Two projects: `rooms` needs nothing but Node and runs in seconds; `machine` needs the cross tools, the
+// fetched kernels and QEMU, and runs one file at a time because a guest wants a core for itself.
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'rooms', include: ['src/**/*.test.ts'], environment: 'node' } },
+      {
+        test: {
+          name: 'machine',
+          include: ['test/**/*.test.ts'],
+          environment: 'node',
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
