@@ -1,0 +1,124 @@
+// What a FIX.c says: which functions it defines, and which of them replace which function of the kernel.
+//
+// gcc's -aux-info lists every function declared or defined in a translation unit with its file and line, one line each:
+//
+//   /* fix.c:5:NF */ static int cmdline_proc_show (struct seq_file *m, void *v); /* (m, v) … */
+//
+// where the letter F stands for a definition. That is the compiler's own word, so macros, attributes and headers need no
+// parser of ours. Where the old name, its sympos or its module differ from the C name, SUTURE_REPLACES of <suture/fix.h>
+// leaves a line of text in the section `.suture.replaces` of the object.
+
+import { reasonError } from '../reason.ts';
+
+/** One function of the fix and the kernel's function that it takes the place of. */
+export interface Replacement {
+  /** The C name in the fix. */
+  readonly newName: string;
+  readonly oldName: string;
+  /** Which of several symbols of the old name, counted from 1 in kallsyms order; 0: it must be the only one. */
+  readonly sympos: number;
+  /** The module that holds the old function; '' for vmlinux. */
+  readonly module: string;
+}
+
+/** The functions that `source` (the path as given to the compiler) itself defines, in source order, without those of headers. */
+export function definedFunctions(auxInfo: string, source: string): string[] {
+  const names: string[] = [];
+  const prefix = `/* ${source}:`;
+  for (const line of auxInfo.split('\n')) {
+    if (!line.startsWith(prefix)) continue;
+    const match = /^\d+:[NOI]F \*\/ ([^;]*);/.exec(line.slice(prefix.length));
+    // The declarator's name is the identifier before the first parenthesis that opens a parameter list.
+    const name = match && /([A-Za-z_]\w*) \(/.exec(match[1]!)?.[1];
+    if (name) names.push(name);
+  }
+  return names;
+}
+
+/** The lines that SUTURE_REPLACES left in `.suture.replaces`: NUL-terminated "new old sympos module". Throws `usage`. */
+export function declaredReplacements(section: Uint8Array): Replacement[] {
+  return new TextDecoder()
+    .decode(section)
+    .split('\0')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [newName = '', oldName = '', sympos = '', module = ''] = line.split(' ');
+      if (!newName || !oldName || !/^\d+$/.test(sympos)) {
+        throw reasonError(
+          'compile-failed',
+          `SUTURE_REPLACES(${newName || '?'})`,
+          `its arguments are not a function, a name, a position and a module: "${line}"`,
+          'write SUTURE_REPLACES(new_function, old_name, sympos, "module or empty")',
+        );
+      }
+      return { newName, oldName, sympos: Number(sympos), module };
+    });
+}
+
+/**
+ * Which functions of the fix replace which of the kernel: those that SUTURE_REPLACES names, and every other one that the
+ * fix defines under the name of a kernel function.
+ */
+export function replacementsOf(
+  defined: readonly string[],
+  declared: readonly Replacement[],
+  isKernelFunction: (name: string) => boolean,
+): Replacement[] {
+  const named = new Set(declared.map((r) => r.newName));
+  const missing = declared.find((r) => !defined.includes(r.newName));
+  if (missing) {
+    throw reasonError(
+      'compile-failed',
+      `SUTURE_REPLACES(${missing.newName})`,
+      `the fix defines no function ${missing.newName}`,
+      'define it in the same file, or correct the name',
+    );
+  }
+  const byName = defined
+    .filter((name) => !named.has(name) && isKernelFunction(name))
+    .map((name) => ({ newName: name, oldName: name, sympos: 0, module: '' }));
+  return [...declared, ...byName];
+}
+
+/**
+ * The C source that makes a live patch of a fix: the fix itself, then what mainline's documentation has at the end of
+ * every livepatch module. One translation unit, so that static functions of the fix can be named.
+ * `fix` is the file name for `#include`; `patch` is the module's name.
+ */
+export function patchSource(fix: string, replacements: readonly Replacement[]): string {
+  const funcs = replacements.map(
+    (r) =>
+      `\t{ .old_name = "${r.oldName}", .new_func = ${r.newName}${r.sympos ? `, .old_sympos = ${r.sympos}` : ''} },\n`,
+  );
+  return `#include "${fix}"
+#include <linux/module.h>
+#include <linux/livepatch.h>
+
+static struct klp_func suture_funcs[] = {
+${funcs.join('')}\t{ }
+};
+
+static struct klp_object suture_objects[] = {
+\t{ .funcs = suture_funcs },
+\t{ }
+};
+
+static struct klp_patch suture_patch = {
+\t.mod = THIS_MODULE,
+\t.objs = suture_objects,
+};
+
+static int __init suture_patch_init(void)
+{
+\treturn klp_enable_patch(&suture_patch);
+}
+
+static void __exit suture_patch_exit(void)
+{
+}
+
+module_init(suture_patch_init);
+module_exit(suture_patch_exit);
+MODULE_LICENSE("GPL");
+`;
+}

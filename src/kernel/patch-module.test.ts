@@ -1,0 +1,81 @@
+// The table of patch modules is read by C code in the kernel and by the prover: what is written must come back, and a
+// damaged table must end in a reason, never in a crash.
+
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { linkAddress } from '../elf/units.ts';
+import { ReasonError } from '../reason.ts';
+import { type PatchTable, readPatchTable, type TablePointer, tableLayout, writePatchTable } from './patch-module.ts';
+
+const table: PatchTable = {
+  buildId: { bytes: Uint8Array.from({ length: 20 }, (_, i) => i + 1), address: linkAddress(0xc0a01234n) },
+  redirects: [
+    {
+      oldName: 'cmdline_proc_show',
+      oldAddress: linkAddress(0xc0400000n),
+      oldWords: Uint32Array.of(0xe92d4010, 0xe52de004, 0xebfa1234, 0xe8bd8010),
+      masked: Uint32Array.of(2),
+      ip: linkAddress(0xc0400008n),
+      way: 0,
+      stubSize: 8,
+    },
+    {
+      oldName: 'leaf',
+      oldAddress: linkAddress(0xc0400010n),
+      oldWords: Uint32Array.of(0xe12fff1e),
+      masked: new Uint32Array(),
+      ip: linkAddress(0xc0400010n),
+      way: 0,
+      stubSize: 4,
+    },
+  ],
+};
+
+/** Follows the pointers that the writer listed, as the kernel's loader would. */
+const follow = (pointers: readonly TablePointer[]) => (offset: number) => {
+  const to = pointers.find((p) => p.offset === offset)?.to;
+  return to?.kind === 'section' ? to.offset : undefined;
+};
+
+describe('the table of a patch module', () => {
+  it.each([4, 8] as const)('comes back as it was written, with words of %i bytes', (word) => {
+    const { data, pointers } = writePatchTable(table, word);
+    expect(readPatchTable(data, word, follow(pointers), 'x.ko')).toEqual(table);
+  });
+
+  it('has the sizes that the C header asserts', () => {
+    expect(tableLayout(4).suture_redirect.size).toBe(2 * 4 + 9 * 4);
+    expect(tableLayout(8).suture_redirect.size).toBe(2 * 4 + 9 * 8);
+    expect(tableLayout(8).suture_patch_table.offset.build_id_address).toBe(16);
+  });
+
+  it('names a pointer for every new function and every stub', () => {
+    const { pointers } = writePatchTable(table, 8);
+    const kinds = pointers.map((p) => p.to).filter((to) => to.kind !== 'section');
+    expect(kinds).toEqual([
+      { kind: 'new-function', redirect: 0 },
+      { kind: 'stub', redirect: 0 },
+      { kind: 'new-function', redirect: 1 },
+      { kind: 'stub', redirect: 1 },
+    ]);
+  });
+
+  it('is read whole or refused, whatever bytes are changed or cut off', () => {
+    const { data, pointers } = writePatchTable(table, 8);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(data.length - 1), fc.nat(255)), { maxLength: 8 }),
+        fc.nat(data.length),
+        (changes, length) => {
+          const damaged = data.slice(0, length);
+          for (const [at, value] of changes) if (at < length) damaged[at] = value;
+          try {
+            readPatchTable(damaged, 8, follow(pointers), 'x.ko');
+          } catch (error) {
+            expect(error).toBeInstanceOf(ReasonError);
+          }
+        },
+      ),
+    );
+  });
+});
