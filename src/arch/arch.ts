@@ -12,6 +12,8 @@ export interface Platform {
   /** ARCH= for Kbuild, and the name of `arch/…` in the source. */
   readonly kbuild: string;
   readonly cross: { readonly prefix: string; readonly packages: readonly string[] };
+  /** Compiler flags that the replacement functions of a fix need beside the kernel's own, each with its reason there. */
+  readonly fixFlags: readonly string[];
   /** The image as the package ships it: `/boot/PREFIX-RELEASE`. */
   readonly image: { readonly prefix: 'vmlinuz' | 'vmlinux'; readonly payload: 'zimage' | 'elf' };
   readonly qemu: {
@@ -107,6 +109,8 @@ export interface Architecture {
    * loader makes the veneer or stub that a call needs (design section 2).
    */
   readonly boundFunctionPlace: 'absolute' | { readonly index: number };
+  /** Undefined symbols that the kernel's loader supplies by itself, like `.TOC.` on ppc64le. */
+  readonly loaderSymbols: readonly string[];
   /** From st_other: the distance from a function's global to its local entry in bytes; 0 where there is one entry. */
   localEntryOffset(other: number): number;
   /** An instruction as objdump writes it, or undefined if the tables do not hold it. */

@@ -1,0 +1,149 @@
+// One function of a kernel that is to be redirected: where it is, its instructions, its call site, and which of its words
+// the kernel rewrites itself.
+
+import type { CallSite, FunctionText, KernelText, SelfModified } from '../arch/arch.ts';
+import type { LinkAddress } from '../elf/units.ts';
+import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import type { Kallsym } from './kallsyms.ts';
+
+/** What is known of a kernel's text once it has been looked through. */
+export interface KernelFunctions extends KernelText {
+  readonly kallsyms: readonly Kallsym[];
+}
+
+export interface OldFunction extends FunctionText {
+  /** The `ip` that ftrace knows the function by. */
+  readonly site: LinkAddress;
+  /** Indexes into `words`, ascending: the call sites and whatever else the running kernel may have changed. */
+  readonly masked: Uint32Array;
+}
+
+/** Kallsyms types of functions: text, global or local, and weak ones. */
+const functionTypes = 'tTwW';
+
+/** All symbols of functions with this name, in kallsyms order; its positions counted from 1 are what livepatch calls sympos. */
+export function functionsNamed(kallsyms: readonly Kallsym[], name: string): Kallsym[] {
+  return kallsyms.filter((symbol) => symbol.name === name && functionTypes.includes(symbol.type));
+}
+
+/** Index of the first element for which `before` is false. */
+function lowerBound<T>(sorted: readonly T[], before: (item: T) => boolean): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (before(sorted[middle]!)) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/**
+ * Finds the function that a name and a sympos mean (0: the name must be unique, as in `struct klp_func`).
+ * Throws `name-missing`, `name-ambiguous`, `init-text`, `no-call-site`, `self-modified-unknown`.
+ */
+export function findOldFunction(
+  kernel: KernelFunctions,
+  sites: readonly CallSite[],
+  selfModified: SelfModified,
+  name: string,
+  sympos: number,
+): OldFunction {
+  const candidates = functionsNamed(kernel.kallsyms, name);
+  const symbol = candidates[sympos === 0 ? 0 : sympos - 1];
+  if (!symbol) throw missing(kernel.kallsyms, name, sympos, candidates.length);
+  if (sympos === 0 && candidates.length > 1) {
+    throw reasonError(
+      'name-ambiguous',
+      name,
+      `the kernel has ${candidates.length} functions of this name: ${candidates
+        .map((c, i) => `${i + 1} at ${hex(c.address)}`)
+        .join(', ')}`,
+      `say which one with SUTURE_REPLACES(new_function, ${name}, SYMPOS, "")`,
+    );
+  }
+
+  const bounds = kernel.enclosing(symbol.address);
+  const size = bounds ? Number(bounds.end - symbol.address) : 0;
+  const bytes = size > 0 ? kernel.bytes(symbol.address, size & ~3) : undefined;
+  if (!bytes || bytes.length < 4) {
+    throw reasonError('image-unreadable', name, `its code at ${hex(symbol.address)} is not in the image`);
+  }
+  if (inInitText(kernel, symbol.address)) {
+    throw reasonError(
+      'init-text',
+      name,
+      `it is initialisation code at ${hex(symbol.address)}; the kernel gave that memory back`,
+      'such a function has run already and will not run again: there is nothing to patch',
+    );
+  }
+  const end = symbol.address + BigInt(bytes.length);
+  const site = sites[lowerBound(sites, (s) => s.address < symbol.address)];
+  if (!site || site.address >= end) {
+    throw reasonError(
+      'no-call-site',
+      name,
+      `the function at ${hex(symbol.address)} has no call of mcount (it is notrace, assembly, or compiled without -pg)`,
+      'patch its callers instead',
+    );
+  }
+  if (selfModified.unknown.length > 0) {
+    throw reasonError('self-modified-unknown', name, selfModified.unknown.join('; '));
+  }
+  return {
+    name,
+    address: symbol.address,
+    words: wordsOf(bytes),
+    site: site.address,
+    masked: maskedWords(symbol.address, end as LinkAddress, sites, selfModified),
+  };
+}
+
+/** Little-endian instructions of a byte range whose length is a multiple of 4. */
+export function wordsOf(bytes: Uint8Array): Uint32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return Uint32Array.from({ length: bytes.length >>> 2 }, (_, i) => view.getUint32(4 * i, true));
+}
+
+function maskedWords(
+  start: LinkAddress,
+  end: LinkAddress,
+  sites: readonly CallSite[],
+  selfModified: SelfModified,
+): Uint32Array {
+  const indexes = new Set<number>();
+  for (let i = lowerBound(sites, (s) => s.address < start); i < sites.length && sites[i]!.address < end; i++) {
+    indexes.add(Number(sites[i]!.address - start) >>> 2);
+  }
+  const { words } = selfModified;
+  for (let i = lowerBound(words, (a) => a < start); i < words.length && words[i]! < end; i++) {
+    indexes.add(Number(words[i]! - start) >>> 2);
+  }
+  return Uint32Array.from(indexes).sort();
+}
+
+/** Between `_sinittext` and `_einittext`, which every architecture's linker script defines (include/asm-generic/vmlinux.lds.h). */
+function inInitText(kernel: KernelText, address: LinkAddress): boolean {
+  const start = kernel.symbol('_sinittext');
+  const end = kernel.symbol('_einittext');
+  return start !== undefined && end !== undefined && address >= start && address < end;
+}
+
+function missing(kallsyms: readonly Kallsym[], name: string, sympos: number, found: number): ReasonError {
+  // gcc names a specialised copy NAME.isra.0, NAME.constprop.0, NAME.part.0 or NAME.cold.
+  const clones = kallsyms.filter((symbol) => symbol.name.startsWith(`${name}.`)).map((symbol) => symbol.name);
+  const reason: Reason = {
+    code: 'name-missing',
+    place: name,
+    message:
+      found > 0
+        ? `sympos ${sympos} was asked for, the kernel has ${found} of this name`
+        : clones.length > 0
+          ? `the kernel has only compiler-made copies of it: ${clones.join(', ')}`
+          : 'the kernel has no function of this name (it may have been inlined everywhere)',
+    remedy: 'patch the functions that call it instead',
+  };
+  return new ReasonError(reason);
+}
+
+const hex = (address: bigint) => `0x${address.toString(16)}`;

@@ -1,0 +1,76 @@
+// What the undefined symbols of a patch are bound to.
+//
+// Exported symbols stay undefined, with their CRC in `__versions`: the kernel's own loader finds them. Functions that are
+// not exported get their absolute address from the image's kallsyms; the loader still makes the veneer or the stub that a
+// call needs. Data that is not exported is not in kallsyms of these kernels (KALLSYMS_ALL=n) and is bound from the symbol
+// table of the image, from a System.map or from an unstripped vmlinux.
+
+import type { LinkAddress } from '../elf/units.ts';
+import type { KernelImage } from '../kernel/image.ts';
+import { functionsNamed } from '../kernel/old-function.ts';
+import { type Reason, reasonError } from '../reason.ts';
+
+export type Binding =
+  /** Left to the loader; `crc` is undefined where the kernel has no versions. */
+  | { readonly kind: 'exported'; readonly crc: number | undefined; readonly namespace: string; readonly module: string }
+  | { readonly kind: 'function' | 'data'; readonly address: LinkAddress };
+
+export interface SymbolSources {
+  readonly image: KernelImage;
+  /** What the kernel-resident core exports, with its CRC. */
+  readonly core: ReadonlyMap<string, number | undefined>;
+  /** All addresses that a System.map or an unstripped vmlinux gives a name, code and data. */
+  readonly furtherSymbols: ReadonlyMap<string, readonly LinkAddress[]>;
+}
+
+/** The name of the core's module, which a patch module depends on. */
+export const coreModule = 'suture';
+
+/** Binds one undefined symbol. Throws `name-missing`, `name-ambiguous`, `data-address-unknown`. */
+export function bindSymbol(sources: SymbolSources, name: string): Binding {
+  if (sources.core.has(name)) {
+    return { kind: 'exported', crc: sources.core.get(name), namespace: '', module: coreModule };
+  }
+  const exported = sources.image.exports.get(name);
+  if (exported) return { kind: 'exported', crc: exported.crc, namespace: exported.namespace, module: '' };
+
+  const functions = functionsNamed(sources.image.kallsyms, name);
+  if (functions.length === 1) return { kind: 'function', address: functions[0]!.address };
+  if (functions.length > 1)
+    throw ambiguous(
+      name,
+      functions.map((f) => f.address),
+    ); // prettier line below
+
+  const addresses = [...new Set(sources.furtherSymbols.get(name) ?? [])];
+  if (addresses.length === 1) return { kind: 'data', address: addresses[0]! };
+  if (addresses.length > 1) throw ambiguous(name, addresses);
+  throw missing(sources, name);
+}
+
+function ambiguous(name: string, addresses: readonly LinkAddress[]) {
+  return reasonError(
+    'name-ambiguous',
+    name,
+    `the kernel has ${addresses.length} symbols of this name: ${addresses.map((a) => `0x${a.toString(16)}`).join(', ')}`,
+    'put a copy of the function into the fix, or reach it through another one',
+  );
+}
+
+function missing(sources: SymbolSources, name: string) {
+  const reason: Reason =
+    sources.furtherSymbols.size === 0
+      ? {
+          code: 'data-address-unknown',
+          place: name,
+          message: 'it is neither exported nor a function of vmlinux; the image has no addresses of other data',
+          remedy: 'import the kernel with --system-map or --vmlinux, if the name is that of a variable in vmlinux',
+        }
+      : {
+          code: 'name-missing',
+          place: name,
+          message: 'the kernel has no symbol of this name',
+          remedy: 'check the spelling; what modules define cannot be bound yet',
+        };
+  return reasonError(reason.code, reason.place, reason.message, reason.remedy);
+}
