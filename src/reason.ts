@@ -50,6 +50,7 @@ export const reasonCodes = {
   'wrong-kernel': ['refused', 'the patch module was made for another kernel'],
 
   // Rehearsal.
+  'guest-failed': ['fault', 'the guest did not boot, did not answer, or ended before it was told to'],
   'rehearsal-failed': ['refused', 'the rehearsal did not go as it should'],
 } as const satisfies Record<string, readonly [ReasonKind, string]>;
 
