@@ -1,0 +1,350 @@
+// Getting a Debian kernel into the cache: which packages, which versions, and what is done to their files.
+//
+// Image, headers, source and build tools are separate packages. Image, headers and source must be of one version, since
+// a patch is compiled against the latter two for the first. The build tools (linux-kbuild) run on this machine and come
+// for its architecture, whose lists may be at another version: the nearest one of the same series does.
+
+import { existsSync } from 'node:fs';
+import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { type ReasonError, reasonError } from '../reason.ts';
+import { type Apt, hostArchitecture, openApt } from './apt.ts';
+import { buildingFolder, publish, withLock } from './cache.ts';
+import { compareVersions, type DebianPackage } from './debian.ts';
+import { describeKernel, findKernel, kernelFolder, type StoredKernel, writeKernelFile } from './kernel-store.ts';
+import { platforms } from './platforms.ts';
+import { run } from './run.ts';
+import { withTemporaryFolder } from './temporary.ts';
+
+export interface FetchOptions {
+  /** Also the source tree of the same version. */
+  readonly source?: boolean;
+  /** Also the debug package: an unstripped vmlinux, and the modules with debug information. */
+  readonly debug?: boolean;
+  /** Is told of each step. */
+  readonly onProgress?: (text: string) => void;
+}
+
+type FetchPlatform = (typeof platforms)[number];
+
+/** What `suture kernel fetch` was asked for. */
+export interface KernelRequest {
+  /** Platforms to look for it on, the likeliest first. */
+  readonly platforms: readonly FetchPlatform[];
+  /** The image's package; undefined for the newest of the platform's stock flavour. */
+  readonly image?: string;
+  readonly version?: string;
+}
+
+/** The packages that make one kernel. */
+export interface KernelPackages {
+  /** `linux-image-RELEASE` without the prefix. */
+  readonly release: string;
+  readonly image: DebianPackage;
+  readonly headers: DebianPackage;
+  readonly common: DebianPackage;
+  readonly source: DebianPackage;
+  readonly busybox: DebianPackage;
+  /** The name of the package of build tools, to be looked up for this machine's architecture. */
+  readonly kbuild: string;
+  readonly debug: DebianPackage | undefined;
+}
+
+/**
+ * Reads `armhf|ppc64el|PACKAGE[:ARCH][=VERSION]`. A bare release (`6.1.0-50-armmp`) stands for its image's package.
+ * Throws `usage` for an architecture that Suture does not know.
+ */
+export function readRequest(text: string): KernelRequest {
+  const asked = (name: string) => platforms.filter((each) => [each.name, each.debian.architecture].includes(name));
+  const whole = asked(text);
+  if (whole.length > 0) return { platforms: whole };
+
+  const match = /^([a-z0-9][a-z0-9+.~_-]*)(?::([a-z0-9-]+))?(?:=(\S+))?$/.exec(text);
+  const among = match?.[2] === undefined ? platforms : asked(match[2]);
+  if (!match || among.length === 0) {
+    const names = platforms.map((each) => each.debian.architecture);
+    throw reasonError(
+      'usage',
+      text,
+      `neither an architecture (${names.join(', ')}) nor PACKAGE[:ARCH][=VERSION] with one of them`,
+      `for example \`suture kernel fetch ${names[0]}\``,
+    );
+  }
+  const name = match[1]!;
+  const image = /^\d/.test(name) ? `linux-image-${name}` : name;
+  const fits = (each: FetchPlatform) => image.includes(each.debian.flavour);
+  return {
+    platforms: [...among.filter(fits), ...among.filter((each) => !fits(each))],
+    image,
+    ...(match[3] === undefined ? {} : { version: match[3] }),
+  };
+}
+
+/**
+ * Chooses the newest image for which all parts of the same version are there. `available` holds every version of every
+ * package that may be needed; `images` narrows the choice. Throws `fetch-failed`, saying what is missing.
+ */
+export function choosePackages(
+  available: readonly DebianPackage[],
+  images: readonly DebianPackage[],
+  what: string,
+): KernelPackages {
+  const exactly = (name: string, version: string) => available.find((p) => p.name === name && p.version === version);
+  const newest = (name: string) => newestFirst(available.filter((p) => p.name === name))[0];
+  const missing: string[] = [];
+
+  for (const image of newestFirst(images)) {
+    const names = namesOfParts(image.name, exactly(headersName(image.name), image.version));
+    const [headers, common, source] = [headersName(image.name), names.common, names.source].map((name) =>
+      exactly(name, image.version),
+    );
+    const busybox = newest('busybox-static');
+    if (headers && common && source && busybox) {
+      const debug = exactly(`${image.name}-dbg`, image.version);
+      return { release: names.release, image, headers, common, source, busybox, kbuild: names.kbuild, debug };
+    }
+    const absent = Object.entries({
+      [headersName(image.name)]: headers,
+      [names.common]: common,
+      [names.source]: source,
+      'busybox-static': busybox,
+    }).filter(([, found]) => !found);
+    missing.push(`${image.name} ${image.version} is there without ${absent.map(([name]) => name).join(', ')}`);
+  }
+  throw reasonError(
+    'fetch-failed',
+    what,
+    missing.length > 0 ? missing.join('; ') : 'no such kernel is in the package lists',
+    'the sources in /etc/apt decide what can be had; `apt-cache search linux-image` lists what this machine sees',
+  );
+}
+
+const headersName = (image: string): string => image.replace(/^linux-image-/, 'linux-headers-');
+
+/** What the other parts are called: as the headers' own dependencies have it, otherwise as bookworm has it. */
+function namesOfParts(image: string, headers: DebianPackage | undefined) {
+  const release = image.replace(/^linux-image-/, '');
+  const series = /^\d+\.\d+/.exec(release)?.[0] ?? '';
+  const named = (pattern: RegExp, otherwise: string) =>
+    headers?.depends.find((name) => pattern.test(name)) ?? otherwise;
+  return {
+    release,
+    source: `linux-source-${series}`,
+    common: named(/^linux-headers-.*-common/, `linux-headers-${release.replace(/-[^-]*$/, '')}-common`),
+    kbuild: named(/^linux-kbuild-/, `linux-kbuild-${series}`),
+  };
+}
+
+const newestFirst = <T extends { version: string }>(packages: readonly T[]): T[] =>
+  [...packages].sort((a, b) => compareVersions(b.version, a.version));
+
+/** The build tools to take: the kernel's own version, else the oldest newer one, else the newest. */
+export function nearestVersion(tools: readonly DebianPackage[], version: string): DebianPackage | undefined {
+  const newer = newestFirst(tools.filter((each) => compareVersions(each.version, version) >= 0));
+  return newer.at(-1) ?? newestFirst(tools)[0];
+}
+
+/**
+ * Brings a kernel into the cache and returns it. Does nothing for one that is there already with all that is asked for.
+ * Throws `usage`, `fetch-failed`, `tool-missing`, `interrupted`.
+ */
+export async function fetchKernel(request: string, options: FetchOptions = {}): Promise<StoredKernel> {
+  const wanted = readRequest(request);
+  const progress = options.onProgress ?? (() => {});
+
+  // One that is asked for by its exact name needs no lists, and thus no network, when it is there.
+  const release = wanted.image?.replace(/^linux-image-/, '');
+  const cached = release === undefined ? undefined : await findKernel(release);
+  if (cached && (wanted.version ?? cached.version) === cached.version && hasAll(cached, options)) return cached;
+
+  const { apt, platform, packages } = await look(wanted, request, progress);
+  return withLock(
+    `kernel-${packages.release}`,
+    async () => {
+      const present = await findKernel(packages.release);
+      if (present && present.version !== packages.image.version) {
+        throw reasonError(
+          'fetch-failed',
+          packages.release,
+          `the cache has this kernel in version ${present.version}, and the one to fetch is ${packages.image.version}`,
+          `\`suture kernel remove ${packages.release}\`, then fetch again; live patches for the old one do not fit`,
+        );
+      }
+      if (!present) await fetchNew(apt, platform, packages, progress);
+      return addParts(apt, (await findKernel(packages.release))!, packages, options, progress);
+    },
+    () => progress(`waiting for another fetch of ${packages.release}`),
+  );
+}
+
+const hasAll = (kernel: StoredKernel, { source, debug }: FetchOptions): boolean =>
+  !(source && kernel.source === undefined) && !(debug && kernel.debug === undefined);
+
+/** Finds out what to fetch from where. */
+async function look(wanted: KernelRequest, request: string, progress: (text: string) => void) {
+  let refusal: ReasonError | undefined;
+  for (const platform of wanted.platforms) {
+    const { architecture, flavour } = platform.debian;
+    progress(`looking up packages for ${architecture}`);
+    const apt = openApt(architecture);
+    const trouble = await apt.update();
+    try {
+      return { apt, platform, packages: await choose(apt, wanted, flavour, request) };
+    } catch (error) {
+      refusal ??= withTrouble(error as ReasonError, trouble);
+    }
+  }
+  throw refusal!;
+}
+
+async function choose(apt: Apt, wanted: KernelRequest, flavour: string, request: string): Promise<KernelPackages> {
+  const isRelease = (name: string) => /^linux-image-\d/.test(name);
+  let images: DebianPackage[];
+  if (wanted.image === undefined) {
+    const stock = new RegExp(`^linux-image-\\d[^-]*-[^-]+-${flavour}$|^linux-image-\\d[^-]*-${flavour}$`);
+    images = await apt.show(...(await apt.names('linux-image-')).filter((name) => stock.test(name)));
+  } else {
+    images = await apt.show(wanted.image);
+    // A package like linux-image-armmp holds nothing and depends on the image of the day.
+    if (!isRelease(wanted.image)) images = await apt.show(...images.flatMap((each) => each.depends).filter(isRelease));
+  }
+  if (wanted.version !== undefined) images = images.filter((each) => each.version === wanted.version);
+
+  const headers = await apt.show(...new Set(images.map((each) => headersName(each.name))));
+  const others = headers.flatMap((each) => {
+    const names = namesOfParts(each.name.replace('headers', 'image'), each);
+    return [names.common, names.source, `linux-image-${names.release}-dbg`];
+  });
+  return choosePackages([...headers, ...(await apt.show('busybox-static', ...new Set(others)))], images, request);
+}
+
+/** A refusal with what apt had to complain about, which may be why. */
+function withTrouble(error: ReasonError, trouble: string): ReasonError {
+  if (!trouble || !error.reasons) return error;
+  const [{ code, place, message, remedy }] = error.reasons;
+  return reasonError(code, place, `${message}\n${trouble}`, remedy);
+}
+
+async function fetchNew(
+  apt: Apt,
+  platform: FetchPlatform,
+  packages: KernelPackages,
+  progress: (text: string) => void,
+): Promise<void> {
+  const { release, image, headers, common, busybox } = packages;
+  const host = openApt(await hostArchitecture());
+  const trouble = await host.update();
+  const kbuild = nearestVersion(await host.show(packages.kbuild), image.version);
+  if (!kbuild) {
+    throw withTrouble(reasonError('fetch-failed', packages.kbuild, `not to be had for ${host.architecture}`), trouble);
+  }
+
+  await publish(kernelFolder(release), async (folder) => {
+    await withTemporaryFolder(async (downloads) => {
+      await unpackAll(apt, [image, headers, common, busybox], downloads, folder, progress);
+      await unpackAll(host, [kbuild], downloads, folder, progress);
+    }, buildingFolder());
+    const modules = await firstExisting(folder, [`lib/modules/${release}`, `usr/lib/modules/${release}`]);
+    const headersFolder = `usr/src/${headers.name}`;
+    await detach(join(folder, headersFolder), join(folder, 'usr/src', common.name), join(folder, modules));
+    const description = {
+      name: release,
+      architecture: platform.name,
+      version: image.version,
+      crossPrefix: platform.cross.prefix,
+      image: await firstExisting(folder, [`boot/vmlinuz-${release}`, `boot/vmlinux-${release}`]),
+      modules,
+      headers: headersFolder,
+      config: `boot/config-${release}`,
+      kbuild: `usr/lib/${packages.kbuild}`,
+      busybox: await firstExisting(folder, ['bin/busybox', 'usr/bin/busybox']),
+    };
+    await writeFile(join(folder, 'kernel.json'), writeKernelFile(description, folder));
+  });
+}
+
+async function unpackAll(
+  apt: Apt,
+  packages: readonly DebianPackage[],
+  downloads: string,
+  into: string,
+  progress: (text: string) => void,
+): Promise<void> {
+  for (const each of packages) {
+    progress(`fetching ${each.name} ${each.version} (${(each.size / 1e6).toFixed(1)} MB)`);
+    await apt.unpack([each], downloads, into);
+  }
+}
+
+async function firstExisting(folder: string, paths: readonly string[]): Promise<string> {
+  const found = paths.find((path) => existsSync(join(folder, path)));
+  if (found === undefined) {
+    throw reasonError(
+      'fetch-failed',
+      paths[0]!,
+      'the package does not hold this file',
+      'this kernel’s packages are laid out in a way not known yet',
+    );
+  }
+  return found;
+}
+
+/**
+ * Makes the headers independent of where they lie: their Makefile includes the common part by an absolute path under
+ * /usr/src, and the module folder's links lead there too. (The links to linux-kbuild are relative already.)
+ */
+async function detach(headers: string, common: string, modules: string): Promise<void> {
+  const makefile = join(headers, 'Makefile');
+  const text = await readFile(makefile, 'utf8');
+  const here = '$(dir $(lastword $(MAKEFILE_LIST)))';
+  await writeFile(makefile, text.replace(/\/usr\/src\//g, `${here}../`));
+  for (const [name, target] of [
+    ['build', headers],
+    ['source', common],
+  ] as const) {
+    const link = join(modules, name);
+    await rm(link, { force: true });
+    await symlink(relative(modules, target), link);
+  }
+}
+
+/** Source and debug package, each added to the kernel in one step when it is wanted and not there. */
+async function addParts(
+  apt: Apt,
+  kernel: StoredKernel,
+  packages: KernelPackages,
+  options: FetchOptions,
+  progress: (text: string) => void,
+): Promise<StoredKernel> {
+  const { folder, ...description } = kernel;
+  if (options.source && kernel.source === undefined) {
+    await publishPart(join(folder, 'source'), async (part, downloads) => {
+      await unpackAll(apt, [packages.source], downloads, downloads, progress);
+      const archives = join(downloads, 'usr/src');
+      const archive = (await readdir(archives)).find((name) => /^linux-source-.*\.tar\.xz$/.test(name));
+      if (archive === undefined) throw reasonError('fetch-failed', packages.source.name, 'holds no source archive');
+      progress(`unpacking ${archive}`);
+      await run('tar', ['--extract', '--file', join(archives, archive), '--strip-components=1', '--directory', part]);
+    });
+    await describeKernel(folder, { ...description, source: 'source' });
+  }
+  if (options.debug && kernel.debug === undefined) {
+    const { debug, release } = packages;
+    if (!debug) throw reasonError('fetch-failed', `linux-image-${release}-dbg`, 'not to be had in this version');
+    await publishPart(join(folder, 'debug'), (part, downloads) => unpackAll(apt, [debug], downloads, part, progress));
+    const { source } = (await findKernel(kernel.name))!;
+    await describeKernel(folder, {
+      ...description,
+      source,
+      debug: 'debug',
+      vmlinux: `debug/usr/lib/debug/boot/vmlinux-${release}`,
+    });
+  }
+  return (await findKernel(kernel.name))!;
+}
+
+async function publishPart(entry: string, build: (part: string, downloads: string) => Promise<void>): Promise<void> {
+  // Left by a run that was killed between the rename and the new kernel.json.
+  await rm(entry, { recursive: true, force: true });
+  await publish(entry, (part) => withTemporaryFolder((downloads) => build(part, downloads), buildingFolder()));
+}
