@@ -12,7 +12,7 @@
  *
  * "Address" means a run-time address in the kernel; a pointer points into the
  * patch module itself and is relocated by the kernel's loader. The core does
- * not trust any of it: see check_table() in core/table.c.
+ * not trust any of it: see core/table.c.
  */
 #ifndef _SUTURE_PATCH_TABLE_H
 #define _SUTURE_PATCH_TABLE_H
@@ -39,18 +39,18 @@ struct suture_redirect {
 	const char *old_name;
 	/* Where the old function starts; on ppc64le its global entry. */
 	unsigned long old_address;
-	/* In bytes, a multiple of 4, more than 0. */
+	/* In bytes, a multiple of 4, more than 0, no more than kallsyms has up to the next symbol. */
 	unsigned long old_size;
 	/* The old function's instructions as the image has them: old_size / 4. */
 	const u32 *old_words;
 	/*
 	 * Indexes into old_words, strictly ascending, of the words that a kernel
-	 * rewrites itself (the call site's among them): not compared. May be
-	 * NULL if masked_count is 0.
+	 * rewrites itself: not compared, and neither is the call site, whether it
+	 * is listed or not. May be NULL if masked_count is 0.
 	 */
 	const u32 *masked;
 	unsigned long masked_count;
-	/* What ftrace calls the address of the call site, inside the old function. */
+	/* What ftrace calls the address of the call site: inside the old function, behind its first word. */
 	unsigned long ip;
 	/* Equals klp_func.new_func; on ppc64le the global entry. */
 	const void *new_function;

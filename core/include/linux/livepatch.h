@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * <linux/livepatch.h> for kernels built without LIVEPATCH: the names and shapes
+ * of mainline 6.1, so that sources written for it compile unchanged. It stands
+ * before the kernel's own header in the include path.
+ *
+ * CONFIG_LIVEPATCH is never defined here: it changes struct module.
+ *
+ * Members below "core" belong to suture.ko. A patch module is compiled with this
+ * very header, and the CRC of suture_enable_patch() covers these structures: one
+ * made for another core does not load.
+ */
+#ifndef _SUTURE_LINUX_LIVEPATCH_H
+#define _SUTURE_LINUX_LIVEPATCH_H
+
+#include <linux/kconfig.h>
+
+#if IS_ENABLED(CONFIG_LIVEPATCH)
+
+/* This kernel keeps its own promises. */
+#include_next <linux/livepatch.h>
+
+#else
+
+#include <linux/completion.h>
+#include <linux/elf.h>
+#include <linux/ftrace.h>
+#include <linux/kobject.h>
+#include <linux/list.h>
+#include <linux/module.h>
+#include <linux/types.h>
+#include <suture/patch-table.h>
+
+struct task_struct;
+struct klp_object;
+struct suture_site;
+
+/**
+ * struct klp_func - one function that is replaced
+ * @old_name:	its name in the patched object
+ * @new_func:	what is called instead
+ * @old_sympos:	which one, counted from 1 in kallsyms order, where the object has
+ *		several of that name; 0 where it has one. Suture's linker has
+ *		resolved it, so the core does not look at it.
+ */
+struct klp_func {
+	const char *old_name;
+	void *new_func;
+	unsigned long old_sympos;
+};
+
+/**
+ * struct klp_callbacks - called around the switch, each of them optional
+ * @pre_patch:		before the object is patched; an error stops it
+ * @post_patch:		after the object is patched
+ * @pre_unpatch:	before the object is unpatched
+ * @post_unpatch:	after the object is unpatched
+ * @post_unpatch_enabled: whether pre_patch succeeded, so that post_unpatch is due
+ */
+struct klp_callbacks {
+	int (*pre_patch)(struct klp_object *obj);
+	void (*post_patch)(struct klp_object *obj);
+	void (*pre_unpatch)(struct klp_object *obj);
+	void (*post_unpatch)(struct klp_object *obj);
+	bool post_unpatch_enabled;
+};
+
+/**
+ * struct klp_object - the kernel or one of its modules, and what is replaced in it
+ * @name:	the module's name, NULL for the kernel itself
+ * @funcs:	the functions, ended by an entry of zeroes
+ * @callbacks:	called around the switch of this object
+ * @mod:	core: the module, NULL for the kernel itself
+ */
+struct klp_object {
+	const char *name;
+	struct klp_func *funcs;
+	struct klp_callbacks callbacks;
+
+	/* core */
+	struct module *mod;
+};
+
+/**
+ * struct klp_state - what a patch changed beyond code
+ * @id:		not 0
+ * @version:	of the change
+ * @data:	the patch's own
+ */
+struct klp_state {
+	unsigned long id;
+	unsigned int version;
+	void *data;
+};
+
+/**
+ * struct klp_patch - a live patch
+ * @mod:	the module that it is in
+ * @objs:	the objects, ended by an entry of zeroes
+ * @states:	what it changes beyond code, ended by an entry of zeroes, or NULL
+ * @replace:	whether it takes the place of all patches before it
+ * @list:	core: in the list of patches
+ * @kobj:	core: /sys/kernel/livepatch/<patch>
+ * @enabled:	core: its functions are redirected
+ * @gone:	core: out of the list, only waiting for its kobject
+ * @finish:	core: its kobject is released
+ * @sites:	core: one for each redirected function
+ * @ips:	core: their call sites as ftrace is told them
+ * @site_count:	core: entries of @sites and @ips
+ */
+struct klp_patch {
+	struct module *mod;
+	struct klp_object *objs;
+	struct klp_state *states;
+	bool replace;
+
+	/* core */
+	struct list_head list;
+	struct kobject kobj;
+	bool enabled;
+	bool gone;
+	struct completion finish;
+	struct suture_site *sites;
+	unsigned long *ips;
+	unsigned int site_count;
+};
+
+#define klp_for_each_object_static(patch, obj) \
+	for (obj = (patch)->objs; obj->funcs || obj->name; obj++)
+
+#define klp_for_each_func_static(obj, func) \
+	for (func = (obj)->funcs; \
+	     func->old_name || func->new_func || func->old_sympos; func++)
+
+int suture_enable_patch(struct klp_patch *patch,
+			const struct suture_patch_table *table);
+
+/*
+ * Enables a patch, to be called from its module's init and from nowhere else. If
+ * init fails although this succeeded, the patch is taken back as the module goes.
+ */
+#define klp_enable_patch(patch) suture_enable_patch(patch, &suture_patch_table)
+
+/*
+ * What the kernel's own sources call. They find a kernel without live patching,
+ * as they did when it was built.
+ */
+static inline int klp_module_coming(struct module *mod)
+{
+	return 0;
+}
+
+static inline void klp_module_going(struct module *mod)
+{
+}
+
+static inline bool klp_patch_pending(struct task_struct *task)
+{
+	return false;
+}
+
+static inline void klp_update_patch_state(struct task_struct *task)
+{
+}
+
+static inline void klp_copy_process(struct task_struct *child)
+{
+}
+
+static inline int
+klp_apply_section_relocs(struct module *pmod, Elf_Shdr *sechdrs,
+			 const char *shstrtab, const char *strtab,
+			 unsigned int symindex, unsigned int secindex,
+			 const char *objname)
+{
+	return 0;
+}
+
+#endif /* !CONFIG_LIVEPATCH */
+
+#endif /* _SUTURE_LINUX_LIVEPATCH_H */
