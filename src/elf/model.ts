@@ -1,6 +1,8 @@
 // The editable model of an ELF file: sections with their bytes, symbols and relocations as objects that refer to each
 // other, so that adding, removing and reordering them needs no renumbering by hand.
 
+import type { FileOffset, LinkAddress } from './units.ts';
+
 /** What stands in the ELF header beside the tables. Numbers as in the System V ABI, chapter 4. */
 export interface ElfHeader {
   /** ELFCLASS32 or ELFCLASS64; byte order is little-endian throughout. */
@@ -17,7 +19,11 @@ export interface ElfHeader {
   flags: number;
 }
 
-/** A section. Section 0, symbol tables, their string tables and relocation sections are not sections of the model. */
+/**
+ * A section. Not sections of the model are section 0, the symbol table (SHT_SYMTAB) with its string table and extended
+ * indexes, and the section names: the writer makes them anew. In a relocatable file the same goes for relocation
+ * sections, whose entries are the `relocations` of the section that they change.
+ */
 export interface Section {
   name: string;
   /** sh_type. */
@@ -39,8 +45,17 @@ export interface Section {
   /** sh_info where it names a section, else a plain number. */
   info: Section | number;
   relocations: Relocation[];
-  /** Members, when this is an SHT_GROUP; `data` is then made anew by the writer. */
+  /**
+   * Members, when this is an SHT_GROUP of a relocatable file; `data` is then made anew by the writer, which also adds
+   * the relocation sections of the members.
+   */
   group?: { flags: number; members: Section[]; signature: ElfSymbol };
+  /**
+   * When this is a relocation section that the writer would not make in this form from `relocations` alone: another
+   * name or other flags than usual (`.klp.rela.vmlinux..text`), a second one for its target, an empty one. `data` is
+   * then made anew by the writer.
+   */
+  relocationTable?: { target: Section; relocations: Relocation[] };
 }
 
 /** Where a symbol is defined: a section, or one of the reserved indexes (SHN_LIVEPATCH 0xff20 is `{ index: 0xff20 }`). */
@@ -75,4 +90,25 @@ export interface ElfModel {
   sections: Section[];
   /** In file order without the null symbol; the writer puts locals first. */
   symbols: ElfSymbol[];
+  /** Program headers of an image, in file order; a relocatable file has none. Only to be read, never written. */
+  readonly segments: readonly Segment[];
+}
+
+/** A program header: what of the file stands where in memory. */
+export interface Segment {
+  /** p_type: PT_LOAD 1, PT_NOTE 4. */
+  readonly type: number;
+  /** p_flags: PF_X 1, PF_W 2, PF_R 4. */
+  readonly flags: number;
+  readonly offset: FileOffset;
+  /** p_vaddr. */
+  readonly address: LinkAddress;
+  /** p_paddr. */
+  readonly physicalAddress: bigint;
+  /** p_memsz in bytes: `data.length` and the zeros behind it. */
+  readonly memorySize: number;
+  /** p_align in bytes. */
+  readonly align: number;
+  /** The p_filesz bytes of the file. */
+  readonly data: Uint8Array;
 }

@@ -15,8 +15,11 @@ export type SectionOffset = number & { readonly [unit]: 'section' };
  */
 export type LinkAddress = bigint & { readonly [unit]: 'link' };
 
-/** A number that a file claims and nobody has checked yet. Only `check…` functions turn it into anything else. */
-export type Unchecked = { readonly unchecked: number | bigint };
+/**
+ * A number that a file claims and nobody has checked yet. To the machine it is a number; to the type checker it is none,
+ * so that nothing can be done with it except to give it to a function of `checks.ts`.
+ */
+export type Unchecked = { readonly [unit]: 'unchecked' };
 
 export const linkAddress = (value: bigint): LinkAddress => value as LinkAddress;
 export const sectionOffset = (value: number): SectionOffset => value as SectionOffset;
