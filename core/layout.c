@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The layout of patch tables as this compiler has it, for src/kernel/patch-module.ts
- * to be compared with: section .suture.layout of suture.ko, not loaded, holds
- * "name=value" strings, each ended by a NUL. Values are decimal, of places and
- * sizes in bytes.
+ * to be compared with. Section .comment.suture.layout of suture.ko (modpost takes
+ * no other name for one that is not loaded) holds "name=value" strings, each ended
+ * by a NUL. Values are decimal; places and sizes are in bytes.
  */
 #include <linux/kernel.h>
 #include <linux/stddef.h>
@@ -11,7 +11,7 @@
 #include "suture.h"
 
 #define TELL(name, value)						       \
-	asm volatile(".pushsection .suture.layout,\"\"\n\t"		       \
+	asm volatile(".pushsection .comment.suture.layout,\"\"\n\t"		       \
 		     ".asciz \"" name "=%c0\"\n\t"			       \
 		     ".popsection" : : "i" (value))
 #define TELL_PLACE(type, member)					       \
@@ -24,7 +24,6 @@ static void __used __init suture_layout(void)
 	TELL("version", SUTURE_TABLE_VERSION);
 	TELL("max_redirects", SUTURE_MAX_REDIRECTS);
 	TELL("max_build_id", SUTURE_MAX_BUILD_ID);
-	TELL("max_old_size", SUTURE_MAX_OLD_SIZE);
 	TELL("way_ftrace", SUTURE_WAY_FTRACE);
 
 	TELL("suture_patch_table", sizeof(struct suture_patch_table));

@@ -3,12 +3,12 @@
  * The table that Suture's linker writes into every patch module, in section
  * .suture.patch under the symbol suture_patch_table.
  *
- * src/kernel/patch-module.ts writes this layout and is compared with it when
- * the core is built (section .suture.layout of suture.ko, core/layout.c).
- * Only u32 and pointer-size words are used, ordered so that no compiler puts
- * padding between them; the same members have the same order on every
- * architecture. Byte order is the kernel's. A change of any member's meaning or
- * place is a new SUTURE_TABLE_VERSION, and a core takes its own version only.
+ * src/kernel/patch-module.ts writes this layout and is compared with it when the
+ * core is built (core/layout.c). Only u32 and pointer-size words are used, ordered
+ * so that no compiler puts padding between them; the same members have the same
+ * order on every architecture. Byte order is the kernel's. A change of any member's
+ * meaning or place is a new SUTURE_TABLE_VERSION, and a core takes its own version
+ * only.
  *
  * "Address" means a run-time address in the kernel; a pointer points into the
  * patch module itself and is relocated by the kernel's loader. The core does
@@ -28,7 +28,6 @@
 /* What the core is willing to look at; more is a damaged table. */
 #define SUTURE_MAX_REDIRECTS	4096
 #define SUTURE_MAX_BUILD_ID	64
-#define SUTURE_MAX_OLD_SIZE	0x40000
 
 /* How a redirect reaches its stub (struct suture_redirect.way). */
 #define SUTURE_WAY_FTRACE	0	/* the kernel's hook resumes at the stub */
