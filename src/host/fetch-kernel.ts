@@ -7,11 +7,11 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { type ReasonError, reasonError } from '../reason.ts';
+import { ReasonError, reasonError } from '../reason.ts';
 import { type Apt, hostArchitecture, openApt } from './apt.ts';
-import { buildingFolder, publish, withLock } from './cache.ts';
+import { buildingFolder, cacheFolder, publish, withLock } from './cache.ts';
 import { compareVersions, type DebianPackage } from './debian.ts';
-import { describeKernel, findKernel, kernelFolder, type StoredKernel, writeKernelFile } from './kernel-store.ts';
+import { findKernel, kernelFolder, rewriteKernelFile, type StoredKernel, writeKernelFile } from './kernel-store.ts';
 import { platforms } from './platforms.ts';
 import { run } from './run.ts';
 import { withTemporaryFolder } from './temporary.ts';
@@ -150,6 +150,14 @@ export function nearestVersion(tools: readonly DebianPackage[], version: string)
  */
 export async function fetchKernel(request: string, options: FetchOptions = {}): Promise<StoredKernel> {
   const wanted = readRequest(request);
+  if (/[\s:"]/.test(cacheFolder())) {
+    throw reasonError(
+      'usage',
+      cacheFolder(),
+      'the kernel’s build system takes no path with blanks or colons',
+      'set XDG_CACHE_HOME',
+    );
+  }
   const progress = options.onProgress ?? (() => {});
 
   // One that is asked for by its exact name needs no lists, and thus no network, when it is there.
@@ -191,7 +199,8 @@ async function look(wanted: KernelRequest, request: string, progress: (text: str
     try {
       return { apt, platform, packages: await choose(apt, wanted, flavour, request) };
     } catch (error) {
-      refusal ??= withTrouble(error as ReasonError, trouble);
+      if (!(error instanceof ReasonError)) throw error;
+      refusal ??= withTrouble(error, trouble);
     }
   }
   throw refusal!;
@@ -220,7 +229,7 @@ async function choose(apt: Apt, wanted: KernelRequest, flavour: string, request:
 
 /** A refusal with what apt had to complain about, which may be why. */
 function withTrouble(error: ReasonError, trouble: string): ReasonError {
-  if (!trouble || !error.reasons) return error;
+  if (!trouble) return error;
   const [{ code, place, message, remedy }] = error.reasons;
   return reasonError(code, place, `${message}\n${trouble}`, remedy);
 }
@@ -326,14 +335,14 @@ async function addParts(
       progress(`unpacking ${archive}`);
       await run('tar', ['--extract', '--file', join(archives, archive), '--strip-components=1', '--directory', part]);
     });
-    await describeKernel(folder, { ...description, source: 'source' });
+    await rewriteKernelFile(folder, { ...description, source: 'source' });
   }
   if (options.debug && kernel.debug === undefined) {
     const { debug, release } = packages;
     if (!debug) throw reasonError('fetch-failed', `linux-image-${release}-dbg`, 'not to be had in this version');
     await publishPart(join(folder, 'debug'), (part, downloads) => unpackAll(apt, [debug], downloads, part, progress));
     const { source } = (await findKernel(kernel.name))!;
-    await describeKernel(folder, {
+    await rewriteKernelFile(folder, {
       ...description,
       source,
       debug: 'debug',

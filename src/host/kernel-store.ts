@@ -1,7 +1,7 @@
 // The kernels in the cache: `kernels/NAME/kernel.json` says where each part of one is.
 
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { reasonError } from '../reason.ts';
@@ -136,11 +136,10 @@ export async function removeKernel(name: string): Promise<void> {
   );
 }
 
-/** Adds parts to a kernel that is there already: `make` puts them into its folder and says where they are. */
-export async function describeKernel(folder: string, description: KernelDescription): Promise<void> {
+/** Replaces the kernel.json of a kernel that is there, by one rename. The caller holds its lock. */
+export async function rewriteKernelFile(folder: string, description: KernelDescription): Promise<void> {
   const file = join(folder, 'kernel.json');
   const next = `${file}.next`;
-  await rm(next, { force: true });
   await writeFile(next, writeKernelFile(description, folder));
   await rename(next, file);
 }

@@ -1,0 +1,151 @@
+// From a command line to a report. A command's own file only says which arguments it takes, calls one thing with them
+// and words the result; what becomes of errors, of --json and of the exit status is decided here for all of them.
+
+import { Command, CommanderError } from 'commander';
+import { onInterrupt } from '../host/interrupt.ts';
+import { type Reason, ReasonError } from '../reason.ts';
+import { print, type Report, type Status, type Terminal } from './output.ts';
+
+/** What a command's handler is given besides its arguments. */
+export interface Context {
+  /** The kernel that the command is about, for the report. Preset from --kernel. */
+  kernel: string | null;
+  /** Says what is being done, to somebody who watches. */
+  readonly progress: (text: string) => void;
+  /** Says something that matters beside the result; goes to stderr, watched or not. */
+  readonly remark: (text: string) => void;
+}
+
+/** What a handler comes to, if it does not throw. */
+export interface Outcome {
+  /** For --json. */
+  readonly result: unknown;
+  /** For people; empty where there is nothing to say. */
+  readonly text: string;
+  /** `refused` for a verdict that says no; `done` if it is left out. */
+  readonly status?: Exclude<Status, 'fault'>;
+  readonly reasons?: readonly Reason[];
+}
+
+/** Makes a commander action of a handler, which is given the context and then the command's arguments and options. */
+export type Act = <A extends unknown[]>(
+  handler: (context: Context, ...args: A) => Promise<Outcome>,
+) => (...args: A) => Promise<void>;
+
+/** Adds commands to the program. */
+export type Addition = (program: Command, act: Act) => void;
+
+/** Runs the program with these arguments (without `node` and the script) and returns its exit status. */
+export async function runCommandLine(
+  args: readonly string[],
+  additions: readonly Addition[],
+  terminal: Terminal,
+): Promise<number> {
+  const json = wantsJson(args);
+  const program = new Command('suture');
+  let status = 0;
+  let said = '';
+  let running: { command: string; context: Context } | undefined;
+  const finish = (report: Report) => {
+    status = print(report, json, terminal);
+  };
+
+  const act: Act =
+    (handler) =>
+    async (...given) => {
+      // Commander adds the options and the command itself behind the arguments.
+      const command = given.at(-1) as Command;
+      const context: Context = {
+        kernel: (command.opts().kernel as string | undefined) ?? null,
+        progress: (text) => {
+          if (terminal.watched) terminal.stderr(`${text}\n`);
+        },
+        remark: (text) => terminal.stderr(`${text}\n`),
+      };
+      running = { command: wordsOf(command), context };
+      finish(await reportOf(running.command, context, () => handler(context, ...given)));
+    };
+
+  program
+    .description('Live patching for Linux kernels that were never built for it.')
+    .option('--json', 'print one JSON document on stdout and nothing else')
+    .configureHelp({ showGlobalOptions: true })
+    .configureOutput({
+      writeOut: terminal.stdout,
+      writeErr: terminal.stderr,
+      outputError: (text) => {
+        said += text;
+      },
+    })
+    .exitOverride();
+  for (const add of additions) add(program, act);
+
+  onInterrupt((signal) => {
+    const { command, context } = running ?? { command: '', context: { kernel: null } };
+    const reason = { code: 'interrupted', place: command, message: `ended by ${signal}`, remedy: '' } as const;
+    finish({ command, kernel: context.kernel, status: 'fault', result: null, reasons: [reason], text: '' });
+    process.exit(status);
+  });
+
+  try {
+    await program.parseAsync(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Help and version were asked for and have been printed.
+    if (error.exitCode === 0) return 0;
+    const command = commandOf(program, args);
+    const message = said.replace(/^error: /, '').trim() || 'a command is missing';
+    const remedy = `\`${['suture', command, '--help'].filter((word) => word).join(' ')}\` says what it takes`;
+    const reasons = [{ code: 'usage', place: command, message, remedy } as const];
+    finish({ command, kernel: null, status: 'fault', result: null, reasons, text: '' });
+  }
+  return status;
+}
+
+async function reportOf(command: string, context: Context, handler: () => Promise<Outcome>): Promise<Report> {
+  try {
+    const { result, text, status = 'done', reasons = [] } = await handler();
+    return { command, kernel: context.kernel, status, result, reasons, text };
+  } catch (error) {
+    const known = error instanceof ReasonError ? error : asReason(error);
+    return { command, kernel: context.kernel, status: known.kind, result: null, reasons: known.reasons, text: '' };
+  }
+}
+
+/** Errors that nobody has put into words yet: the file system's, and our own mistakes. */
+function asReason(error: unknown): ReasonError {
+  const { code, path, message, stack } = error as NodeJS.ErrnoException;
+  if (process.env.SUTURE_DEBUG) process.stderr.write(`${stack ?? String(error)}\n`);
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EROFS') {
+    return new ReasonError({ code: 'output-failed', place: path ?? '', message, remedy: 'make room, then try again' });
+  }
+  if (path !== undefined && (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR' || code === 'EISDIR')) {
+    return new ReasonError({ code: 'file-missing', place: path, message, remedy: '' });
+  }
+  const remedy = 'please report it, with what `SUTURE_DEBUG=1` in the environment prints';
+  return new ReasonError({ code: 'bug', place: '', message: message ?? String(error), remedy });
+}
+
+/** Decided before parsing, since a command line that cannot be parsed is answered in JSON too. */
+const wantsJson = (args: readonly string[]): boolean => args.slice(0, endOfOptions(args)).includes('--json');
+
+const endOfOptions = (args: readonly string[]): number => {
+  const end = args.indexOf('--');
+  return end < 0 ? args.length : end;
+};
+
+/** A command's words without the program's. */
+function wordsOf(command: Command): string {
+  return command.parent ? `${wordsOf(command.parent)} ${command.name()}`.trim() : '';
+}
+
+/** The command that a line names, as far as it names one. */
+function commandOf(program: Command, args: readonly string[]): string {
+  let command = program;
+  for (const word of args.filter((each) => !each.startsWith('-'))) {
+    const next = command.commands.find((each) => each.name() === word);
+    if (!next) break;
+    command = next;
+  }
+  return wordsOf(command);
+}

@@ -1,0 +1,89 @@
+// suture kernel: the kernels in the cache.
+
+import { fetchKernel } from '../host/fetch-kernel.ts';
+import { importKernel } from '../host/import-kernel.ts';
+import { listKernels, openKernel, removeKernel, type StoredKernel } from '../host/kernel-store.ts';
+import type { Addition } from './command.ts';
+import { columns } from './output.ts';
+
+export const kernelCommands: Addition = (program, act) => {
+  const kernel = program.command('kernel').description('bring kernels into the cache, and see what is there');
+
+  kernel
+    .command('fetch')
+    .description('get a Debian kernel (image, headers, build tools); nothing is installed on this machine')
+    .argument('<what>', 'armhf or ppc64el for the newest, or PACKAGE[:ARCH][=VERSION]')
+    .option('--source', 'also its source tree (140 MB to fetch, 1.5 GB unpacked)')
+    .option('--debug', 'also its debug package (600 MB to fetch, 2.8 GB unpacked)')
+    .action(
+      act(async (context, what: string, options: { source?: boolean; debug?: boolean }) => {
+        const found = await fetchKernel(what, { ...options, onProgress: context.progress });
+        context.kernel = found.name;
+        return { result: found, text: found.name };
+      }),
+    );
+
+  kernel
+    .command('import')
+    .description('the same for any kernel: files are copied, folders are referred to where they are')
+    .requiredOption('--name <name>', 'what to call it')
+    .requiredOption('--image <file>', 'the image as booted: a zImage, or an ELF vmlinux')
+    .requiredOption('--modules <folder>', 'its modules, lib/modules/RELEASE')
+    .requiredOption('--headers <folder>', 'what external modules are built against')
+    .option('--source <folder>', 'its source tree')
+    .option('--system-map <file>', 'a complete System.map')
+    .option('--vmlinux <file>', 'its vmlinux with a symbol table')
+    .option('--config <file>', 'its configuration; HEADERS/.config if left out')
+    .option('--cross <prefix>', 'what the names of the cross tools begin with')
+    .action(
+      act(async (context, options: ImportOptions) => {
+        context.kernel = options.name;
+        const { cross, ...parts } = options;
+        const found = await importKernel({ ...parts, ...(cross === undefined ? {} : { crossPrefix: cross }) });
+        return { result: found, text: found.name };
+      }),
+    );
+
+  kernel
+    .command('list')
+    .description('the kernels in the cache')
+    .action(
+      act(async () => {
+        const kernels = await listKernels();
+        return { result: { kernels }, text: columns(kernels.map(row)) };
+      }),
+    );
+
+  kernel
+    .command('remove')
+    .description('remove a kernel from the cache')
+    .argument('<name>')
+    .action(
+      act(async (context, name: string) => {
+        context.kernel = name;
+        await removeKernel(name);
+        return { result: { removed: name }, text: '' };
+      }),
+    );
+};
+
+interface ImportOptions {
+  readonly name: string;
+  readonly image: string;
+  readonly modules: string;
+  readonly headers: string;
+  readonly source?: string;
+  readonly systemMap?: string;
+  readonly vmlinux?: string;
+  readonly config?: string;
+  readonly cross?: string;
+}
+
+const row = (kernel: StoredKernel): string[] => [
+  kernel.name,
+  kernel.architecture,
+  kernel.version || 'imported',
+  ['source', 'debug'].filter((part) => part in kernel).join(', '),
+];
+
+void openKernel;
