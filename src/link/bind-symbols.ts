@@ -5,6 +5,9 @@
 // call needs. Data that is not exported is not in kallsyms of these kernels (KALLSYMS_ALL=n) and is bound from the symbol
 // table of the image, from a System.map or from an unstripped vmlinux.
 
+import type { Architecture } from '../arch/arch.ts';
+import { SHF_ALLOC } from '../elf/constants.ts';
+import type { ElfModel } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { functionsNamed } from '../kernel/old-function.ts';
@@ -73,4 +76,70 @@ function missing(sources: SymbolSources, name: string) {
           remedy: 'check the spelling; what modules define cannot be bound yet',
         };
   return reasonError(reason.code, reason.place, reason.message, reason.remedy);
+}
+
+/**
+ * Binds every undefined symbol of an object but those that `supplied` names, which the linker makes itself. `attempt` runs
+ * a step and keeps its reasons. Returns what each name was bound to.
+ */
+export function bindSymbols(
+  object: ElfModel,
+  arch: Architecture,
+  sources: SymbolSources,
+  supplied: readonly string[],
+  attempt: <T>(work: () => T) => T | undefined,
+): Map<string, Binding> {
+  const bound = new Map<string, Binding>();
+  for (const symbol of object.symbols) {
+    if (symbol.place !== 'undefined' || arch.loaderSymbols.includes(symbol.name)) continue;
+    if (supplied.includes(symbol.name)) continue;
+    const binding = attempt(() => bindSymbol(sources, symbol.name));
+    if (!binding) continue;
+    bound.set(symbol.name, binding);
+    if (binding.kind === 'exported') continue;
+    symbol.value = binding.address;
+    symbol.place = binding.kind === 'function' ? arch.boundFunctionPlace : 'absolute';
+  }
+  return bound;
+}
+
+/** Every relocation must be one that the kernel's loader takes, and the loader must never follow a bound address itself. */
+export function unsupportedRelocations(
+  object: ElfModel,
+  arch: Architecture,
+  bound: ReadonlyMap<string, Binding>,
+): Reason[] {
+  return object.sections
+    .filter((section) => (section.flags & SHF_ALLOC) !== 0n)
+    .flatMap((section) =>
+      section.relocations.flatMap((relocation): Reason[] => {
+        const kind = arch.relocationKind(relocation.type);
+        const place = `${section.name}+0x${relocation.offset.toString(16)}`;
+        const name = relocation.symbol?.name ?? '';
+        const binding = bound.get(name);
+        if (!kind?.loadable) {
+          const type = kind?.name ?? `relocation type ${relocation.type}`;
+          return [
+            {
+              code: 'relocation-unsupported',
+              place,
+              message: `the kernel's module loader does not take ${type} (against ${name})`,
+              remedy: "compile the fix with the kernel's own flags for modules",
+            },
+          ];
+        }
+        // Sections of the loader's own have such names: __jump_table, __tracepoints, __bug_table, …
+        if (section.name.startsWith('__') && binding && binding.kind !== 'exported') {
+          return [
+            {
+              code: 'relocation-unsupported',
+              place,
+              message: `the kernel's loader would follow ${name} before the patch could be checked`,
+              remedy: 'a jump label or a tracepoint that is not exported cannot be used in a fix',
+            },
+          ];
+        }
+        return [];
+      }),
+    );
 }

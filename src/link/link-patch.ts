@@ -5,15 +5,16 @@
 // put in. Same input, same bytes.
 
 import type { Architecture, CallSite, SelfModified, Stub } from '../arch/arch.ts';
-import { writeElf } from '../elf/elf.ts';
-import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
-import type { LinkAddress } from '../elf/units.ts';
+import { SHF_ALLOC, STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
+import { newSymbol, writeElf } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol, Section, SymbolPlace } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction, type OldFunction, wordsOf } from '../kernel/old-function.ts';
 import { patchSection, patchTableSymbol, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
-import { type Binding, bindSymbol, coreModule, type SymbolSources } from './bind-symbols.ts';
-import { callSiteTable, dataSection, modinfo, putPointer, thisModule, versions } from './module-sections.ts';
+import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
+import { defineSymbol, finishModule, thisModuleSymbol } from './finish-module.ts';
+import { dataSection, putPointer } from './module-sections.ts';
 
 export interface PatchInput {
   readonly arch: Architecture;
@@ -39,13 +40,6 @@ export interface LinkedPatch {
   readonly bound: ReadonlyMap<string, Binding>;
 }
 
-const SHF_ALLOC = 2n;
-const STB_LOCAL = 0;
-const STB_GLOBAL = 1;
-const STT_OBJECT = 1;
-const STT_FUNC = 2;
-const STT_SECTION = 3;
-
 /** Sections outside memory that a module keeps: what objdump and ld want to see; no path of the build is in them. */
 const keptNotes = ['.comment', '.note.GNU-stack', '.ARM.attributes'];
 
@@ -68,87 +62,40 @@ export function linkPatch(input: PatchInput): LinkedPatch {
     const made = attempt(() => redirect(input, r));
     return made ? [made] : [];
   });
-  const bound = bindAll(input, attempt);
-  checkRelocations(input, bound, reasons);
+  const bound = bindSymbols(object, arch, input.sources, [patchTableSymbol, thisModuleSymbol], attempt);
+  reasons.push(...unsupportedRelocations(object, arch, bound));
   const [first, ...rest] = reasons;
   if (first) throw new ReasonError(first, ...rest);
 
   addStubsAndTable(input, redirects);
-  addCallSites(arch, object);
-  addModuleSections(input, bound);
-  addLooseSymbols(object);
+  finishModule(object, input.name, arch, input.abi, input.sources.image, bound);
   return { bytes: writeElf(object), redirects, bound };
 }
 
 /** Takes out debug sections, Kbuild's own call-site table, and the symbols that nothing needs any more. */
 function stripObject(object: ElfModel): void {
-  object.sections = object.sections.filter(
-    (s) => ((s.flags & SHF_ALLOC) !== 0n || keptNotes.includes(s.name)) && s.name !== '__mcount_loc',
-  );
+  const stays = (s: Section) =>
+    ((s.flags & SHF_ALLOC) !== 0n || keptNotes.includes(s.name)) && s.name !== '__mcount_loc';
+  object.sections = object.sections.filter((s) => stays(s.relocationTable?.target ?? s));
   const kept = new Set(object.sections);
   const used = new Set(object.sections.flatMap((s) => s.relocations.map((r) => r.symbol)));
   object.symbols = object.symbols.filter((symbol) =>
-    typeof symbol.place === 'object' && 'data' in symbol.place
-      ? kept.has(symbol.place)
-      : symbol.place !== 'undefined' || used.has(symbol),
+    isSection(symbol.place) ? kept.has(symbol.place) : symbol.place !== 'undefined' || used.has(symbol),
   );
 }
+
+const isSection = (place: SymbolPlace): place is Section => typeof place === 'object' && 'data' in place;
 
 function redirect(input: PatchInput, replacement: PatchInput['replacements'][number]) {
   const { newName, oldName, sympos } = replacement;
   const old = findOldFunction(input.sources.image, input.callSites, input.selfModified, oldName, sympos);
-  const symbol = input.object.symbols.find((s) => s.name === newName && s.type === STT_FUNC);
-  const section = symbol?.place;
-  if (!symbol || typeof section !== 'object' || !('data' in section)) {
+  const symbol = input.object.symbols.find((s) => s.name === newName && s.type === STT_FUNC && isSection(s.place));
+  if (!symbol || !isSection(symbol.place)) {
     throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
   }
   const start = Number(symbol.value);
-  const code = wordsOf(section.data.subarray(start, start + Number(symbol.size)));
+  const code = wordsOf(symbol.place.data.subarray(start, start + Number(symbol.size)));
   return { old, newName, symbol, stub: input.arch.ftraceStub(old, old.site, code) };
-}
-
-function bindAll(input: PatchInput, attempt: <T>(work: () => T) => T | undefined): Map<string, Binding> {
-  const bound = new Map<string, Binding>();
-  for (const symbol of input.object.symbols) {
-    if (symbol.place !== 'undefined' || input.arch.loaderSymbols.includes(symbol.name)) continue;
-    if (symbol.name === patchTableSymbol || symbol.name === '__this_module') continue;
-    const binding = attempt(() => bindSymbol(input.sources, symbol.name));
-    if (!binding) continue;
-    bound.set(symbol.name, binding);
-    if (binding.kind === 'exported') continue;
-    symbol.value = binding.address;
-    symbol.place = binding.kind === 'function' ? input.arch.boundFunctionPlace : 'absolute';
-  }
-  return bound;
-}
-
-/** Every relocation must be one that the kernel's loader takes, and the loader must never follow a bound address itself. */
-function checkRelocations(input: PatchInput, bound: ReadonlyMap<string, Binding>, reasons: Reason[]): void {
-  for (const section of input.object.sections) {
-    if ((section.flags & SHF_ALLOC) === 0n) continue;
-    for (const relocation of section.relocations) {
-      const kind = input.arch.relocationKind(relocation.type);
-      const place = `${section.name}+0x${relocation.offset.toString(16)}`;
-      const name = relocation.symbol?.name ?? '';
-      if (!kind?.loadable) {
-        reasons.push({
-          code: 'relocation-unsupported',
-          place,
-          message: `the kernel's module loader does not take ${kind?.name ?? `relocation type ${relocation.type}`} (against ${name})`,
-          remedy: "compile the fix with the kernel's own flags for modules",
-        });
-      }
-      const binding = bound.get(name);
-      if (section.name.startsWith('__') && binding && binding.kind !== 'exported') {
-        reasons.push({
-          code: 'relocation-unsupported',
-          place,
-          message: `the kernel's loader would follow ${name} in ${section.name} before the patch could be checked`,
-          remedy: 'a jump label or tracepoint that is not exported cannot be used in a fix',
-        });
-      }
-    }
-  }
 }
 
 function addStubsAndTable(
@@ -158,16 +105,16 @@ function addStubsAndTable(
   const { arch, object, sources } = input;
   const stubs = arch.layOutStubs(redirects.map((r) => r.stub));
   object.sections.push(stubs.section, ...stubs.companions);
-  const stubSymbols = redirects.map((r, i) =>
-    define(object, {
-      name: `suture_stub_${r.old.name}`,
+  const stubSymbols = redirects.map(({ old, stub }, i) =>
+    newSymbol(`suture_stub_${old.name}`, {
       value: BigInt(stubs.offsets[i]!),
-      size: BigInt(4 * r.stub.words.length),
+      size: BigInt(4 * stub.words.length),
       binding: STB_LOCAL,
       type: STT_FUNC,
       place: stubs.section,
     }),
   );
+  object.symbols.push(...stubSymbols);
   redirects.forEach((r, i) => {
     for (const relocation of r.stub.relocations) {
       stubs.section.relocations.push({
@@ -197,109 +144,10 @@ function addStubsAndTable(
   );
   const section = dataSection(patchSection, data, 8);
   object.sections.push(section);
-  const table = object.symbols.find((s) => s.name === patchTableSymbol && s.place === 'undefined');
-  const itself = { name: patchTableSymbol, value: 0n, binding: STB_GLOBAL, type: STT_OBJECT, place: section };
-  const symbol = table ? Object.assign(table, itself) : define(object, { ...itself, size: BigInt(data.length) });
-  symbol.size = BigInt(data.length);
+  const table = defineSymbol(object, patchTableSymbol, section);
   for (const { offset, to } of pointers) {
-    if (to.kind === 'section') putPointer(arch, section, offset, symbol, to.offset);
-    else
-      putPointer(
-        arch,
-        section,
-        offset,
-        (to.kind === 'stub' ? stubSymbols : redirects.map((r) => r.symbol))[to.redirect]!,
-      );
+    if (to.kind === 'section') putPointer(arch, section, offset, table, to.offset);
+    else if (to.kind === 'stub') putPointer(arch, section, offset, stubSymbols[to.redirect]!);
+    else putPointer(arch, section, offset, redirects[to.redirect]!.symbol);
   }
-}
-
-function addCallSites(arch: Architecture, object: ElfModel): void {
-  const sites = object.sections.flatMap((section) => {
-    const offsets = arch.moduleCallSites(section);
-    if (offsets.length === 0) return [];
-    const symbol = sectionSymbol(object, section);
-    return offsets.map((offset) => ({ symbol, offset }));
-  });
-  if (sites.length > 0) object.sections.push(callSiteTable(arch, sites));
-}
-
-function addModuleSections(input: PatchInput, bound: ReadonlyMap<string, Binding>): void {
-  const { arch, object, abi, sources } = input;
-  const find = (name: string) => object.symbols.find((s) => s.name === name && s.place !== 'undefined');
-
-  const namespaces = new Set<string>();
-  const crcs = new Map<string, number>();
-  const layout = sources.image.exports.get('module_layout')?.crc;
-  if (layout !== undefined) crcs.set('module_layout', layout);
-  for (const [name, binding] of [...bound].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (binding.kind !== 'exported') continue;
-    if (binding.crc !== undefined) crcs.set(name, binding.crc);
-    if (binding.namespace) namespaces.add(binding.namespace);
-  }
-  if (abi.modversions && crcs.size > 0) object.sections.push(versions(arch, crcs));
-
-  let info = object.sections.find((s) => s.name === '.modinfo');
-  if (!info) {
-    info = dataSection('.modinfo', new Uint8Array(), 1);
-    object.sections.push(info);
-  }
-  const added = modinfo([
-    ...[...namespaces].sort().map((namespace) => ['import_ns', namespace] as const),
-    ['depends', coreModule],
-    ['name', input.name],
-    ['vermagic', abi.vermagic],
-  ]);
-  info.data = Uint8Array.of(...info.data, ...added);
-  info.size = info.data.length;
-
-  const section = thisModule(arch, abi, input.name, find('init_module'), find('cleanup_module'));
-  object.sections.push(section);
-  const own = object.symbols.find((s) => s.name === '__this_module');
-  if (own) Object.assign(own, { place: section, value: 0n, size: BigInt(section.size), type: STT_OBJECT });
-  else {
-    define(object, {
-      name: '__this_module',
-      value: 0n,
-      size: BigInt(section.size),
-      binding: STB_GLOBAL,
-      type: STT_OBJECT,
-      place: section,
-    });
-  }
-
-  for (const wanted of abi.requiredSections) {
-    if (object.sections.some((s) => s.name === wanted.name)) continue;
-    object.sections.push({
-      ...dataSection(wanted.name, new Uint8Array(wanted.type === 8 ? 0 : wanted.size), wanted.align),
-      type: wanted.type,
-      flags: wanted.flags,
-      size: wanted.size,
-    });
-  }
-  object.header.flags = abi.headerFlags;
-}
-
-/** Architectures make symbols of their own for unwind tables; whatever a relocation refers to must be in the table. */
-function addLooseSymbols(object: ElfModel): void {
-  const known = new Set(object.symbols);
-  for (const section of object.sections) {
-    for (const { symbol } of section.relocations) {
-      if (!symbol || known.has(symbol)) continue;
-      known.add(symbol);
-      object.symbols.push(symbol);
-    }
-  }
-}
-
-function sectionSymbol(object: ElfModel, section: Section): ElfSymbol {
-  return (
-    object.symbols.find((s) => s.type === STT_SECTION && s.place === section) ??
-    define(object, { name: '', value: 0n, size: 0n, binding: STB_LOCAL, type: STT_SECTION, place: section })
-  );
-}
-
-function define(object: ElfModel, symbol: Omit<ElfSymbol, 'other'>): ElfSymbol {
-  const made = { ...symbol, other: 0 };
-  object.symbols.push(made);
-  return made;
 }

@@ -1,30 +1,15 @@
 // The sections that a loadable module has beside its code: what modpost and the kernel's link step would have added.
 
 import type { Architecture } from '../arch/arch.ts';
+import { SHF_ALLOC, SHF_WRITE, SHT_PROGBITS } from '../elf/constants.ts';
+import { newSection } from '../elf/elf.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { reasonError } from '../reason.ts';
 
-/** sh_type and sh_flags of the System V ABI that are used here. */
-const SHT_PROGBITS = 1;
-const SHF_WRITE = 1n;
-const SHF_ALLOC = 2n;
-
-/** A PROGBITS section with these bytes. */
+/** A section of data in memory. */
 export function dataSection(name: string, data: Uint8Array, align: number, writable = false): Section {
-  return {
-    name,
-    type: SHT_PROGBITS,
-    flags: SHF_ALLOC | (writable ? SHF_WRITE : 0n),
-    address: 0n,
-    align,
-    entrySize: 0,
-    data,
-    size: data.length,
-    link: undefined,
-    info: 0,
-    relocations: [],
-  };
+  return newSection(name, SHT_PROGBITS, writable ? SHF_ALLOC | SHF_WRITE : SHF_ALLOC, data, { align });
 }
 
 /**

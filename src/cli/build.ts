@@ -1,0 +1,83 @@
+// suture build: from a fix to a live patch.
+
+import { existsSync, statSync } from 'node:fs';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadKernel } from '../host/read-kernel.ts';
+import { reasonError } from '../reason.ts';
+import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
+import type { Addition } from './command.ts';
+
+interface BuildOptions {
+  readonly kernel: string;
+  readonly output?: string;
+  readonly name?: string;
+}
+
+export const buildCommand: Addition = (program, act) => {
+  program
+    .command('build')
+    .description('build a live patch from a C file: functions named as the kernel’s replace those')
+    .argument('<fix>', 'the C file')
+    .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
+    .option('-o, --output <path>', 'the module to write, or a folder for it; the current folder if left out')
+    .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
+    .action(
+      act(async (context, fix: string, options: BuildOptions) => {
+        const name = options.name ?? patchName(fix);
+        const target = outputFile(options.output ?? '.', name);
+        context.progress(`reading ${options.kernel}`);
+        const kernel = await loadKernel(options.kernel);
+        const patch = await buildPatch(kernel, fix, name, context.progress);
+        if (patch.warnings !== '') context.remark(patch.warnings.trimEnd());
+        await writeWhole(target, patch.bytes);
+        return { result: { output: target, ...summary(patch) }, text: describe(target, patch) };
+      }),
+    );
+};
+
+/** OUT is a file, or a folder that is there (or ends in a slash) and gets `NAME.ko`. */
+function outputFile(output: string, name: string): string {
+  const isFolder = output.endsWith('/') || (existsSync(output) && statSync(output).isDirectory());
+  return isFolder ? join(output, `${name}.ko`) : output;
+}
+
+/** Nobody ever sees half a module: it is written beside its place and then renamed. */
+export async function writeWhole(target: string, bytes: Uint8Array): Promise<void> {
+  const next = `${target}.${process.pid}.next`;
+  try {
+    await writeFile(next, bytes);
+    await rename(next, target);
+  } catch (error) {
+    await rm(next, { force: true });
+    throw reasonError('output-failed', target, (error as Error).message, 'choose another place with -o');
+  }
+}
+
+function summary(patch: BuiltPatch) {
+  return {
+    name: patch.name,
+    bytes: patch.bytes.length,
+    redirects: patch.redirects.map(({ old, newName, stub }) => ({
+      oldName: old.name,
+      oldAddress: old.address,
+      newName,
+      way: 'ftrace',
+      callSite: old.site,
+      stub: stub.words.map((word) => word.text),
+    })),
+    bound: [...patch.bound].flatMap(([name, binding]) =>
+      binding.kind === 'exported' ? [] : [{ name, kind: binding.kind, address: binding.address }],
+    ),
+  };
+}
+
+function describe(target: string, patch: BuiltPatch): string {
+  const { redirects, bound } = summary(patch);
+  const lines = redirects.map((r) => {
+    const by = r.newName === r.oldName ? '' : ` by ${r.newName}`;
+    return `  replaces ${r.oldName} at 0x${r.oldAddress.toString(16)}${by}`;
+  });
+  const bindings = bound.map((b) => `  uses ${b.name} at 0x${b.address.toString(16)}, which is not exported`);
+  return [target, ...lines, ...bindings].join('\n');
+}

@@ -1,0 +1,93 @@
+// From a FIX.c to the object of a live patch, through the kernel's own Kbuild.
+//
+// The fix is compiled twice: first as it is, to learn from the compiler which functions it defines and to show its errors
+// in the user's own terms, then together with the few lines that make a livepatch module of it.
+
+import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { Architecture } from '../arch/arch.ts';
+import { readElf } from '../elf/elf.ts';
+import type { ElfModel } from '../elf/model.ts';
+import type { StoredKernel } from '../host/kernel-store.ts';
+import type { RunResult } from '../host/run.ts';
+import { withTemporaryFolder } from '../host/temporary.ts';
+import { reasonError } from '../reason.ts';
+import { coreSources } from './core-module.ts';
+import { declaredReplacements, definedFunctions, patchSource, type Replacement, replacementsOf } from './fix-source.ts';
+import { kbuild } from './kbuild.ts';
+
+export interface CompiledFix {
+  readonly object: ElfModel;
+  readonly replacements: readonly Replacement[];
+  /** What the compiler remarked, in the user's file names; empty if nothing. */
+  readonly warnings: string;
+}
+
+/**
+ * Compiles a fix. `isKernelFunction` says whether vmlinux has a function of a name.
+ * Throws `compile-failed` with the compiler's own words, `nothing-to-patch`, `file-missing`.
+ */
+export function compileFix(
+  kernel: StoredKernel,
+  arch: Architecture,
+  fix: string,
+  moduleName: string,
+  isKernelFunction: (name: string) => boolean,
+): Promise<CompiledFix> {
+  return withTemporaryFolder(async (folder) => {
+    // The compiler sees the fix under its own name, in a folder where Kbuild may write.
+    const source = 'fix.c';
+    await copyFile(fix, join(folder, source)).catch((error: Error) => {
+      throw reasonError('file-missing', fix, `it cannot be read: ${error.message}`);
+    });
+    const object = `${moduleName}.o`;
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(arch, resolve(fix), ['fix.o', object]));
+
+    const translate = (text: string) =>
+      text.replaceAll(join(folder, source), fix).replaceAll(`${folder}/`, '').replaceAll(source, basename(fix));
+    const first = await kbuild(kernel, arch.platform, folder, ['fix.o'], [0, 2]);
+    if (first.status !== 0) throw compileFailed(fix, translate, first);
+    const aux = await readFile(join(folder, 'fix.aux'), 'utf8');
+    const plain = readElf(new Uint8Array(await readFile(join(folder, 'fix.o'))), fix);
+    const declared = plain.sections.find((section) => section.name === '.suture.replaces')?.data ?? new Uint8Array();
+    const replacements = replacementsOf(
+      definedFunctions(aux, join(folder, source)),
+      declaredReplacements(declared),
+      isKernelFunction,
+    );
+    if (replacements.length === 0) {
+      throw reasonError(
+        'nothing-to-patch',
+        fix,
+        'none of the functions that it defines has the name of a function of the kernel',
+        'give the function the name of the one that it replaces, or say so with SUTURE_REPLACES of <suture/fix.h>',
+      );
+    }
+
+    await writeFile(join(folder, `${moduleName}.c`), patchSource(source, replacements));
+    const second = await kbuild(kernel, arch.platform, folder, [object], [0, 2]);
+    if (second.status !== 0) throw compileFailed(fix, translate, second);
+    return {
+      object: readElf(new Uint8Array(await readFile(join(folder, object))), object),
+      replacements,
+      warnings: translate(second.stderr),
+    };
+  });
+}
+
+function kbuildFile(arch: Architecture, fix: string, objects: readonly string[]): string {
+  return `obj-m := ${objects.join(' ')}
+# Our <linux/livepatch.h> must be found before the kernel's own.
+LINUXINCLUDE := -I${coreSources()}/include $(LINUXINCLUDE)
+# Files that the fix includes by "..." lie beside it. No path of the build may get into the module.
+ccflags-y += -iquote ${dirname(fix)} -ffile-prefix-map=$(src)/= ${arch.platform.fixFlags.join(' ')}
+CFLAGS_fix.o += -aux-info $(src)/fix.aux -Wno-unused-function
+`;
+}
+
+function compileFailed(fix: string, translate: (text: string) => string, result: RunResult) {
+  const lines = translate(result.stderr)
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !line.startsWith('make['));
+  return reasonError('compile-failed', fix, lines.join('\n') || `make ended with status ${result.status}`);
+}

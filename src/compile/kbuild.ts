@@ -1,0 +1,34 @@
+// Running a kernel's own Kbuild on a folder of ours, so that code is compiled with just the flags that the kernel's modules
+// were compiled with.
+
+import type { Platform } from '../arch/arch.ts';
+import type { StoredKernel } from '../host/kernel-store.ts';
+import { type RunResult, run } from '../host/run.ts';
+
+/** The kernel's own make, for the cross compiler of the platform. `folder` holds a Kbuild file; nothing outside it is written. */
+export function kbuild(
+  kernel: StoredKernel,
+  platform: Platform,
+  folder: string,
+  targets: readonly string[],
+  accept: readonly number[] = [0],
+): Promise<RunResult> {
+  return run(
+    'make',
+    [
+      '--silent',
+      '-C',
+      kernel.headers,
+      `M=${folder}`,
+      `ARCH=${platform.kbuild}`,
+      `CROSS_COMPILE=${kernel.crossPrefix}`,
+      ...targets,
+    ],
+    // What a user's own make has in its environment is not meant for this one; messages must be those that we know.
+    {
+      accept,
+      timeout: 600,
+      env: { MAKEFLAGS: undefined, MAKELEVEL: undefined, KBUILD_EXTMOD: undefined, LC_ALL: 'C' },
+    },
+  );
+}

@@ -1,0 +1,35 @@
+// One kernel as shipped, looked through once: its image, its call sites, the words that it rewrites itself, and what its
+// loader expects of a module.
+
+import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
+import { type KernelImage, readKernelImage } from './image.ts';
+import { learnModuleAbi, type ModuleAbi } from './module-abi.ts';
+
+export interface Kernel {
+  readonly arch: Architecture;
+  readonly image: KernelImage;
+  /** In address order. */
+  readonly callSites: readonly CallSite[];
+  readonly selfModified: SelfModified;
+  readonly abi: ModuleAbi;
+}
+
+/**
+ * Reads a kernel from the bytes of its image and of a handful of its modules (they must agree). `name` is for messages.
+ * Throws `image-unreadable`, `kallsyms-unreadable`, `module-abi-unknown`, `elf-malformed`.
+ */
+export async function readKernel(
+  arch: Architecture,
+  image: Uint8Array,
+  modules: Iterable<{ readonly name: string; readonly bytes: Uint8Array }>,
+  name: string,
+): Promise<Kernel> {
+  const read = await readKernelImage(image, name, arch);
+  return {
+    arch,
+    image: read,
+    callSites: arch.findCallSites(read),
+    selfModified: arch.selfModified(read),
+    abi: learnModuleAbi(modules, arch),
+  };
+}

@@ -1,0 +1,118 @@
+// A finished patch module, read back from its bytes alone: what `suture info` shows and what a proof starts from. Nothing
+// here comes from the linker's memory.
+
+import type { Architecture } from '../arch/arch.ts';
+import { architectureOfElf } from '../arch/architectures.ts';
+import { findSection, readElf } from '../elf/elf.ts';
+import type { ElfModel, Relocation, Section, SymbolPlace } from '../elf/model.ts';
+import { reasonError } from '../reason.ts';
+import { wordsOf } from './old-function.ts';
+import { type PatchRedirect, patchSection, readPatchTable, tableLayout } from './patch-module.ts';
+
+/** A place in a module: a section and an offset in it. */
+export interface ModulePlace {
+  readonly section: Section;
+  readonly offset: number;
+}
+
+export interface ReadRedirect extends PatchRedirect {
+  readonly newFunction: ModulePlace & { readonly name: string };
+  readonly stub: ModulePlace & { readonly words: Uint32Array };
+}
+
+export interface PatchModule {
+  readonly arch: Architecture;
+  readonly model: ElfModel;
+  readonly name: string;
+  /** The kernel that it is for, as its vermagic says. */
+  readonly vermagic: string;
+  readonly buildId: Uint8Array;
+  readonly redirects: readonly ReadRedirect[];
+}
+
+/** Reads a patch module. Throws `elf-malformed`, `elf-unsupported`, `not-a-patch-module`, `patch-malformed`. */
+export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
+  const model = readElf(bytes, file);
+  const arch = architectureOfElf(model.header);
+  const section = findSection(model, patchSection);
+  if (!arch || !section) {
+    const what = arch
+      ? `it has no section ${patchSection}`
+      : `machine ${model.header.machine} is not one that Suture knows`;
+    throw reasonError(
+      arch ? 'not-a-patch-module' : 'elf-unsupported',
+      file,
+      what,
+      '`suture build` makes patch modules',
+    );
+  }
+  const word = (arch.elf.class / 8) as 4 | 8;
+  const follow = pointers(arch, section);
+  const inside = (offset: number) => {
+    const to = follow(offset);
+    return to?.section === section ? to.offset : undefined;
+  };
+  const table = readPatchTable(section.data, word, inside, file);
+  const info = modinfoOf(model);
+
+  const layout = tableLayout(word);
+  const first = inside(layout.suture_patch_table.offset.redirects)!;
+  const redirects = table.redirects.map((redirect, i): ReadRedirect => {
+    const place = `${file}: ${redirect.oldName}`;
+    const code = (member: 'new_function' | 'stub') => {
+      const offset = first + i * layout.suture_redirect.size + layout.suture_redirect.offset[member];
+      const to = follow(offset);
+      if (to) return to;
+      throw reasonError('patch-malformed', place, `its ${member.replace('_', ' ')} is not in the module`);
+    };
+    const newFunction = code('new_function');
+    const stub = code('stub');
+    const { data } = stub.section;
+    if (redirect.stubSize % 4 !== 0 || stub.offset < 0 || stub.offset + redirect.stubSize > data.length) {
+      throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is not in the module`);
+    }
+    return {
+      ...redirect,
+      newFunction,
+      stub: { ...stub, words: wordsOf(data.subarray(stub.offset, stub.offset + redirect.stubSize)) },
+    };
+  });
+  return {
+    arch,
+    model,
+    name: info.get('name') ?? '',
+    vermagic: info.get('vermagic') ?? '',
+    buildId: table.buildId.bytes,
+    redirects,
+  };
+}
+
+/** Where the pointer at an offset of a section leads, once the loader has applied the section's relocations. */
+function pointers(arch: Architecture, section: Section) {
+  const byOffset = new Map<number, Relocation>();
+  for (const relocation of section.relocations) byOffset.set(relocation.offset, relocation);
+  const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.byteLength);
+  return (offset: number): (ModulePlace & { name: string }) | undefined => {
+    const relocation = byOffset.get(offset);
+    const place = relocation?.symbol?.place;
+    if (!relocation || relocation.type !== arch.pointerRelocation || !isSection(place)) return undefined;
+    if (offset + 4 > section.data.length) return undefined;
+    const addend = relocation.addend ?? BigInt(view.getInt32(offset, true));
+    return {
+      section: place,
+      offset: Number(BigInt.asIntN(53, relocation.symbol!.value + addend)),
+      name: relocation.symbol!.name,
+    };
+  };
+}
+
+const isSection = (place: SymbolPlace | undefined): place is Section => typeof place === 'object' && 'data' in place;
+
+/** The keys and values of `.modinfo`; of a key that occurs twice the last. */
+export function modinfoOf(model: ElfModel): Map<string, string> {
+  const data = findSection(model, '.modinfo')?.data ?? new Uint8Array();
+  const entries = new TextDecoder().decode(data).split('\0');
+  return new Map(
+    entries.filter((e) => e.includes('=')).map((e) => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)]),
+  );
+}
