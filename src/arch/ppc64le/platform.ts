@@ -1,0 +1,26 @@
+// What Debian, Kbuild and QEMU call this machine.
+
+import type { Platform } from '../arch.ts';
+
+export const platform: Platform = {
+  name: 'ppc64le',
+  debian: { architecture: 'ppc64el', flavour: 'powerpc64le' },
+  kbuild: 'powerpc',
+  cross: { prefix: 'powerpc64le-linux-gnu-', packages: ['gcc-powerpc64le-linux-gnu'] },
+  fixFlags: [
+    // A tail call hands the caller's stack arguments on without a word of code that shows it (stack-arguments.ts), and
+    // one that leaves the module overwrites its caller's TOC slot (ftrace-redirect.ts).
+    '-fno-optimize-sibling-calls',
+    // A function whose cold half stands in a section of its own cannot be read as one run of words.
+    '-fno-reorder-blocks-and-partition',
+  ],
+  image: { prefix: 'vmlinux', payload: 'elf' },
+  qemu: {
+    program: 'qemu-system-ppc64',
+    package: 'qemu-system-ppc',
+    // TCG has none of these capabilities and says so on every start unless they are given up.
+    arguments: ['-M', 'pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off', '-cpu', 'power9'],
+    memoryMegabytes: 1024,
+    console: 'hvc0',
+  },
+};

@@ -1,0 +1,38 @@
+// 64-bit little-endian Power under the OpenPOWER ELFv2 ABI 1.4, as one value. Each part is a chapter of its own.
+
+import type { Architecture } from '../arch.ts';
+import { findCallSites, moduleCallSites } from './call-sites.ts';
+import { ftraceStub } from './ftrace-redirect.ts';
+import { decode, print } from './instructions.ts';
+import { platform } from './platform.ts';
+import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
+import { selfModified } from './self-modified.ts';
+import { layOutStubs } from './stub-section.ts';
+
+const EM_PPC64 = 21;
+
+/**
+ * SHN_LIVEPATCH. The loader makes stubs, and restores r2 behind a call, for SHN_UNDEF and this index alone
+ * (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
+ */
+const SHN_LIVEPATCH = 0xff20;
+
+export const ppc64le: Architecture = {
+  platform,
+  elf: { class: 64, machine: EM_PPC64, rela: true },
+  pointerRelocation: R_PPC64_ADDR64,
+  relocationKind,
+  boundFunctionPlace: { index: SHN_LIVEPATCH },
+  // The module's TOC pointer: `find_dot_toc` and `my_r2` in module_64.c.
+  loaderSymbols: ['.TOC.'],
+  localEntryOffset,
+  disassemble(word, address) {
+    const instruction = decode(word);
+    return instruction && print(instruction, address);
+  },
+  findCallSites,
+  moduleCallSites,
+  selfModified,
+  ftraceStub,
+  layOutStubs,
+};

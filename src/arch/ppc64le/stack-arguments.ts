@@ -1,0 +1,331 @@
+// What a function reads of its caller's frame.
+//
+// A caller's frame, seen from the callee's entry (ELFv2 ABI 1.4, section 2.2.3, "The Stack Frame"); sp is r1:
+//
+//       0(r1)  back chain                   16(r1)  the callee's return address (LR save)
+//       8(r1)  CR save                      24(r1)  TOC save
+//      32(r1)  parameter save area: one doubleword for each argument, of which the first eight come in r3–r10 and
+//      96(r1)  are only reserved here; from the ninth on the caller stores the arguments themselves
+//
+// A stub with a frame of its own between caller and callee moves all that out of the callee's reach, so it must copy
+// the arguments, and so somebody must say how many there are. The compiled code says it: this file follows r1 and its
+// copies through the new function, word by word, and collects every access at or above the caller's 32(r1).
+//
+// Where that cannot be told the answer names the reason, and the function is refused: the address of an argument taken
+// (variable arguments, `va_start`, always do), a frame whose size is computed, a word that the tables do not know, a
+// branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
+// on stack arguments that it does not touch, and no word would show it.
+
+import { decode, type FieldName, field, type Instruction } from './instructions.ts';
+
+/** Bytes from the caller's sp to its parameter save area, and the doublewords of it that registers stand for. */
+export const frameHeader = 32;
+export const registerArguments = 8;
+
+/** What a function does with its caller's parameter save area. */
+export interface StackArguments {
+  /** Doublewords of the area that it may touch, from the first on: more than 8 means that it reads stack arguments. */
+  readonly doublewords: number;
+  /** Why that number cannot be relied on, in words with the offset in the code; undefined when it can. */
+  readonly uncertain: string | undefined;
+}
+
+/**
+ * What a register holds, as far as it matters: a number is an address, in bytes from sp as it was at the function's
+ * entry; 'other' has nothing to do with the caller's arguments; 'lost' may point to them, nobody knows where.
+ */
+type Value = number | 'other' | 'lost';
+type Registers = readonly Value[];
+
+const SP = 1;
+/** Registers that a call may change: r0 and r3–r12 (section 2.2.1.1); r2 is of no interest. */
+const volatile = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+/** Registers that carry arguments to a callee, or results back. */
+const passed = [3, 4, 5, 6, 7, 8, 9, 10];
+
+/** Thrown inside, caught by `findStackArguments`. */
+class Uncertain extends Error {}
+
+const pointsToArguments = (value: Value) => value === 'lost' || (typeof value === 'number' && value >= frameHeader);
+
+function joined(a: Value, b: Value): Value {
+  if (a === b) return a;
+  return pointsToArguments(a) || pointsToArguments(b) ? 'lost' : 'other';
+}
+
+const afterCall = (registers: Registers): Registers =>
+  registers.map((value, r) => (volatile.includes(r) ? 'other' : value));
+
+/** Bytes that a load or store moves, from its mnemonic; 0 for what is neither. */
+function accessSize(name: string): number {
+  const match = /^(?:l|st)f?([bhwds])(?:a|z|br)?(?:r|c)?u?x?\.?$/.exec(name);
+  return match ? { b: 1, h: 2, w: 4, s: 4, d: 8 }[match[1] as 'b' | 'h' | 'w' | 's' | 'd'] : 0;
+}
+
+/** The general registers that an instruction reads and writes, by the names of its fields. */
+function registersOf({ encoding: { name, fields, update }, word }: Instruction) {
+  // The target is RT; where there is none it is RA, from RS, unless RS is stored, moved or compared.
+  const hasRT = fields.includes('RT');
+  const isStore = accessSize(name) > 0 && (fields.includes('RS') || fields.includes('FRS'));
+  const targetIsRA = !hasRT && fields.includes('RS') && fields.includes('RA') && !isStore;
+  const written: number[] = [];
+  if (hasRT) written.push(field('RT', word));
+  if (targetIsRA || update) written.push(field('RA', word));
+  const read = fields
+    .filter((f) => (f === 'RA' && !targetIsRA) || f === 'RS' || f === 'RB' || f === 'RC')
+    .map((f) => field(f, word));
+  if (fields.includes('RA|0') && field('RA', word) !== 0) read.push(field('RA', word));
+  // An insertion reads its target too.
+  if (name.startsWith('rlwimi') || name.startsWith('rldimi')) read.push(field('RA', word));
+  return { read, written };
+}
+
+/** Where control can go from a branch: BO 1z1zz is "always" (Book I, section 2.4). */
+const branchesAlways = (word: number) => (field('BO', word) & 0b10100) === 0b10100;
+
+class Walk {
+  /** What the registers hold before each word that control reaches. */
+  readonly reached = new Map<number, Registers>();
+  /** Words that are jump tables. */
+  readonly tables = new Set<number>();
+  doublewords = 0;
+  private readonly words: Uint32Array;
+  private readonly work: number[] = [];
+  /** Words behind a call, which are reached only if the call returns: looked at when all else is done. */
+  private readonly afterCalls: { index: number; registers: Registers }[] = [];
+
+  constructor(words: Uint32Array, from?: Walk) {
+    this.words = words;
+    if (!from) return;
+    this.doublewords = from.doublewords;
+    for (const [index, registers] of from.reached) this.reached.set(index, registers);
+    for (const index of from.tables) this.tables.add(index);
+  }
+
+  run(index: number, registers: Registers): void {
+    this.enter(index, registers);
+    for (;;) {
+      const next = this.work.pop();
+      if (next !== undefined) {
+        this.step(next);
+        continue;
+      }
+      const call = this.afterCalls.pop();
+      if (!call) return;
+      const known = this.reached.get(call.index);
+      // A call that never returns stands before any code whatever: a frame of another size there is no contradiction.
+      if (!known || known[SP] === call.registers[SP]) this.enter(call.index, call.registers);
+    }
+  }
+
+  /** The first word that control did not reach and that is neither padding nor part of a table; undefined when none. */
+  firstUnreached(): number | undefined {
+    const NOP = 0x60000000;
+    const ORI_R2_R2_0 = 0x60420000;
+    for (const [index, word] of this.words.entries()) {
+      if (this.reached.has(index) || this.tables.has(index) || word === NOP || word === ORI_R2_R2_0) continue;
+      return index;
+    }
+    return undefined;
+  }
+
+  private enter(index: number, registers: Registers): void {
+    if (index < 0 || index >= this.words.length) return;
+    const known = this.reached.get(index);
+    if (!known) {
+      this.reached.set(index, registers);
+      this.work.push(index);
+      return;
+    }
+    if (known[SP] !== registers[SP]) {
+      throw new Uncertain(`two ways lead to +0x${(index * 4).toString(16)} with frames of different size`);
+    }
+    const both = known.map((value, r) => joined(value, registers[r]!));
+    if (both.every((value, r) => value === known[r])) return;
+    this.reached.set(index, both);
+    this.work.push(index);
+  }
+
+  private step(index: number): void {
+    const before = this.reached.get(index)!;
+    const word = this.words[index]!;
+    const place = `+0x${(index * 4).toString(16)}`;
+    const instruction = decode(word);
+    if (!instruction)
+      throw new Uncertain(`the word ${word.toString(16).padStart(8, '0')} at ${place} is not in the tables`);
+    const { name } = instruction.encoding;
+
+    if (name === 'b' || name === 'bc') {
+      const distance = field(name === 'b' ? 'LI' : 'BD', word) / 4;
+      const target = index + distance;
+      // A branch to itself is one whose relocation has not been applied.
+      if (distance === 0 || target < 0 || target >= this.words.length) {
+        throw new Uncertain(`the branch at ${place} leaves the function, and may hand on its stack arguments`);
+      }
+      this.enter(target, before);
+      if (name === 'bc' && !branchesAlways(word)) this.enter(index + 1, before);
+      return;
+    }
+    if (name === 'bclr') {
+      if (before[SP] !== 0) throw new Uncertain(`the return at ${place} leaves a frame behind`);
+      if (pointsToArguments(before[3]!)) throw new Uncertain(`the return at ${place} hands out an argument’s address`);
+      if (!branchesAlways(word)) this.enter(index + 1, before);
+      return;
+    }
+    if (name === 'bcctr') {
+      for (const target of this.jumpTable(index, place)) this.enter(target, before);
+      return;
+    }
+    if (name === 'ba' || name === 'bca' || name === 'rfid' || name === 'hrfid') {
+      throw new Uncertain(`the branch at ${place} leaves the function, and may hand on its stack arguments`);
+    }
+    // A trap that always traps is BUG(), which does not come back, or WARN(), whose way on is found as unreached code.
+    if ((name === 'tw' || name === 'twi') && field('TO', word) === 31) return;
+
+    if (/^b.*l$/.test(name)) {
+      const isReadPc = name === 'bcl' && field('BD', word) === 4;
+      if (!isReadPc && passed.some((r) => pointsToArguments(before[r]!))) {
+        throw new Uncertain(`the call at ${place} hands on the address of an argument`);
+      }
+      this.afterCalls.push({ index: index + 1, registers: isReadPc ? before : afterCall(before) });
+      return;
+    }
+    const after = this.effect(instruction, before, place);
+    this.enter(index + 1, name === 'sc' ? afterCall(after) : after);
+  }
+
+  /** The registers after an instruction that is no branch; accesses to the caller's frame are counted on the way. */
+  private effect(instruction: Instruction, before: Registers, place: string): Registers {
+    const { word } = instruction;
+    const { name, fields, update } = instruction.encoding;
+    const { read, written } = registersOf(instruction);
+    const after = [...before];
+    for (const r of written) after[r] = 'other';
+
+    const displacement: FieldName | undefined = fields.find((f) => f === 'D' || f === 'DS');
+    const size = accessSize(name);
+    if (size > 0 && displacement !== undefined) {
+      const base = update || field('RA', word) !== 0 ? before[field('RA', word)]! : 'other';
+      if (base === 'lost') throw new Uncertain(`the access at ${place} may go to an argument`);
+      if (typeof base === 'number') {
+        const address = base + field(displacement, word);
+        this.touch(address, size, place);
+        if (update) after[field('RA', word)] = address;
+        // The word that sp points to is the back chain: sp before the frame was made.
+        if (name === 'ld' && field('RA', word) === SP && field('DS', word) === 0 && base < 0)
+          after[field('RT', word)] = 0;
+      }
+      if (fields.includes('RS') && pointsToArguments(before[field('RS', word)]!)) {
+        throw new Uncertain(`an argument’s address is stored at ${place}`);
+      }
+    } else if ((name === 'addi' || name === 'addis') && typeof before[field('RA', word)] === 'number') {
+      const shift = name === 'addis' ? 16 : 0;
+      after[field('RT', word)] = (before[field('RA', word)] as number) + field('SI', word) * 2 ** shift;
+    } else if (name === 'or' && field('RS', word) === field('RB', word)) {
+      after[field('RA', word)] = before[field('RS', word)]!;
+    } else if (read.some((r) => pointsToArguments(before[r]!))) {
+      throw new Uncertain(`the instruction at ${place} computes with an argument’s address`);
+    }
+    if (typeof after[SP] !== 'number' || after[SP] > 0) throw new Uncertain(`r1 is computed at ${place}`);
+    return after;
+  }
+
+  /** Counts an access to [address, address + size), in bytes from sp at the entry. */
+  private touch(address: number, size: number, place: string): void {
+    if (address + size <= frameHeader) return;
+    if (address < frameHeader) throw new Uncertain(`the access at ${place} straddles the caller’s frame header`);
+    this.doublewords = Math.max(this.doublewords, Math.ceil((address + size - frameHeader) / 8));
+  }
+
+  /**
+   * The targets of `bctr`. GCC puts a switch's table right behind it, one word a case, each the distance from the table
+   * to the case: `lwax rX,…; add rX,rX,rTable; mtctr rX; bctr`. Any other `bctr` is a tail call.
+   */
+  private jumpTable(bctr: number, place: string): number[] {
+    const table = bctr + 1;
+    const targets: number[] = [];
+    let end = this.words.length;
+    for (let at = table; at < end; at++) {
+      const distance = this.words[at]! | 0;
+      const target = table + distance / 4;
+      if (!Number.isInteger(target) || target < 0 || target >= this.words.length || target === at) break;
+      if (target > at) end = Math.min(end, target);
+      targets.push(target);
+      this.tables.add(at);
+    }
+    if (targets.length === 0 || !this.comesFromTable(bctr)) {
+      throw new Uncertain(`the branch at ${place} leaves the function, and may hand on its stack arguments`);
+    }
+    return targets;
+  }
+
+  /** Whether CTR was last set, in the same run of words, to a sum. */
+  private comesFromTable(bctr: number): boolean {
+    const CTR = 9;
+    let source: number | undefined;
+    for (let at = bctr - 1; at >= 0; at--) {
+      const instruction = decode(this.words[at]!);
+      if (!instruction || instruction.encoding.name.startsWith('b')) return false;
+      const { word, encoding } = instruction;
+      if (source === undefined) {
+        if (encoding.name === 'mtspr' && field('spr', word) === CTR) source = field('RS', word);
+      } else if (registersOf(instruction).written.includes(source)) {
+        return encoding.name === 'add';
+      }
+    }
+    return false;
+  }
+}
+
+/** What holds at all the words that were reached with the frame of this size. */
+function registersWithFrame(walk: Walk, sp: number): Registers {
+  const states = [...walk.reached.values()].filter((registers) => registers[SP] === sp);
+  return states.reduce((all, registers) => all.map((value, r) => joined(value, registers[r]!)));
+}
+
+/**
+ * Goes on at code that no branch in the words leads to: what a jump label, a WARN or an access to user memory reaches
+ * through a table elsewhere. Its frame is one that the rest of the function has; a wrong guess contradicts the code
+ * that it runs into. If several fit, all count.
+ */
+function walkUnreached(walk: Walk, words: Uint32Array, start: number): Walk {
+  const frames = new Set([...walk.reached.values()].map((registers) => registers[SP] as number));
+  let failure: Uncertain | undefined;
+  let widest: Walk | undefined;
+  for (const sp of frames) {
+    const attempt = new Walk(words, walk);
+    try {
+      attempt.run(start, registersWithFrame(walk, sp));
+    } catch (error) {
+      if (!(error instanceof Uncertain)) throw error;
+      failure = error;
+      continue;
+    }
+    if (!widest || attempt.doublewords > widest.doublewords) widest = attempt;
+  }
+  if (widest) return widest;
+  throw failure ?? new Uncertain('no code was reached');
+}
+
+/**
+ * What a function does with its caller's parameter save area.
+ * `words` are its instructions from the global entry on; relocations need not be applied.
+ */
+export function findStackArguments(words: Uint32Array): StackArguments {
+  const entry: Registers = Array.from({ length: 32 }, (_, r) => (r === SP ? 0 : 'other'));
+  let walk = new Walk(words);
+  try {
+    walk.run(0, entry);
+    for (let start = walk.firstUnreached(); start !== undefined; start = walk.firstUnreached()) {
+      walk = walkUnreached(walk, words, start);
+    }
+  } catch (error) {
+    if (!(error instanceof Uncertain)) throw error;
+    return { doublewords: walk.doublewords, uncertain: error.message };
+  }
+  return { doublewords: walk.doublewords, uncertain: undefined };
+}
+
+/** Whether a function certainly reads arguments from its caller's frame: what `audit` counts. */
+export const readsStackArguments = (words: Uint32Array): boolean =>
+  findStackArguments(words).doublewords > registerArguments;
