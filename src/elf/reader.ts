@@ -3,22 +3,9 @@
 // Nothing that the file says is believed: see checks.ts. The time and the memory that reading takes are bounded by the
 // size of the file: every loop runs over entries that take bytes in it, and `Allowance` pays for those that overlap.
 
+import { Allowance, checkIndex, checkNumber, checkSectionOffset, malformed, shown, unsupported } from './checks.ts';
 import {
-  Allowance,
-  checkAlign,
-  checkFileRange,
-  checkIndex,
-  checkNumber,
-  checkSectionOffset,
-  malformed,
-  shown,
-  unsupported,
-} from './checks.ts';
-import {
-  ET_DYN,
-  ET_EXEC,
   ET_REL,
-  PN_XNUM,
   SHF_GROUP,
   SHF_INFO_LINK,
   SHN_ABS,
@@ -27,18 +14,19 @@ import {
   SHN_UNDEF,
   SHN_XINDEX,
   SHT_GROUP,
-  SHT_NOBITS,
   SHT_NULL,
   SHT_REL,
   SHT_RELA,
+  SHT_STRTAB,
   SHT_SYMTAB,
   SHT_SYMTAB_SHNDX,
 } from './constants.ts';
-import { identification, type Layout, layouts } from './layout.ts';
-import type { ElfHeader, ElfModel, ElfSymbol, Relocation, Section, Segment, SymbolPlace } from './model.ts';
+import { type ElfFile, openElf, readSectionHeaders, readSegments, type SectionHeader, viewOf } from './headers.ts';
+import type { Layout } from './layout.ts';
+import type { ElfModel, ElfSymbol, Relocation, Section, SymbolPlace } from './model.ts';
 import { relocationSectionName } from './names.ts';
 import { StringTable } from './strings.ts';
-import { type LinkAddress, linkAddress, type Unchecked } from './units.ts';
+import type { Unchecked } from './units.ts';
 
 /**
  * Reads an ELF file: little-endian, 32 or 64 bits; relocatable, executable or shared. What stands behind the ELF file
@@ -50,219 +38,53 @@ export function readElf(bytes: Uint8Array, name: string): ElfModel {
   return new Reader(bytes, name).model();
 }
 
-/** A section header, with what could be checked by itself. */
-interface Header {
-  readonly index: number;
-  /** `foo.ko: section 12 (.text)`, for errors. */
-  readonly place: string;
-  readonly type: number;
-  readonly link: Unchecked;
-  readonly info: Unchecked;
-  /** The same section as the model will have it; its `link` and `info` come later. */
-  readonly section: Section;
-}
-
 /** SHT_SYMTAB and what belongs to it. */
 interface SymbolTable {
-  readonly header: Header;
+  readonly header: SectionHeader;
   readonly names: StringTable;
   /** Contents of SHT_SYMTAB_SHNDX. */
   readonly extendedIndexes: DataView | undefined;
 }
 
-const viewOf = (data: Uint8Array) => new DataView(data.buffer, data.byteOffset, data.byteLength);
-
 class Reader {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  readonly #name: string;
+  readonly #file: ElfFile;
   readonly #layout: Layout;
-  readonly #header: ElfHeader;
   /** For names and contents, which may overlap a little: string tables share tails. */
   readonly #copies: Allowance;
   /** For entries that become objects. No honest file has two tables over the same bytes. */
   readonly #tables: Allowance;
-  #headers: Header[] = [];
+  readonly #headers: readonly SectionHeader[];
+  /** Headers that are no sections of the model. */
+  readonly #hidden = new Set<SectionHeader>();
   #symbolTable: SymbolTable | undefined;
   /** By symbol index; the null symbol is undefined. */
-  #symbols: (ElfSymbol | undefined)[] = [undefined];
-  /** Headers that are no sections of the model. */
-  readonly #hidden = new Set<Header>();
+  readonly #symbols: (ElfSymbol | undefined)[] = [undefined];
 
   constructor(bytes: Uint8Array, name: string) {
-    this.#bytes = bytes;
-    this.#view = viewOf(bytes);
-    this.#name = name;
+    this.#file = openElf(bytes, name);
+    this.#layout = this.#file.layout;
     this.#copies = new Allowance(4 * bytes.length);
     this.#tables = new Allowance(bytes.length);
-    this.#layout = this.#identify();
-    this.#header = this.#readHeader();
-  }
-
-  get #relocatable(): boolean {
-    return this.#header.type === ET_REL;
+    const { headers, names } = readSectionHeaders(this.#file, this.#copies);
+    this.#headers = headers;
+    for (const index of [0, names]) if (headers[index]) this.#hidden.add(headers[index]);
   }
 
   model(): ElfModel {
-    this.#readSectionHeaders();
     this.#findSymbolTable();
     this.#readLinks();
     this.#readSymbols();
-    if (this.#relocatable) {
+    if (this.#file.header.type === ET_REL) {
       for (const header of this.#headers) if (header.type === SHT_GROUP) this.#readGroup(header);
       this.#readRelocations();
       this.#refuseLinksToTables();
     }
     return {
-      header: this.#header,
+      header: this.#file.header,
       sections: this.#headers.filter((header) => !this.#hidden.has(header)).map((header) => header.section),
       symbols: this.#symbols.slice(1) as ElfSymbol[],
-      segments: this.#readSegments(),
+      segments: readSegments(this.#file, this.#headers[0]),
     };
-  }
-
-  // The file header.
-
-  #identify(): Layout {
-    const { magic, size, class: classAt, data, version } = identification;
-    const place = `${this.#name}: e_ident`;
-    if (!magic.every((byte, i) => this.#bytes[i] === byte)) malformed(place, 'this is not an ELF file');
-    if (this.#bytes.length < size) malformed(place, 'the file ends inside it');
-    const elfClass = { 1: 32, 2: 64 }[this.#bytes[classAt]!] as 32 | 64 | undefined;
-    if (!elfClass) unsupported(place, `class ${this.#bytes[classAt]} is neither ELF32 nor ELF64`);
-    if (this.#bytes[data] !== 1) unsupported(place, 'the byte order is not little-endian');
-    if (this.#bytes[version] !== 1) malformed(place, `version ${this.#bytes[version]} is not EV_CURRENT`);
-    return layouts[elfClass];
-  }
-
-  #readHeader(): ElfHeader {
-    const { fileHeader } = this.#layout;
-    if (this.#bytes.length < fileHeader.size) malformed(`${this.#name}: header`, 'the file ends inside it');
-    const type = fileHeader.e_type.read(this.#view, 0);
-    if (type !== ET_REL && type !== ET_EXEC && type !== ET_DYN)
-      unsupported(`${this.#name}: e_type`, `type ${type} is neither relocatable, executable nor shared`);
-    return {
-      class: this.#layout.class,
-      type,
-      machine: fileHeader.e_machine.read(this.#view, 0),
-      osAbi: this.#bytes[identification.osAbi]!,
-      abiVersion: this.#bytes[identification.abiVersion]!,
-      entry: fileHeader.e_entry.read(this.#view, 0),
-      flags: fileHeader.e_flags.read(this.#view, 0),
-    };
-  }
-
-  /** Where a table of the header begins, once it is known to lie in the file. */
-  #table(field: 'e_shoff' | 'e_phoff', entrySize: number, count: number): number {
-    const offset = this.#layout.fileHeader[field].read(this.#view, 0);
-    return (
-      checkFileRange(offset, count * entrySize, this.#bytes.length) ??
-      malformed(
-        `${this.#name}: ${field}`,
-        `${count} entries at ${shown(offset)} do not lie in the file of ${this.#bytes.length} bytes`,
-      )
-    );
-  }
-
-  // Sections.
-
-  #readSectionHeaders(): void {
-    const { fileHeader, sectionHeader } = this.#layout;
-    const view = this.#view;
-    if (checkNumber(fileHeader.e_shoff.read(view, 0), 0) === 0) return;
-    const entrySize = fileHeader.e_shentsize.read(view, 0);
-    if (entrySize !== sectionHeader.size)
-      malformed(
-        `${this.#name}: e_shentsize`,
-        `${entrySize} is not ${sectionHeader.size}, the size of a section header`,
-      );
-    // Section 0 holds the numbers that do not fit into the header.
-    const first = this.#table('e_shoff', entrySize, 1);
-    const count =
-      checkNumber(fileHeader.e_shnum.read(view, 0)) ||
-      (checkNumber(sectionHeader.sh_size.read(view, first), this.#bytes.length) ??
-        malformed(`${this.#name}: section 0: sh_size`, 'more sections than the file has bytes'));
-    const offset = this.#table('e_shoff', entrySize, count);
-    const shstrndx = checkNumber(fileHeader.e_shstrndx.read(view, 0));
-    const namesClaim =
-      shstrndx === SHN_XINDEX ? sectionHeader.sh_link.read(view, first) : fileHeader.e_shstrndx.read(view, 0);
-    const namesIndex =
-      checkIndex(namesClaim, Math.max(count, 1)) ??
-      malformed(`${this.#name}: e_shstrndx`, `there is no section ${shown(namesClaim)}`);
-    const names = this.#sectionNames(offset + namesIndex * entrySize, namesIndex);
-    for (let index = 0; index < count; index++)
-      this.#headers.push(this.#readSectionHeader(index, offset + index * entrySize, names));
-    for (const index of [0, namesIndex]) if (this.#headers[index]) this.#hidden.add(this.#headers[index]);
-  }
-
-  /** The names come before all other sections, whose places in errors carry them. */
-  #sectionNames(at: number, index: number): StringTable {
-    const { sectionHeader } = this.#layout;
-    const place = `${this.#name}: section ${index} (e_shstrndx)`;
-    const data =
-      index === 0
-        ? new Uint8Array(0)
-        : this.#contents(
-            sectionHeader.sh_type.read(this.#view, at),
-            sectionHeader.sh_size.read(this.#view, at),
-            at,
-            place,
-          );
-    return new StringTable(data, this.#copies);
-  }
-
-  #readSectionHeader(index: number, at: number, names: StringTable): Header {
-    const { sectionHeader } = this.#layout;
-    const view = this.#view;
-    const name = names.name(sectionHeader.sh_name.read(view, at), () => `${this.#name}: section ${index}: sh_name`);
-    const place = `${this.#name}: section ${index} (${name})`;
-    const type = sectionHeader.sh_type.read(view, at);
-    const size = sectionHeader.sh_size.read(view, at);
-    const align = sectionHeader.sh_addralign.read(view, at);
-    const entrySize = sectionHeader.sh_entsize.read(view, at);
-    const data = this.#contents(type, size, at, place);
-    const section: Section = {
-      name,
-      type,
-      flags: sectionHeader.sh_flags.read(view, at),
-      address: sectionHeader.sh_addr.read(view, at),
-      align: checkAlign(align) ?? malformed(`${place}: sh_addralign`, `${shown(align)} is not a power of two`),
-      entrySize: checkNumber(entrySize) ?? malformed(`${place}: sh_entsize`, `${shown(entrySize)} is too large`),
-      data,
-      size:
-        type === SHT_NOBITS
-          ? (checkNumber(size) ?? malformed(`${place}: sh_size`, `${shown(size)} bytes of memory are too many`))
-          : data.length,
-      link: undefined,
-      info: 0,
-      relocations: [],
-    };
-    return {
-      index,
-      place,
-      type,
-      section,
-      link: sectionHeader.sh_link.read(view, at),
-      info: sectionHeader.sh_info.read(view, at),
-    };
-  }
-
-  /** A view of a section's bytes in the file. */
-  #contents(type: number, sizeClaim: Unchecked, at: number, place: string): Uint8Array {
-    if (type === SHT_NOBITS || type === SHT_NULL) return new Uint8Array(0);
-    const claim = this.#layout.sectionHeader.sh_offset.read(this.#view, at);
-    const length = this.#bytes.length;
-    const size =
-      checkNumber(sizeClaim, length) ??
-      malformed(`${place}: sh_size`, `${shown(sizeClaim)} bytes are more than the file of ${length} has`);
-    // An empty section may stand anywhere.
-    if (size === 0) return new Uint8Array(0);
-    const offset =
-      checkFileRange(claim, size, length) ??
-      malformed(`${place}: sh_offset`, `${size} bytes at ${shown(claim)} do not lie in the file of ${length} bytes`);
-    if (!this.#copies.spend(size))
-      malformed(`${place}: sh_size`, 'the sections overlap to many times the size of the file');
-    return this.#bytes.subarray(offset, offset + size);
   }
 
   /** `sh_link` and `sh_info`, where they name sections. */
@@ -281,19 +103,19 @@ class Reader {
     }
   }
 
-  #headerAt(index: Unchecked): Header | undefined {
+  #headerAt(index: Unchecked): SectionHeader | undefined {
     const checked = checkIndex(index, this.#headers.length);
     return checked === undefined ? undefined : this.#headers[checked];
   }
 
-  #linked(header: Header): Header {
+  #linked(header: SectionHeader): SectionHeader {
     return (
       this.#headerAt(header.link) ?? malformed(`${header.place}: sh_link`, `there is no section ${shown(header.link)}`)
     );
   }
 
   /** The number of entries in a table, paid for. */
-  #entries(header: Header, entrySize: number): number {
+  #entries(header: SectionHeader, entrySize: number): number {
     const { data, entrySize: claimed } = header.section;
     if (claimed !== entrySize)
       malformed(`${header.place}: sh_entsize`, `${claimed} is not ${entrySize}, the size of an entry`);
@@ -310,6 +132,8 @@ class Reader {
     if (another) malformed(another.place, 'a second symbol table');
     if (!header) return;
     const strings = this.#linked(header);
+    if (strings.type !== SHT_STRTAB)
+      malformed(`${header.place}: sh_link`, `section ${strings.index} is not a string table`);
     const extended = this.#headers.find((h) => h.type === SHT_SYMTAB_SHNDX && this.#headerAt(h.link) === header);
     this.#symbolTable = {
       header,
@@ -328,10 +152,7 @@ class Reader {
     const { header } = table;
     const count = this.#entries(header, symbol.size);
     if (checkNumber(header.info, Math.max(count, 1)) === undefined)
-      malformed(
-        `${header.place}: sh_info`,
-        `${shown(header.info)} local symbols are more than the ${count} that there are`,
-      );
+      malformed(`${header.place}: sh_info`, `${shown(header.info)} local symbols are more than the ${count} in it`);
     const view = viewOf(header.section.data);
     for (let index = 1; index < count; index++) {
       const at = index * symbol.size;
@@ -368,20 +189,22 @@ class Reader {
     return header.section;
   }
 
-  #symbolAt(index: Unchecked): ElfSymbol | undefined | null {
+  /** Undefined is the null symbol. `place` names the structure that refers to it. */
+  #symbolAt(index: Unchecked, place: () => string): ElfSymbol | undefined {
     const checked = checkIndex(index, this.#symbols.length);
-    return checked === undefined ? null : this.#symbols[checked];
+    if (checked === undefined) malformed(place(), `there is no symbol ${shown(index)}`);
+    return this.#symbols[checked];
   }
 
   // What only a relocatable file has.
 
-  #readGroup(header: Header): void {
+  #readGroup(header: SectionHeader): void {
     const { indexWord } = this.#layout;
     const { section, place } = header;
     if (this.#linked(header) !== this.#symbolTable?.header)
       malformed(`${place}: sh_link`, 'this is not the symbol table');
-    const signature =
-      this.#symbolAt(header.info) ?? malformed(`${place}: sh_info`, `there is no symbol ${shown(header.info)}`);
+    const signature = this.#symbolAt(header.info, () => `${place}: sh_info`);
+    if (!signature) malformed(`${place}: sh_info`, 'a group without a signature');
     const count = this.#entries(header, indexWord.size);
     if (count === 0) malformed(`${place}: sh_size`, 'a group without flags');
     const view = viewOf(section.data);
@@ -425,7 +248,7 @@ class Reader {
       if (section.group) section.group.members = section.group.members.filter((member) => !folded.has(member));
   }
 
-  #readRelocationEntries(header: Header, target: Section): Relocation[] {
+  #readRelocationEntries(header: SectionHeader, target: Section): Relocation[] {
     const { rel, rela } = this.#layout;
     const withAddend = header.type === SHT_RELA;
     const entrySize = withAddend ? rela.size : rel.size;
@@ -436,18 +259,12 @@ class Reader {
       const at = index * entrySize;
       const place = () => `${header.place}: relocation ${index}`;
       const offset = rel.r_offset.read(view, at);
-      const symbolIndex = rel.r_symbol.read(view, at);
-      const symbol = this.#symbolAt(symbolIndex);
-      if (symbol === null) malformed(`${place()}: r_info`, `there is no symbol ${shown(symbolIndex)}`);
       relocations.push({
         offset:
           checkSectionOffset(offset, target.size) ??
-          malformed(
-            `${place()}: r_offset`,
-            `${shown(offset)} is behind the end of ${target.name}, ${target.size} bytes`,
-          ),
+          malformed(`${place()}: r_offset`, `${shown(offset)} lies behind ${target.name} of ${target.size} bytes`),
         type: rel.r_type.read(view, at),
-        symbol,
+        symbol: this.#symbolAt(rel.r_symbol.read(view, at), () => `${place()}: r_info`),
         addend: withAddend ? rela.r_addend.read(view, at) : undefined,
       });
     }
@@ -455,7 +272,7 @@ class Reader {
   }
 
   /** Whether the writer would make this relocation section as it is, given only the relocations. */
-  #isUsual({ section }: Header, target: Section, relocations: Relocation[]): boolean {
+  #isUsual({ section }: SectionHeader, target: Section, relocations: Relocation[]): boolean {
     return (
       relocations.length > 0 &&
       section.name === relocationSectionName(target, section.type) &&
@@ -475,55 +292,7 @@ class Reader {
     }
     this.#symbols.forEach((symbol, index) => {
       if (symbol && typeof symbol.place === 'object' && 'name' in symbol.place && hidden.has(symbol.place))
-        unsupported(`${this.#name}: symbol ${index}: st_shndx`, `a symbol that lies in ${symbol.place.name}`);
+        unsupported(`${this.#file.name}: symbol ${index}: st_shndx`, `a symbol that lies in ${symbol.place.name}`);
     });
-  }
-
-  // What only an image has.
-
-  #readSegments(): Segment[] {
-    const { fileHeader, programHeader } = this.#layout;
-    const view = this.#view;
-    const inHeader = checkNumber(fileHeader.e_phnum.read(view, 0))!;
-    if (inHeader === 0) return [];
-    const entrySize = fileHeader.e_phentsize.read(view, 0);
-    if (entrySize !== programHeader.size)
-      malformed(
-        `${this.#name}: e_phentsize`,
-        `${entrySize} is not ${programHeader.size}, the size of a program header`,
-      );
-    const first = this.#headers[0];
-    const count = inHeader === PN_XNUM && first ? checkNumber(first.info)! : inHeader;
-    const offset = this.#table('e_phoff', entrySize, count);
-    return Array.from({ length: count }, (_, index) => this.#readSegment(index, offset + index * entrySize));
-  }
-
-  #readSegment(index: number, at: number): Segment {
-    const { programHeader } = this.#layout;
-    const view = this.#view;
-    const place = `${this.#name}: program header ${index}`;
-    const fileSize = programHeader.p_filesz.read(view, at);
-    const memorySize = programHeader.p_memsz.read(view, at);
-    const align = programHeader.p_align.read(view, at);
-    const offsetClaim = programHeader.p_offset.read(view, at);
-    const length = this.#bytes.length;
-    const size =
-      checkNumber(fileSize, length) ?? malformed(`${place}: p_filesz`, `${shown(fileSize)} bytes are not in the file`);
-    const offset =
-      checkFileRange(offsetClaim, size, length) ??
-      malformed(
-        `${place}: p_offset`,
-        `${size} bytes at ${shown(offsetClaim)} do not lie in the file of ${length} bytes`,
-      );
-    return {
-      type: programHeader.p_type.read(view, at),
-      flags: programHeader.p_flags.read(view, at),
-      offset,
-      address: linkAddress(programHeader.p_vaddr.read(view, at)) satisfies LinkAddress,
-      physicalAddress: programHeader.p_paddr.read(view, at),
-      memorySize: checkNumber(memorySize) ?? malformed(`${place}: p_memsz`, `${shown(memorySize)} bytes are too many`),
-      align: checkAlign(align) ?? malformed(`${place}: p_align`, `${shown(align)} is not a power of two`),
-      data: this.#bytes.subarray(offset, offset + size),
-    };
   }
 }

@@ -111,7 +111,7 @@ class Writer {
   }
 
   #reserveSections(): void {
-    this.#reserve({ name: '', type: SHT_NULL, size: 0, align: 0, link: none });
+    this.#reserve({ name: '', type: SHT_NULL, size: 0, align: 0 });
     for (const section of this.#model.sections) {
       if (this.#sectionIndex.has(section)) bug(`section ${section.name}`, 'it is in the model twice');
       this.#sectionIndex.set(section, this.#reserveSection(section));
@@ -125,7 +125,8 @@ class Writer {
     if (group) return this.#reserveGroup(header, group);
     if (relocationTable)
       return this.#reserveRelocationTable(header, relocationTable.target, relocationTable.relocations);
-    if (type === SHT_NOBITS && data.length > 0) bug(`section ${name}`, 'SHT_NOBITS has no bytes');
+    if ((type === SHT_NOBITS || type === SHT_NULL) && data.length > 0)
+      bug(`section ${name}`, `a section of type ${type} has no bytes in the file`);
     const { link, info } = section;
     return this.#reserve({
       ...header,
@@ -238,13 +239,11 @@ class Writer {
     const offsets: number[] = [];
     let end = fileHeader.size;
     for (const entry of this.#reserved) {
-      if (entry.type === SHT_NULL) {
-        offsets.push(0);
-        continue;
-      }
-      const offset = align(end, Math.min(Math.max(entry.align, 1), largestFileAlignment));
-      offsets.push(offset);
-      if (entry.type !== SHT_NOBITS && entry.size > 0) end = offset + entry.size;
+      // What has no bytes stands where the next bytes could; padding for it could reach behind the end of the file.
+      const hasBytes = entry.type !== SHT_NOBITS && entry.size > 0;
+      if (hasBytes) end = align(end, Math.min(Math.max(entry.align, 1), largestFileAlignment));
+      offsets.push(entry.type === SHT_NULL ? 0 : end);
+      if (hasBytes) end += entry.size;
     }
     const headersAt = align(end, this.#layout.class / 8);
     this.#bytes = new Uint8Array(headersAt + this.#reserved.length * sectionHeader.size);
@@ -346,7 +345,10 @@ class Writer {
     if (place === 'undefined') return SHN_UNDEF;
     if (place === 'absolute') return SHN_ABS;
     if (place === 'common') return SHN_COMMON;
-    if ('index' in place) return place.index;
+    if ('index' in place) {
+      if (place.index < SHN_LORESERVE) bug('a symbol', `index ${place.index} is not one of the reserved ones`);
+      return place.index;
+    }
     const index = this.#indexOf(place, 'a symbol');
     return index < SHN_LORESERVE ? index : SHN_XINDEX;
   }
