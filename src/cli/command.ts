@@ -80,7 +80,7 @@ export async function runCommandLine(
     .exitOverride();
   for (const add of additions) add(program, act);
 
-  onInterrupt((signal) => {
+  const forget = onInterrupt((signal) => {
     const { command, context } = running ?? { command: '', context: { kernel: null } };
     const reason = { code: 'interrupted', place: command, message: `ended by ${signal}`, remedy: '' } as const;
     finish({ command, kernel: context.kernel, status: 'fault', result: null, reasons: [reason], text: '' });
@@ -98,6 +98,8 @@ export async function runCommandLine(
     const remedy = `\`${['suture', command, '--help'].filter((word) => word).join(' ')}\` says what it takes`;
     const reasons = [{ code: 'usage', place: command, message, remedy } as const];
     finish({ command, kernel: null, status: 'fault', result: null, reasons, text: '' });
+  } finally {
+    forget();
   }
   return status;
 }

@@ -2,11 +2,8 @@
 
 import { buildingFolder } from '../host/cache.ts';
 import { sweepLeftovers } from '../host/temporary.ts';
-import { type Addition, runCommandLine } from './command.ts';
-import { kernelCommands } from './kernel.ts';
-
-/** One file a command; each adds its own. */
-const commands: readonly Addition[] = [kernelCommands];
+import { runCommandLine } from './command.ts';
+import { commands } from './commands.ts';
 
 // Whoever reads our output may have seen enough (`suture kernel list | head -1`).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

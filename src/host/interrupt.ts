@@ -51,8 +51,14 @@ export function atEnd(cleanUp: CleanUp): () => void {
   };
 }
 
-/** Has `report` called after the clean-up on an ending signal, in place of dying of it. `report` must end the process. */
-export function onInterrupt(report: (signal: EndingSignal) => void): void {
+/**
+ * Has `report` called after the clean-up on an ending signal, in place of dying of it. `report` must end the process.
+ * Returns what takes it back.
+ */
+export function onInterrupt(report: (signal: EndingSignal) => void): () => void {
   listen();
   owner = report;
+  return () => {
+    owner = undefined;
+  };
 }

@@ -1,0 +1,145 @@
+// The contract of all commands, held once with made-up ones: what goes where, in which form, with which exit status.
+
+import { describe, expect, test } from 'vitest';
+import { reasonError } from '../reason.ts';
+import { type Addition, runCommandLine } from './command.ts';
+
+const commands: Addition = (program, act) => {
+  const group = program.command('group').description('a group');
+  group
+    .command('say')
+    .argument('<word>')
+    .option('--kernel <name>')
+    .action(
+      act(async (context, word: string) => {
+        context.progress('thinking');
+        context.remark('by the way');
+        return {
+          result: { word, address: 0xc0de_0000_0000n, bytes: new Uint8Array([1, 171]), none: undefined },
+          text: word,
+        };
+      }),
+    );
+  program.command('refuse').action(
+    act(async (context) => {
+      context.kernel = 'k';
+      throw reasonError('no-call-site', 'some_function', 'it has none', 'patch its caller');
+    }),
+  );
+  program.command('verdict').action(
+    act(async () => ({
+      result: { proven: 0 },
+      text: 'refuted',
+      status: 'refused',
+      reasons: [{ code: 'stack-arguments', place: 'f', message: 'two\nlines', remedy: '' }],
+    })),
+  );
+  program.command('fail').action(act(async () => Promise.reject(reasonError('tool-missing', 'make', 'not there'))));
+  program.command('crash').action(act(async () => Promise.reject(new TypeError('x is not a function'))));
+  program
+    .command('disk')
+    .action(
+      act(async () => Promise.reject(Object.assign(new Error('ENOSPC: no space'), { code: 'ENOSPC', path: '/out' }))),
+    );
+};
+
+async function cli(line: string, watched = false) {
+  let [out, err] = ['', ''];
+  const status = await runCommandLine(line.split(' ').filter(Boolean), [commands], {
+    stdout: (text) => {
+      out += text;
+    },
+    stderr: (text) => {
+      err += text;
+    },
+    watched,
+    colours: false,
+  });
+  return { status, out, err };
+}
+
+const document = async (line: string) => JSON.parse((await cli(`${line} --json`)).out);
+
+describe('for people', () => {
+  test('the result goes to stdout; remarks go to stderr', async () => {
+    expect(await cli('group say hello')).toEqual({ status: 0, out: 'hello\n', err: 'by the way\n' });
+  });
+
+  test('progress is for whoever watches', async () => {
+    expect((await cli('group say hello', true)).err).toBe('thinking\nby the way\n');
+  });
+
+  test('a refusal shows code, place, message and remedy, and ends with 2', async () => {
+    expect(await cli('refuse')).toEqual({
+      status: 2,
+      out: '',
+      err: 'no-call-site  some_function: it has none\n    patch its caller\n',
+    });
+  });
+
+  test('a verdict that says no has a result as well as reasons', async () => {
+    expect(await cli('verdict')).toEqual({ status: 2, out: 'refuted\n', err: 'stack-arguments  f: two\n    lines\n' });
+  });
+
+  test('a fault ends with 1', async () => {
+    expect(await cli('fail')).toMatchObject({ status: 1, out: '' });
+  });
+
+  test('what a terminal would act on is shown, not done', async () => {
+    expect((await cli('group say a\x1b[2Jb\x07')).out).toBe('a\\x1b[2Jb\\x07\n');
+  });
+
+  test('help is asked for, and is no fault', async () => {
+    const { status, out, err } = await cli('group say --help');
+    expect({ status, err }).toEqual({ status: 0, err: '' });
+    expect(out).toContain('--json');
+  });
+});
+
+describe('with --json', () => {
+  test('one document, and nothing else on stdout', async () => {
+    expect(await document('group say hello --kernel 6.1')).toEqual({
+      status: 'done',
+      schema: 1,
+      command: 'group say',
+      kernel: '6.1',
+      result: { word: 'hello', address: '0xc0de00000000', bytes: '01ab', none: null },
+      reasons: [],
+    });
+  });
+
+  test('the flag may stand anywhere before a --', async () => {
+    expect(JSON.parse((await cli('--json group say hello')).out).status).toBe('done');
+    expect((await cli('group say -- --json')).out).toBe('--json\n');
+  });
+
+  test.each([
+    ['refuse', 'refused', 'no-call-site'],
+    ['verdict', 'refused', 'stack-arguments'],
+    ['fail', 'fault', 'tool-missing'],
+    ['crash', 'fault', 'bug'],
+    ['disk', 'fault', 'output-failed'],
+    ['group say', 'fault', 'usage'],
+    ['group say one two', 'fault', 'usage'],
+    ['group say one --such', 'fault', 'usage'],
+    ['group', 'fault', 'usage'],
+    ['group such', 'fault', 'usage'],
+    ['such', 'fault', 'usage'],
+    ['', 'fault', 'usage'],
+  ])('%j: %s, %s', async (line, status, code) => {
+    const { out, ...end } = await cli(`${line} --json`);
+    const report = JSON.parse(out);
+    expect(report).toMatchObject({ schema: 1, status, reasons: [{ code }] });
+    expect(Object.keys(report)).toEqual(['schema', 'command', 'kernel', 'status', 'result', 'reasons']);
+    expect(end.status).toBe(status === 'refused' ? 2 : 1);
+  });
+
+  test('a usage error names the command, and the help that explains it', async () => {
+    const { command, reasons } = await document('group say');
+    expect(command).toBe('group say');
+    expect(reasons[0]).toMatchObject({
+      message: "missing required argument 'word'",
+      remedy: '`suture group say --help` says what it takes',
+    });
+  });
+});
