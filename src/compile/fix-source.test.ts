@@ -1,0 +1,74 @@
+// Which function a fix replaces is decided here; a wrong answer patches the wrong function or none.
+
+import { describe, expect, it } from 'vitest';
+import { declaredReplacements, definedFunctions, patchSource, replacementsOf } from './fix-source.ts';
+
+const bytes = (text: string) => new TextEncoder().encode(text);
+const inKernel = (name: string) => ['cmdline_proc_show', 'ip_append_data', 'show'].includes(name);
+
+describe('the functions that a fix defines', () => {
+  // As gcc 12 writes it, with paths shortened.
+  const aux = `/* compiled from: . */
+/* <built-in>:0:NC */ extern int printf (const char *, ...);
+/* include/linux/page-flags.h:320:NF */ static long unsigned int *folio_flags (struct folio *folio, unsigned int n); /* (folio, n) struct folio *folio; unsigned int n; */
+/* fix.c:5:NC */ extern int ip_setup_cork (struct sock *, struct inet_cork *);
+/* fix.c:12:NF */ int ip_append_data (struct sock *sk, struct flowi4 *flow, int (*getfrag) (void *, char *, int)); /* (sk, flow, getfrag) struct sock *sk; */
+/* fix.c:40:NF */ static int cmdline_proc_show (struct seq_file *m, void *v); /* (m, v) struct seq_file *m; void *v; */
+/* other/fix.c:9:NF */ int elsewhere (void); /* () */
+`;
+
+  it('are those with a body in the fix itself, not its headers’ and not mere declarations', () => {
+    expect(definedFunctions(aux, 'fix.c')).toEqual(['ip_append_data', 'cmdline_proc_show']);
+  });
+
+  it('are none in an empty file', () => {
+    expect(definedFunctions('', 'fix.c')).toEqual([]);
+  });
+});
+
+describe('SUTURE_REPLACES', () => {
+  it('leaves the new name, the old one, the sympos and the module', () => {
+    expect(declaredReplacements(bytes('my_show show 3 \0mine theirs 0 ext4\0'))).toEqual([
+      { newName: 'my_show', oldName: 'show', sympos: 3, module: '' },
+      { newName: 'mine', oldName: 'theirs', sympos: 0, module: 'ext4' },
+    ]);
+  });
+
+  it('is refused when its position is not a number', () => {
+    expect(() => declaredReplacements(bytes('my_show show third \0'))).toThrow(/not a function, a name, a position/);
+  });
+});
+
+describe('what replaces what', () => {
+  it('goes by name', () => {
+    expect(replacementsOf(['cmdline_proc_show', 'helper'], [], inKernel)).toEqual([
+      { newName: 'cmdline_proc_show', oldName: 'cmdline_proc_show', sympos: 0, module: '' },
+    ]);
+  });
+
+  it('goes by what is declared where the fix says so, also for a function that has a kernel name', () => {
+    const declared = [{ newName: 'show', oldName: 'show', sympos: 2, module: '' }];
+    expect(replacementsOf(['show', 'ip_append_data'], declared, inKernel)).toEqual([
+      ...declared,
+      { newName: 'ip_append_data', oldName: 'ip_append_data', sympos: 0, module: '' },
+    ]);
+  });
+
+  it('refuses a declaration for a function that the fix does not define', () => {
+    const declared = [{ newName: 'gone', oldName: 'show', sympos: 0, module: '' }];
+    expect(() => replacementsOf(['other'], declared, inKernel)).toThrow(/defines no function gone/);
+  });
+});
+
+describe('the source of the patch', () => {
+  it('is the fix and a livepatch module as mainline documents it', () => {
+    const source = patchSource('fix.c', [
+      { newName: 'mine', oldName: 'show', sympos: 3, module: '' },
+      { newName: 'leaf', oldName: 'leaf', sympos: 0, module: '' },
+    ]);
+    expect(source).toMatch(/^#include "fix.c"\n/);
+    expect(source).toContain('{ .old_name = "show", .new_func = mine, .old_sympos = 3 },');
+    expect(source).toContain('{ .old_name = "leaf", .new_func = leaf },');
+    expect(source).toContain('return klp_enable_patch(&suture_patch);');
+  });
+});
