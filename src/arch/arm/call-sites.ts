@@ -1,0 +1,61 @@
+// Calls of mcount. GCC with -pg puts them behind a function's prologue:
+//
+//     push {lr}
+//     bl   __gnu_mcount_nc
+//
+// and ftrace names a site by the address of the `bl` (its `ip`, `rec->ip`; arch/arm/kernel/ftrace.c, Linux 6.1). While nothing traces the
+// function, only the `bl` is replaced, by `add sp, sp, #4`, which drops what was pushed.
+
+import type { Section } from '../../elf/model.ts';
+import { linkAddress } from '../../elf/units.ts';
+import type { CallSite, KernelText } from '../arch.ts';
+import { branchTarget, decode, encode, pcAhead } from './instructions.ts';
+import { R_ARM_CALL, R_ARM_PC24 } from './relocations.ts';
+
+const mcount = '__gnu_mcount_nc';
+
+/** `push {lr}`, the word before every call site. */
+export const pushLr = encode('PUSH, one register', { Rt: 14 });
+
+/** `ldr pc, [pc, #-4]`: with the target as the next word, the veneer that ld makes where a `bl` does not reach (IHI 0044, 4.6.1.1). */
+const veneer = encode('LDR (immediate)', { Rn: 15, Rt: 15, U: 0, imm12: 4 });
+
+/** Where a `bl` at an address leads, through a linker's veneer if there is one; undefined if it is no `bl`. */
+function calledBy(text: KernelText, word: number, address: number): number | undefined {
+  const instruction = decode(word);
+  if (instruction?.encoding.name !== 'BL' || instruction.fields.cond !== 14) return undefined;
+  const target = branchTarget(instruction.fields.imm24!, address);
+  if (text.word(linkAddress(BigInt(target))) !== veneer) return target;
+  return text.word(linkAddress(BigInt(target + pcAhead - 4)));
+}
+
+/**
+ * Every call of mcount in the text of a kernel, in address order. The same list, init text included, as the kernel's own
+ * between `__start_mcount_loc` and `__stop_mcount_loc`. Behind some functions lie bodies of overridden weak functions
+ * that have lost their names; their sites carry the name before them, here as in ftrace, and are not its first.
+ */
+export function findCallSites(text: KernelText): CallSite[] {
+  const target = text.symbol(mcount);
+  if (target === undefined) return [];
+  const sites: CallSite[] = [];
+  for (const { start, end } of text.textRanges) {
+    let before: number | undefined;
+    for (let address = start; address < end; address = linkAddress(address + 4n)) {
+      const word = text.word(address);
+      if (before === pushLr && word !== undefined && calledBy(text, word, Number(address)) === Number(target)) {
+        const { start: entry, name } = text.enclosing(address) ?? { start: address, name: '' };
+        sites.push({ address, function: entry, name });
+      }
+      before = word;
+    }
+  }
+  return sites;
+}
+
+/** Section offsets of the `bl` of each call of mcount in a relocatable object's section, as recordmcount finds them. */
+export function moduleCallSites(section: Section): number[] {
+  return section.relocations
+    .filter(({ type, symbol }) => symbol?.name === mcount && (type === R_ARM_CALL || type === R_ARM_PC24))
+    .map(({ offset }) => offset)
+    .sort((a, b) => a - b);
+}

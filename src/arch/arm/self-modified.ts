@@ -1,0 +1,177 @@
+// The words that an ARM kernel rewrites in its own text, read from the tables by which it does so. What differs from the
+// image in memory beyond these words (and the ftrace call sites) is none of the kernel's doing.
+//
+// A raw image has no section headers and its kallsyms no data, so the tables are found where the kernel finds them: in
+// the code that walks them, which has their bounds as constants. A table counts only if every entry makes sense.
+//
+// Sources, Linux 6.1: kernel/jump_label.c, arch/arm/kernel/jump_label.c; arch/arm/kernel/phys2virt.S; `__fixup_smp` in arch/arm/kernel/head.S;
+// `patch_aeabi_idiv` in arch/arm/kernel/setup.c; arch/arm/kernel/ftrace.c.
+
+import { type LinkAddress, linkAddress } from '../../elf/units.ts';
+import type { KernelText, SelfModified } from '../arch.ts';
+import { branchTarget, decode, pcAhead } from './instructions.ts';
+
+const wordAt = (text: KernelText, address: number): number | undefined => text.word(linkAddress(BigInt(address)));
+
+const isText = (text: KernelText, address: number): boolean =>
+  address % 4 === 0 && text.textRanges.some(({ start, end }) => address >= start && address < end);
+
+/** A constant that code builds: by movw and movt or from a literal, and where it is made relative to the PC, the address it is. */
+interface Constant {
+  readonly register: number;
+  readonly value: number;
+}
+
+/** The constants that the instructions in [start, end) build, in their order. Addresses count both before and after `add rX, rX, pc`. */
+function constantsIn(text: KernelText, start: number, end: number): Constant[] {
+  const constants: Constant[] = [];
+  const now = new Map<number, number>();
+  const built = (register: number, value: number): void => {
+    now.set(register, value >>> 0);
+    constants.push({ register, value: value >>> 0 });
+  };
+  for (let address = start; address < end; address += 4) {
+    const instruction = decode(wordAt(text, address) ?? 0);
+    if (!instruction) continue;
+    const f = instruction.fields as Required<typeof instruction.fields>;
+    const imm16 = f.imm4 * 4096 + f.imm12;
+    const low = now.get(f.Rd);
+    switch (instruction.encoding.name) {
+      case 'MOV (immediate), wide':
+        built(f.Rd, imm16);
+        break;
+      case 'MOVT':
+        if (low !== undefined) built(f.Rd, ((low & 0xffff) | (imm16 << 16)) >>> 0);
+        break;
+      case 'LDR (immediate)': {
+        const literal = f.Rn === 15 && wordAt(text, address + pcAhead + (f.U ? f.imm12 : -f.imm12));
+        if (typeof literal === 'number') built(f.Rt, literal);
+        break;
+      }
+      case 'ADD (register)':
+        if (f.Rn === f.Rd && f.Rm === 15 && low !== undefined) built(f.Rd, low + address + pcAhead);
+    }
+  }
+  return constants;
+}
+
+/** Reads [start, end) as entries of `size` bytes, each of which `read` must understand; undefined if that cannot be a table. */
+function readTable(
+  start: number,
+  end: number,
+  size: number,
+  read: (entry: number) => number | undefined,
+): number[] | undefined {
+  if (start >= end || (end - start) % size !== 0) return undefined;
+  const places: number[] = [];
+  for (let entry = start; entry < end; entry += size) {
+    const place = read(entry);
+    if (place === undefined) return undefined;
+    places.push(place);
+  }
+  return places;
+}
+
+/** Three words an entry, all absolute: the nop or branch, its target, the key with two flag bits. */
+function jumpLabels(text: KernelText): number[] | string {
+  const walker = text.symbol('jump_label_init');
+  const function_ = walker === undefined ? undefined : text.enclosing(walker);
+  if (!function_) return [];
+  const values = constantsIn(text, Number(function_.start), Number(function_.end)).map(({ value }) => value);
+  const entry = (address: number): number | undefined => {
+    const code = wordAt(text, address) ?? 0;
+    const target = wordAt(text, address + 4) ?? 0;
+    const instruction = decode(wordAt(text, code) ?? 0);
+    const nop = instruction?.encoding.name === 'NOP' || instruction?.encoding.name === 'MOV (register), nop';
+    const branch = instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, code) === target;
+    return nop || branch ? code : undefined;
+  };
+  for (const start of values) {
+    if (entry(start) === undefined) continue;
+    for (const end of values) {
+      const places = readTable(start, end, 12, entry);
+      if (places) return places;
+    }
+  }
+  return 'the table of jump labels cannot be found in jump_label_init';
+}
+
+/** Finds the branches to `walker` in the code before the named text (`.head.text`, whose symbols kallsyms leaves out). */
+function* branchesFromHead(text: KernelText, walker: number): Generator<number> {
+  const first = text.textRanges[0]?.start ?? 0n;
+  for (let address = Number(first) - 4; ; address -= 4) {
+    const word = wordAt(text, address);
+    if (word === undefined) return;
+    const instruction = decode(word);
+    if (instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, address) === walker)
+      yield address;
+  }
+}
+
+/**
+ * A table whose walker is entered from the head with its bounds in r4 and r5 (`adr_l r4, …; adr_l r5, …; b walker`: at
+ * most six instructions). Its entries are distances from themselves.
+ */
+function tableFromHead(
+  text: KernelText,
+  walkerName: string,
+  size: number,
+  accept: (place: number) => boolean,
+  what: string,
+): number[] | string {
+  const walker = text.symbol(walkerName);
+  if (walker === undefined) return [];
+  for (const branch of branchesFromHead(text, Number(walker))) {
+    const constants = constantsIn(text, branch - 24, branch);
+    const last = (register: number): number =>
+      constants.findLast((constant) => constant.register === register)?.value ?? 0;
+    const places = readTable(last(4), last(5), size, (entry) => {
+      const place = (entry + (wordAt(text, entry) ?? 0)) >>> 0;
+      return accept(place) ? place : undefined;
+    });
+    if (places) return places;
+  }
+  return `the table of ${what} cannot be found where ${walkerName} is entered`;
+}
+
+/** Every word of the list is an instruction with an immediate that depends on where the memory begins. */
+function physicalToVirtual(text: KernelText): number[] | string {
+  const patched = ['ADD (immediate)', 'SUB (immediate)', 'MOV (immediate)', 'MVN (immediate)', 'MOV (immediate), wide'];
+  const accept = (place: number): boolean => patched.includes(decode(wordAt(text, place) ?? 0)?.encoding.name ?? '');
+  return tableFromHead(text, '__fixup_a_pv_table', 4, accept, 'physical-to-virtual patching');
+}
+
+/** Two words an entry: the distance, and what an SMP kernel puts there on a machine with one CPU. Some places are data. */
+function smpOnUp(text: KernelText): number[] | string {
+  const accept = (place: number): boolean => wordAt(text, place) !== undefined;
+  return tableFromHead(text, '__do_fixup_smp_on_up', 8, accept, 'SMP alternatives');
+}
+
+/** Single words at named places. */
+function named(text: KernelText, places: readonly (readonly [name: string, words: number])[]): number[] {
+  return places.flatMap(([name, words]) => {
+    const address = text.symbol(name);
+    return address === undefined ? [] : Array.from({ length: words }, (_, i) => Number(address) + 4 * i);
+  });
+}
+
+/** Calls inside ftrace's own hooks, and the division that CPUs with a divide instruction get in two words. */
+const namedPlaces = [
+  ['ftrace_call', 1],
+  ['ftrace_regs_call', 1],
+  ['ftrace_graph_call', 1],
+  ['ftrace_graph_regs_call', 1],
+  ['__aeabi_uidiv', 2],
+  ['__aeabi_idiv', 2],
+] as const;
+
+/** The words of the text that may differ from the image at run time, ftrace's call sites left out. */
+export function selfModified(text: KernelText): SelfModified {
+  const found = [jumpLabels(text), physicalToVirtual(text), smpOnUp(text), named(text, namedPlaces)];
+  const places = found.flatMap((places) => (typeof places === 'string' ? [] : places));
+  const words = [...new Set(places.filter((place) => isText(text, place)))].sort((a, b) => a - b);
+  return {
+    words: words.map((place): LinkAddress => linkAddress(BigInt(place))),
+    unknown: found.filter((places) => typeof places === 'string'),
+  };
+}

@@ -1,0 +1,65 @@
+// The section of stubs in a patch module, and its unwind table.
+//
+// Under function_graph the kernel's hook unwinds from where the handler sent it, less one instruction: from the word before
+// a stub. A module text without a table of its own is looked up in vain, which ends in an oops. So the section has an
+// index table (EHABI32, IHI 0038, section 6) of one entry: from its start on, nothing can be unwound. That covers every
+// stub and, thanks to the pad word at the start, the word before each.
+//
+// The loader finds a table by its type and the section that it is for by its name: `.ARM.exidx` followed by that
+// section's (`module_finalize` in arch/arm/kernel/module.c, Linux 6.1).
+
+import type { Section } from '../../elf/model.ts';
+import type { Stub } from '../arch.ts';
+import { encode } from './instructions.ts';
+import { R_ARM_PREL31 } from './relocations.ts';
+
+const SHT_PROGBITS = 1;
+const SHT_ARM_EXIDX = 0x70000001;
+const SHF_ALLOC = 2n;
+const SHF_EXECINSTR = 4n;
+const SHF_LINK_ORDER = 0x80n;
+const STT_SECTION = 3;
+const STB_LOCAL = 0;
+
+const textName = '.text.suture_stubs';
+
+/** The second word of an index entry whose functions must not be unwound (EHABI32, section 6). */
+const EXIDX_CANTUNWIND = 1;
+
+/** Whoever falls into it is stopped. */
+const pad = encode('UDF', { imm12: 0, imm4: 0 });
+
+function littleEndian(words: readonly number[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(4 * words.length));
+  words.forEach((word, i) => {
+    view.setUint32(4 * i, word, true);
+  });
+  return new Uint8Array(view.buffer);
+}
+
+const section = (name: string, type: number, flags: bigint, data: Uint8Array, link?: Section): Section => ({
+  ...{ name, type, flags, data, link },
+  ...{ address: 0n, align: 4, entrySize: 0, size: data.length, info: 0, relocations: [] },
+});
+
+/** Lays the stubs out one behind the other: the section, the offset of each stub in it, and the unwind table. */
+export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets: number[]; companions: Section[] } {
+  const words = [pad];
+  const offsets = stubs.map((stub) => {
+    const offset = 4 * words.length;
+    words.push(...stub.words.map(({ word }) => word));
+    return offset;
+  });
+  const text = section(textName, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, littleEndian(words));
+
+  const start = { name: '', value: 0n, size: 0n, binding: STB_LOCAL, type: STT_SECTION, other: 0, place: text };
+  const table = section(
+    `.ARM.exidx${textName}`,
+    SHT_ARM_EXIDX,
+    SHF_ALLOC | SHF_LINK_ORDER,
+    littleEndian([0, EXIDX_CANTUNWIND]),
+    text,
+  );
+  table.relocations.push({ offset: 0, type: R_ARM_PREL31, symbol: start, addend: undefined });
+  return { section: text, offsets, companions: [table] };
+}
