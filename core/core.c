@@ -244,10 +244,8 @@ static int switch_off(struct klp_patch *patch)
 /* Whether nobody is in a switched-off patch's code any more; if so, takes it out of the list. */
 static bool try_to_leave(struct klp_patch *patch)
 {
-	struct suture_range text = suture_text(patch->mod);
-
 	/* An error of stop_machine() itself counts as busy too. */
-	if (stop_machine(suture_somebody_inside, &text, NULL))
+	if (stop_machine(suture_somebody_inside, patch->mod, NULL))
 		return false;
 
 	pr_debug("'%s': completing unpatching transition\n", patch->mod->name);
@@ -323,6 +321,8 @@ static int module_changes(struct notifier_block *block, unsigned long state,
 
 	if (found)
 		take_down(found);
+	/* A patch that has just left the list may still be on its way down. */
+	flush_work(&release_work.work);
 	return NOTIFY_DONE;
 }
 

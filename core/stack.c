@@ -13,8 +13,10 @@
  * does not ask at all yet: it switches whoever is inside an old function, who
  * finishes that call in the old code.
  *
- * Idle tasks are in no list that a module can reach. A switched-out idle task is
- * in schedule_idle(), called by do_idle(), and table.c refuses to patch these.
+ * Two kinds of tasks are not looked at. Idle tasks are in no list that a module can
+ * reach; switched out, they are in schedule_idle(). And on each CPU the stopper runs,
+ * with stale words saved for it and this very look on its stack. Neither can be
+ * inside a patch, because table.c refuses to patch what is always on their stacks.
  */
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
@@ -42,9 +44,9 @@ static bool stack_holds(struct task_struct *task,
 	if (!bottom)
 		return false;
 
-	/* The stopper of each CPU: it runs, so what was saved is stale. */
+	/* The stopper of a CPU: all else is switched out. */
 	if (task->on_cpu)
-		sp = bottom;
+		return false;
 
 	if (sp < bottom || sp > top || !IS_ALIGNED(sp, sizeof(long)))
 		return true;
@@ -86,17 +88,19 @@ static bool kretprobes_hold(struct task_struct *task,
 
 /**
  * suture_somebody_inside() - looks at every task, under stop_machine()
- * @text:	a struct suture_range: the code that must be left
+ * @data:	the struct module whose code must be left. Not the range itself: on the
+ *		stack of the caller, its start would be found.
  *
  * Return: 1 if a task is inside or may be, else 0.
  */
-int suture_somebody_inside(void *text)
+int suture_somebody_inside(void *data)
 {
+	struct suture_range text = suture_text(data);
 	struct task_struct *process, *task;
 
 	for_each_process_thread(process, task) {
-		if (stack_holds(task, text) || graph_holds(task, text) ||
-		    kretprobes_hold(task, text)) {
+		if (stack_holds(task, &text) || graph_holds(task, &text) ||
+		    kretprobes_hold(task, &text)) {
 			pr_debug("suture: %s:%d is inside\n", task->comm,
 				 task->pid);
 			return 1;

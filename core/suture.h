@@ -35,6 +35,6 @@ static inline struct suture_range suture_text(const struct module *mod)
 
 int suture_check(struct klp_patch *patch,
 		 const struct suture_patch_table *table);
-int suture_somebody_inside(void *text);
+int suture_somebody_inside(void *data);
 
 #endif /* _SUTURE_H */

@@ -87,8 +87,12 @@ static int check_header(const struct module *mod,
 		suture_refuse(mod, "the patch table is damaged: its build id lies outside the module");
 		return -EINVAL;
 	}
-	if (!table->redirect_count || table->redirect_count > SUTURE_MAX_REDIRECTS ||
-	    !holds(memory, table->redirects, table->redirect_count)) {
+	if (!table->redirect_count || table->redirect_count > SUTURE_MAX_REDIRECTS) {
+		suture_refuse(mod, "the patch table is damaged: %u redirects instead of 1 to %u",
+			      table->redirect_count, SUTURE_MAX_REDIRECTS);
+		return -EINVAL;
+	}
+	if (!holds(memory, table->redirects, table->redirect_count)) {
 		suture_refuse(mod, "the patch table is damaged: its %u redirects lie outside the module",
 			      table->redirect_count);
 		return -EINVAL;
@@ -135,7 +139,7 @@ static int check_pointers(const struct module *mod,
 	if (!words || !IS_ALIGNED(redirect->old_size, sizeof(u32)) ||
 	    !IS_ALIGNED(redirect->old_address, sizeof(u32)) ||
 	    !holds(memory, redirect->old_words, words)) {
-		suture_refuse(mod, "'%s': the patch table is damaged: %lu bytes of the old function lie outside the module",
+		suture_refuse(mod, "'%s': the patch table is damaged: its copy of the old function (%lu bytes) lies outside the module",
 			      redirect->old_name, redirect->old_size);
 		return -EINVAL;
 	}
@@ -238,11 +242,12 @@ static int check_words(const struct module *mod,
 }
 
 /*
- * What a switched-out idle task is in. New code in its place could not be seen to
- * have been left (stack.c).
+ * What idle tasks and the stoppers of stop_machine() are in while all stacks are
+ * looked at. New code in their place could not be seen to have been left (stack.c).
  */
-static const char * const idle_functions[] = {
+static const char * const always_active[] = {
 	"cpu_startup_entry", "do_idle", "schedule_idle",
+	"kthread", "smpboot_thread_fn", "cpu_stopper_thread", "multi_cpu_stop",
 };
 
 static int check_redirect(const struct module *mod,
@@ -254,9 +259,9 @@ static int check_redirect(const struct module *mod,
 	ret = check_pointers(mod, redirect, memory);
 	if (ret)
 		return ret;
-	if (match_string(idle_functions, ARRAY_SIZE(idle_functions),
+	if (match_string(always_active, ARRAY_SIZE(always_active),
 			 redirect->old_name) >= 0) {
-		suture_refuse(mod, "'%s': idle tasks are always inside it, so it cannot be patched",
+		suture_refuse(mod, "'%s': some task is always inside it, so it cannot be patched",
 			      redirect->old_name);
 		return -EOPNOTSUPP;
 	}
