@@ -11,6 +11,7 @@ export default defineConfig({
           name: 'machine',
           include: ['test/**/*.test.ts'],
           environment: 'node',
+          globalSetup: ['test/set-up.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
           fileParallelism: false,
