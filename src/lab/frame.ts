@@ -6,6 +6,8 @@
 // for its answer; SIZE counts the output's bytes; CRC32 is theirs in hexadecimal, as gzip and busybox's `crc32` have
 // it. Noise before the header is skipped. Noise inside the output cannot be undone, but never passes unnoticed.
 
+import { crc32 } from '../kernel/checksums.ts';
+
 /** An answer whose bytes arrived whole. */
 export interface Frame {
   readonly status: number;
@@ -64,18 +66,4 @@ export class FrameReader {
     const crc = Number.parseInt(match[3]!, 16);
     this.#output = { status: Number(match[1]), bytes: new Uint8Array(size), filled: 0, crc };
   }
-}
-
-/** The table of IEEE 802.3's CRC-32, bits reflected: polynomial 0xedb88320. */
-const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {
-  let crc = byte;
-  for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? 0xedb88320 ^ (crc >>> 1) : crc >>> 1;
-  return crc;
-});
-
-/** CRC-32 as in IEEE 802.3, gzip and zip. */
-export function crc32(bytes: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of bytes) crc = crcTable[(crc ^ byte) & 0xff]! ^ (crc >>> 8);
-  return (crc ^ 0xffffffff) >>> 0;
 }

@@ -1,0 +1,215 @@
+// A rehearsal: the patch is applied to a twin of the machine and taken back, and the twin looked at before, meanwhile
+// and afterwards.
+//
+// The check is the user's script. It is run in all three phases, says 0 when things are as they should be in that
+// phase, and what it prints after the patch is gone has to be what it printed before the patch came. The kernel's log
+// is the other witness: nothing in it may be an alarm, or a line that the same kernel does not print without the patch.
+
+import type { Reason } from '../reason.ts';
+import { type Guest, GuestError, type GuestKernel, type GuestOptions, withGuest } from './guest.ts';
+import { type Finding, findings } from './kernel-log.ts';
+import type { StockModule } from './target-modules.ts';
+
+export interface RehearsalPlan {
+  /** The kernel-resident module, built for this kernel; undefined for a kernel with livepatch of its own. */
+  readonly core: Uint8Array | undefined;
+  /** The patch module. */
+  readonly patch: Uint8Array;
+  /** The check script; without it only the patch's coming and going is rehearsed. */
+  readonly check?: string | undefined;
+  /** Modules that are loaded before everything else, in this order: the patch's targets. */
+  readonly targets?: readonly StockModule[];
+  readonly guest?: Omit<GuestOptions, 'files'>;
+  /** Seconds that one step may take. */
+  readonly timeout?: number;
+}
+
+const phases = ['before', 'applied', 'reverted'] as const;
+export type Phase = (typeof phases)[number];
+export type StepName = 'load targets' | 'load core' | `check ${Phase}` | 'apply' | 'revert';
+
+export interface Step {
+  readonly name: StepName;
+  /** 0 if all went well; null if the guest did not live to tell. */
+  readonly status: number | null;
+  readonly output: string;
+  /** What the kernel logged meanwhile. */
+  readonly log: readonly string[];
+}
+
+export interface Rehearsal {
+  readonly verdict: 'passed' | 'failed';
+  readonly steps: readonly Step[];
+  /** Lines in the log that should not be there. */
+  readonly findings: readonly Finding[];
+  /** Why it failed, each with the code `rehearsal-failed`; empty if it passed. */
+  readonly reasons: readonly Reason[];
+}
+
+/**
+ * Rehearses a patch on a kernel. Throws what `bootGuest` throws when there is no twin to begin with; whatever happens
+ * to it later is the verdict.
+ */
+export async function rehearse(
+  kernel: GuestKernel,
+  plan: RehearsalPlan,
+  progress: (text: string) => void = () => {},
+): Promise<Rehearsal> {
+  const twin = await perform(kernel, plan, withPatch, progress);
+  const reasons = [...twin.steps.flatMap(reasonOfStep), ...reasonOfDifference(twin.steps)];
+  let found = findings(twin.log, twin.logBefore);
+  if (reasons.length === 0 && found.some((finding) => finding.kind === 'unfamiliar')) {
+    // Some lines only take their time to come. Those another twin prints too, if it does the same without the patch.
+    progress('the log has unfamiliar lines: repeating without the patch');
+    const other = await perform(kernel, plan, withoutPatch, progress);
+    found = findings(twin.log, `${twin.logBefore}\n${other.log}`);
+  }
+  reasons.push(...found.map(reasonOfFinding));
+  return { verdict: reasons.length === 0 ? 'passed' : 'failed', steps: twin.steps, findings: found, reasons };
+}
+
+/** What one twin went through. */
+interface Performance {
+  readonly steps: readonly Step[];
+  readonly log: string;
+  /** The log up to the moment before the patch came. */
+  readonly logBefore: string;
+}
+
+const folder = '/rehearsal';
+
+async function perform(
+  kernel: GuestKernel,
+  plan: RehearsalPlan,
+  play: (act: Act) => Promise<void>,
+  progress: (text: string) => void,
+): Promise<Performance> {
+  const text = (content: string) => new TextEncoder().encode(content);
+  const targets = plan.targets ?? [];
+  const files = [
+    { path: `${folder}/patch.ko`, bytes: plan.patch },
+    { path: `${folder}/check.sh`, bytes: text(plan.check ?? '') },
+    ...(plan.core ? [{ path: `${folder}/core.ko`, bytes: plan.core }] : []),
+    ...targets.map(({ name, bytes }) => ({ path: `${folder}/targets/${name}.ko`, bytes })),
+  ];
+  const commands = commandsOf(plan);
+  progress('booting');
+  return withGuest(kernel, { ...plan.guest, files }, async (guest) => {
+    const steps: Step[] = [];
+    let log = await guest.kernelLog();
+    let logBefore = log;
+    await play(async (name) => {
+      if (steps.at(-1)?.status === null) return false;
+      const command = commands[name];
+      if (command === undefined) return true;
+      progress(name);
+      if (name === 'apply') logBefore = log;
+      const step = await take(guest, name, command, plan.timeout ?? 60, log);
+      steps.push(step.step);
+      log = step.log;
+      return step.step.status === 0;
+    });
+    return { steps, log, logBefore };
+  });
+}
+
+/** Takes a step and tells whether it succeeded; a step that has nothing to do does. */
+type Act = (name: StepName) => Promise<boolean>;
+
+async function withPatch(act: Act): Promise<void> {
+  if (!(await act('load targets')) || !(await act('load core')) || !(await act('check before'))) return;
+  if (!(await act('apply'))) return;
+  // A patch that does not do what it should must still go away cleanly.
+  await act('check applied');
+  if (await act('revert')) await act('check reverted');
+}
+
+async function withoutPatch(act: Act): Promise<void> {
+  if (!(await act('load targets')) || !(await act('load core'))) return;
+  for (let times = 0; times < phases.length; times++) await act('check before');
+}
+
+async function take(guest: Guest, name: StepName, command: string, timeout: number, logSoFar: string) {
+  const seen = guest.consoleText.length;
+  try {
+    const { status, output } = await guest.run(command, { timeout });
+    const log = await guest.kernelLog();
+    return { step: { name, status, output, log: linesAfter(log, logSoFar) } satisfies Step, log };
+  } catch (error) {
+    if (!(error instanceof GuestError)) throw error;
+    const lastWords = guest.consoleText.slice(seen);
+    const output = `${error.fate}: ${error.reasons[0].message}`;
+    const step: Step = { name, status: null, output, log: lastWords.split('\n').filter((line) => line !== '') };
+    return { step, log: `${logSoFar}\n${lastWords}` };
+  }
+}
+
+/** The lines that a log has gained. The kernel's ring may have dropped its first ones meanwhile. */
+function linesAfter(log: string, before: string): string[] {
+  const last = before.trimEnd().split('\n').at(-1) ?? '';
+  const at = log.lastIndexOf(`${last}\n`);
+  return (at < 0 ? log : log.slice(at + last.length + 1)).split('\n').filter((line) => line !== '');
+}
+
+const livepatchFolder = '/sys/kernel/livepatch';
+
+/** Waits in the guest until a condition holds; about ten seconds. */
+const waitFor = (condition: string, failure: string): string => `
+tries=0
+until ${condition}; do
+  if [ $((tries += 1)) -gt 200 ]; then echo ${failure}; exit 1; fi
+  usleep 50000
+done`;
+
+/** What each step is in the guest's shell; undefined for a step that has nothing to do. */
+function commandsOf({ targets = [], core, check }: RehearsalPlan): Readonly<Record<StepName, string | undefined>> {
+  const checkIn = (phase: Phase) => (check === undefined ? undefined : `SUTURE_PHASE=${phase} sh ${folder}/check.sh`);
+  return {
+    'load targets': targets.map(({ name }) => `insmod ${folder}/targets/${name}.ko`).join(' && ') || undefined,
+    'load core': core && `insmod ${folder}/core.ko`,
+    'check before': checkIn('before'),
+    apply: `
+insmod ${folder}/patch.ko || exit
+cd ${livepatchFolder}/* || exit
+${waitFor('[ "$(cat transition)" = 0 ]', 'the transition to the patch does not end')}
+[ "$(cat enabled)" = 1 ] || { echo the patch is loaded but not enabled; exit 1; }`,
+    'check applied': checkIn('applied'),
+    revert: `
+cd ${livepatchFolder}/* || exit
+patch=\${PWD##*/}
+echo 0 >enabled || exit
+cd /
+${waitFor(`[ ! -e ${livepatchFolder}/$patch ]`, 'the transition from the patch does not end')}
+${waitFor('rmmod $patch', 'the patch module cannot be removed')}`,
+    'check reverted': checkIn('reverted'),
+  };
+}
+
+function reasonOfStep({ name, status, output, log }: Step): Reason[] {
+  if (status === 0) return [];
+  const what = status === null ? '' : `ended with status ${status}: `;
+  const said = [output.trim(), ...log.slice(-20)].filter((line) => line !== '').join('\n');
+  return [failed(name, `${what}${said}`)];
+}
+
+function reasonOfDifference(steps: readonly Step[]): Reason[] {
+  const printed = (name: StepName) => steps.find((step) => step.name === name)?.output;
+  const before = printed('check before');
+  const reverted = printed('check reverted');
+  if (before === undefined || reverted === undefined || before === reverted) return [];
+  return [
+    failed('check reverted', `printed ${JSON.stringify(reverted)} and before the patch ${JSON.stringify(before)}`),
+  ];
+}
+
+function reasonOfFinding({ kind, line }: Finding): Reason {
+  const meaning = kind === 'unfamiliar' ? 'a line that is not there without the patch' : `of the kind ${kind}`;
+  return failed('log', `${line} (${meaning})`);
+}
+
+const failed = (place: string, message: string): Reason => ({
+  code: 'rehearsal-failed',
+  place,
+  message,
+  remedy: 'the patch must not go to a machine as it is',
+});
