@@ -86,6 +86,9 @@ const tocSetUps: readonly (readonly (readonly [mask: number, value: number, text
   ],
 ];
 
+/** TOC set-up, `mflr r0`, `std r0,16(r1)`. */
+const longestPrologue = 4;
+
 const isTocSetUp = (words: readonly number[]) =>
   tocSetUps.some((pair) => words.length === 2 && pair.every(([mask, value], i) => (words[i]! & mask) >>> 0 === value));
 
@@ -106,6 +109,8 @@ export function checkPrologue(old: FunctionText, site: bigint): void {
   if (!Number.isInteger(index) || !isBl(old.words[index] ?? 0)) {
     throw refuse(`there is no call at 0x${site.toString(16)}`);
   }
+  // Behind some functions stand nameless bodies of overridden weak ones, with call sites of their own.
+  if (before.length > longestPrologue) throw refuse('the call is far behind the entry, in code without a name');
   if (before.at(-1) === STD_R0_16_R1) before.pop();
   if (before.pop() !== MFLR_R0) throw refuse('the words before the call are not mflr r0 and, at most, std r0,16(r1)');
   if (before.length !== 0 && !isTocSetUp(before)) throw refuse('the function’s first words are not a TOC set-up');

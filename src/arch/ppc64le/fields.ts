@@ -99,10 +99,13 @@ const fields = {
   TH: at('unsigned', 6, 10),
   /** L of a compare: 1 for doublewords. */
   L: at('unsigned', 10, 10),
-  /** L of sync and dcbf. */
-  L2: at('unsigned', 9, 10),
+  /** L of sync and dcbf, three bits since 3.1. */
+  L8: at('unsigned', 8, 10),
+  SC: at('unsigned', 14, 15),
   /** L of mtmsrd. */
   L15: at('unsigned', 15, 15),
+  WC: at('unsigned', 9, 10),
+  PL: at('unsigned', 14, 15),
   EH: at('unsigned', 31, 31),
   LEV: at('unsigned', 20, 26),
 } as const satisfies Record<string, Field>;

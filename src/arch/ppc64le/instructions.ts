@@ -1,11 +1,11 @@
 // The instructions that prologues, stubs, hooks and the analysis of stack arguments meet, one row an encoding.
 //
-// A row is the manual's syntax, the word's layout, and the section of the Power ISA 3.0B that has the instruction (3.1
-// keeps the section numbers of Book I's chapter 3). In a layout a bare name is a field of `fields.ts`, and `266@22:30` a
+// A row is the manual's syntax, the word's layout, and the book and section of the Power ISA that has the instruction:
+// 3.0B, or 3.1 where that is said, for what it widened or added. In a layout a bare name is a field of `fields.ts`, and `266@22:30` a
 // number that must stand in those bits; bits that nothing names are reserved and must be zero. `[o]` and `[.]` in a
 // name make the row several: with OE (bit 21) and Rc (bit 31) clear and set.
 //
-// Mnemonics are the basic ones: `addi r3,0,5`, not its alias `li r3,5`, as objdump prints them with `-M raw`. Words
+// Mnemonics are the basic ones: `addi r3,0,5`, not its alias `li r3,5`, as objdump prints them with `-M power10,raw`. Words
 // that no row claims decode to nothing, and whoever decodes must take that for "unknown", never for "harmless".
 
 import { type FieldName, field, fieldBits, fieldMask, isFieldName, printField } from './fields.ts';
@@ -25,7 +25,7 @@ export interface Encoding {
   readonly value: number;
   /** Whether it writes the address that it forms back to RA. */
   readonly update: boolean;
-  /** Book and section of the Power ISA 3.0B. */
+  /** Book and section of the Power ISA. */
   readonly section: string;
 }
 
@@ -227,7 +227,7 @@ const rows: readonly Row[] = [
   ['dcbtst RA|0,RB,TH',      '31@0:5 TH RA|0 RB 246@21:30',                   'II 4.3.2'],
   ['dcbz RA|0,RB',           '31@0:5 RA|0 RB 1014@21:30',                     'II 4.3.2'],
   ['dcbst RA|0,RB',          '31@0:5 RA|0 RB 54@21:30',                       'II 4.3.2'],
-  ['dcbf RA|0,RB,L2',        '31@0:5 L2 RA|0 RB 86@21:30',                    'II 4.3.2'],
+  ['dcbf RA|0,RB,L8',        '31@0:5 L8 RA|0 RB 86@21:30',                    'II 4.3.2 of 3.1'],
   ['isync',                  '19@0:5 150@21:30',                              'II 4.6.1'],
   ['lbarx RT,RA|0,RB,EH',    '31@0:5 RT RA|0 RB 52@21:30 EH',                 'II 4.6.2'],
   ['lharx RT,RA|0,RB,EH',    '31@0:5 RT RA|0 RB 116@21:30 EH',                'II 4.6.2'],
@@ -237,7 +237,8 @@ const rows: readonly Row[] = [
   ['sthcx. RS,RA|0,RB',      '31@0:5 RS RA|0 RB 726@21:30 1@31',              'II 4.6.2'],
   ['stwcx. RS,RA|0,RB',      '31@0:5 RS RA|0 RB 150@21:30 1@31',              'II 4.6.2'],
   ['stdcx. RS,RA|0,RB',      '31@0:5 RS RA|0 RB 214@21:30 1@31',              'II 4.6.2'],
-  ['sync L2',                '31@0:5 L2 598@21:30',                           'II 4.6.3'],
+  ['sync L8,SC',             '31@0:5 L8 SC 598@21:30',                        'II 4.6.3 of 3.1'],
+  ['wait WC,PL',             '31@0:5 WC PL 30@21:30',                         'II 4.6.4 of 3.1'],
   ['eieio',                  '31@0:5 854@21:30',                              'II 4.6.3'],
 ];
 
@@ -260,7 +261,7 @@ function encoding(name: string, operands: string, layout: readonly string[], sec
     fields,
     mask: ~operandBits >>> 0,
     value: fixed.reduce((bits, f) => bits | f.value, 0) >>> 0,
-    update: /^(l|st)([bhwd]|ha|wa)ux?$/.test(name),
+    update: /^(l|st)[bhwd][az]?ux?$/.test(name),
     section,
   };
 }
@@ -319,7 +320,7 @@ export function encode(name: string, operands: Partial<Record<FieldName, number>
 
 const operandNames = /[A-Za-z]\w*(?:\|0)?/g;
 
-/** The instruction as objdump prints it with `-M raw`, without the name of a branch's target. */
+/** The instruction as objdump prints it with `-M power10,raw`, without the name of a branch's target. */
 export function print({ encoding: { name, syntax }, word }: Instruction, address: bigint): string {
   const operands = syntax.replaceAll(operandNames, (f) => printField(f as FieldName, word, address));
   return operands === '' ? name : `${name} ${operands}`;

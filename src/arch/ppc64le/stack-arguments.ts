@@ -26,6 +26,8 @@ export const registerArguments = 8;
 export interface StackArguments {
   /** Doublewords of the area that it may touch, from the first on: more than 8 means that it reads stack arguments. */
   readonly doublewords: number;
+  /** Those that it certainly loads from: without mere stores, and without code whose frame is a guess. */
+  readonly certain: number;
   /** Why that number cannot be relied on, in words with the offset in the code; undefined when it can. */
   readonly uncertain: string | undefined;
 }
@@ -77,7 +79,7 @@ function registersOf({ encoding: { name, fields, update }, word }: Instruction) 
   if (fields.includes('RA|0') && field('RA', word) !== 0) read.push(field('RA', word));
   // An insertion reads its target too.
   if (name.startsWith('rlwimi') || name.startsWith('rldimi')) read.push(field('RA', word));
-  return { read, written };
+  return { read, written, isStore };
 }
 
 /** Where control can go from a branch: BO 1z1zz is "always" (Book I, section 2.4). */
@@ -89,6 +91,7 @@ class Walk {
   /** Words that are jump tables. */
   readonly tables = new Set<number>();
   doublewords = 0;
+  certain = 0;
   private readonly words: Uint32Array;
   private readonly work: number[] = [];
   /** Words behind a call, which are reached only if the call returns: looked at when all else is done. */
@@ -98,6 +101,7 @@ class Walk {
     this.words = words;
     if (!from) return;
     this.doublewords = from.doublewords;
+    this.certain = from.certain;
     for (const [index, registers] of from.reached) this.reached.set(index, registers);
     for (const index of from.tables) this.tables.add(index);
   }
@@ -198,7 +202,7 @@ class Walk {
   private effect(instruction: Instruction, before: Registers, place: string): Registers {
     const { word } = instruction;
     const { name, fields, update } = instruction.encoding;
-    const { read, written } = registersOf(instruction);
+    const { read, written, isStore } = registersOf(instruction);
     const after = [...before];
     for (const r of written) after[r] = 'other';
 
@@ -209,13 +213,13 @@ class Walk {
       if (base === 'lost') throw new Uncertain(`the access at ${place} may go to an argument`);
       if (typeof base === 'number') {
         const address = base + field(displacement, word);
-        this.touch(address, size, place);
+        this.touch(address, size, !isStore, place);
         if (update) after[field('RA', word)] = address;
         // The word that sp points to is the back chain: sp before the frame was made.
         if (name === 'ld' && field('RA', word) === SP && field('DS', word) === 0 && base < 0)
           after[field('RT', word)] = 0;
       }
-      if (fields.includes('RS') && pointsToArguments(before[field('RS', word)]!)) {
+      if (isStore && fields.includes('RS') && pointsToArguments(before[field('RS', word)]!)) {
         throw new Uncertain(`an argument’s address is stored at ${place}`);
       }
     } else if ((name === 'addi' || name === 'addis') && typeof before[field('RA', word)] === 'number') {
@@ -231,10 +235,12 @@ class Walk {
   }
 
   /** Counts an access to [address, address + size), in bytes from sp at the entry. */
-  private touch(address: number, size: number, place: string): void {
+  private touch(address: number, size: number, isLoad: boolean, place: string): void {
     if (address + size <= frameHeader) return;
     if (address < frameHeader) throw new Uncertain(`the access at ${place} straddles the caller’s frame header`);
-    this.doublewords = Math.max(this.doublewords, Math.ceil((address + size - frameHeader) / 8));
+    const last = Math.ceil((address + size - frameHeader) / 8);
+    this.doublewords = Math.max(this.doublewords, last);
+    if (isLoad) this.certain = Math.max(this.certain, last);
   }
 
   /**
@@ -286,25 +292,30 @@ function registersWithFrame(walk: Walk, sp: number): Registers {
 /**
  * Goes on at code that no branch in the words leads to: what a jump label, a WARN or an access to user memory reaches
  * through a table elsewhere. Its frame is one that the rest of the function has; a wrong guess contradicts the code
- * that it runs into. If several fit, all count.
+ * that it runs into. Code behind a WARN's trap has the trap's frame if that fits; if several others fit, all count.
  */
 function walkUnreached(walk: Walk, words: Uint32Array, start: number): Walk {
   const frames = new Set([...walk.reached.values()].map((registers) => registers[SP] as number));
-  let failure: Uncertain | undefined;
-  let widest: Walk | undefined;
-  for (const sp of frames) {
-    const attempt = new Walk(words, walk);
+  let failure = new Uncertain('no code was reached');
+  const attempt = (sp: number): Walk | undefined => {
+    const further = new Walk(words, walk);
     try {
-      attempt.run(start, registersWithFrame(walk, sp));
+      further.run(start, registersWithFrame(walk, sp));
+      return further;
     } catch (error) {
       if (!(error instanceof Uncertain)) throw error;
       failure = error;
-      continue;
+      return undefined;
     }
-    if (!widest || attempt.doublewords > widest.doublewords) widest = attempt;
-  }
-  if (widest) return widest;
-  throw failure ?? new Uncertain('no code was reached');
+  };
+  const trap = walk.reached.get(start - 1)?.[SP];
+  const behindTrap = typeof trap === 'number' ? attempt(trap) : undefined;
+  if (behindTrap) return behindTrap;
+  const fitting = [...frames].map(attempt).filter((further) => further !== undefined);
+  if (fitting.length === 0) throw failure;
+  const widest = fitting.reduce((a, b) => (b.doublewords > a.doublewords ? b : a));
+  widest.certain = Math.min(...fitting.map((further) => further.certain));
+  return widest;
 }
 
 /**
@@ -321,11 +332,11 @@ export function findStackArguments(words: Uint32Array): StackArguments {
     }
   } catch (error) {
     if (!(error instanceof Uncertain)) throw error;
-    return { doublewords: walk.doublewords, uncertain: error.message };
+    return { doublewords: walk.doublewords, certain: walk.certain, uncertain: error.message };
   }
-  return { doublewords: walk.doublewords, uncertain: undefined };
+  return { doublewords: walk.doublewords, certain: walk.certain, uncertain: undefined };
 }
 
 /** Whether a function certainly reads arguments from its caller's frame: what `audit` counts. */
 export const readsStackArguments = (words: Uint32Array): boolean =>
-  findStackArguments(words).doublewords > registerArguments;
+  findStackArguments(words).certain > registerArguments;
