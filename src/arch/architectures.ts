@@ -1,15 +1,19 @@
 // The architectures that Suture knows. Adding one is a folder beside `arm/` and a line here.
 
-import type { Architecture } from './arch.ts';
+import type { Architecture, Platform } from './arch.ts';
 import { arm } from './arm/arm.ts';
+import { ppc64le } from './ppc64le/ppc64le.ts';
 
-export const architectures: readonly Architecture[] = [arm];
+export const architectures: readonly Architecture[] = [arm, ppc64le];
 
 /** By the platform's name, or by the names that the distribution and Kbuild have for it. */
-export const architectureByName = (name: string): Architecture | undefined =>
-  architectures.find(
+export function architectureByName(name: Platform['name']): Architecture;
+export function architectureByName(name: string): Architecture | undefined;
+export function architectureByName(name: string): Architecture | undefined {
+  return architectures.find(
     ({ platform }) => platform.name === name || platform.debian.architecture === name || platform.kbuild === name,
   );
+}
 
 /** By what an ELF header says: its class (32 or 64) and e_machine. */
 export const architectureOfElf = (header: { class: 32 | 64; machine: number }): Architecture | undefined =>
