@@ -42,7 +42,7 @@ export interface Section {
   size: number;
   /** sh_link where it names a section (SHF_LINK_ORDER, SHT_ARM_EXIDX). */
   link: Section | undefined;
-  /** sh_info where it names a section, else a plain number. */
+  /** sh_info where it names a section, as SHF_INFO_LINK in `flags` says; else a plain number. */
   info: Section | number;
   relocations: Relocation[];
   /**

@@ -346,7 +346,8 @@ class Writer {
     if (place === 'absolute') return SHN_ABS;
     if (place === 'common') return SHN_COMMON;
     if ('index' in place) {
-      if (place.index < SHN_LORESERVE) bug('a symbol', `index ${place.index} is not one of the reserved ones`);
+      if (place.index < SHN_LORESERVE || place.index === SHN_XINDEX)
+        bug('a symbol', `index ${place.index} is not one of the reserved ones`);
       return place.index;
     }
     const index = this.#indexOf(place, 'a symbol');
