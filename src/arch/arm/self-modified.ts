@@ -31,7 +31,9 @@ function constantsIn(text: KernelText, start: number, end: number): Constant[] {
     constants.push({ register, value: value >>> 0 });
   };
   for (let address = start; address < end; address += 4) {
-    const instruction = decode(wordAt(text, address) ?? 0);
+    const word = wordAt(text, address);
+    if (word === undefined) break;
+    const instruction = decode(word);
     if (!instruction) continue;
     const f = instruction.fields as Required<typeof instruction.fields>;
     const imm16 = f.imm4 * 4096 + f.imm12;
