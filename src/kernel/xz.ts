@@ -16,7 +16,6 @@ import { type ByteStream, collect, streamOf, tooLarge, unreadable } from './web-
 const headerMagic = [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00];
 const footerMagic = [0x59, 0x5a];
 const headerSize = 12;
-const footerSize = 12;
 
 /** Filter IDs, section 5.3. */
 const filterLzma2 = 0x21n;

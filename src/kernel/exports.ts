@@ -1,0 +1,148 @@
+// What a kernel exports to modules, read from the image without any symbol to find it by; and with it, at which address
+// the image lies.
+//
+// Each export is a `struct kernel_symbol` (include/linux/export.h, 6.1, of architectures without relative references):
+// pointers to the symbol, to its name and to the name of its namespace. The tables stand one behind the other
+// (include/asm-generic/vmlinux.lds.h, RO_DATA): __ksymtab, __ksymtab_gpl, each sorted by name; with MODVERSIONS
+// __kcrctab, __kcrctab_gpl, a u32 for each symbol in the same order; then __ksymtab_strings.
+//
+// A raw image does not say where it is loaded. But kallsyms says the address of a function that every kernel with
+// modules exports, so its entry can be recognised; the pointer behind it leads to its name, and the name can be found in
+// the image. The difference is the base.
+
+import { type LinkAddress, linkAddress } from '../elf/units.ts';
+import { reasonError } from '../reason.ts';
+import type { Kallsym } from './kallsyms.ts';
+import { findText, type ImageBytes } from './memory.ts';
+
+export interface KernelExport {
+  readonly name: string;
+  /** Of the function or the data. */
+  readonly address: LinkAddress;
+  /** Undefined where the kernel has no versions (MODVERSIONS=n). */
+  readonly crc: number | undefined;
+  readonly gplOnly: boolean;
+  /** Empty for none. */
+  readonly namespace: string;
+}
+
+/** Functions that every kernel with modules exports. */
+const anchors = ['module_put', 'kfree', 'add_timer', 'register_chrdev_region', 'vfree'];
+
+/** KSYM_NAME_LEN: include/linux/kallsyms.h. */
+const longestName = 512;
+const namePattern = /^[A-Za-z_.$][\w.$]*$/;
+/** An image begins on a page. */
+const pageSize = 4096n;
+/** How many places of one anchor are looked at. */
+const mostPlaces = 256;
+
+/**
+ * The exports, in the order of the tables, and the address of the image's first byte.
+ * Throws `image-unreadable`.
+ */
+export function readExports(
+  image: ImageBytes,
+  kallsyms: readonly Kallsym[],
+  place: string,
+): { base: LinkAddress; exports: Map<string, KernelExport> } {
+  for (const name of anchors) {
+    const symbols = kallsyms.filter((symbol) => symbol.name === name);
+    if (symbols.length !== 1) continue;
+    const names = findText(image.bytes, `${name}\0`, mostPlaces);
+    for (const entry of image.findPointer(symbols[0]!.address, mostPlaces)) {
+      const pointer = image.pointer(entry + image.word);
+      for (const at of names) {
+        const base = linkAddress((pointer ?? -1n) - BigInt(at));
+        if (base < 0n || base % pageSize !== 0n) continue;
+        const table = new ExportTable(image, base).around(entry);
+        if (table) return { base, exports: new Map(table.map((each) => [each.name, each])) };
+      }
+    }
+  }
+  throw reasonError(
+    'image-unreadable',
+    place,
+    'the table of exported symbols was not found in the image',
+    'Suture needs a kernel with CONFIG_MODULES=y.',
+  );
+}
+
+interface Entry {
+  readonly name: string;
+  readonly address: LinkAddress;
+  readonly namespace: string;
+  /** Offsets of the strings; of the namespace's only where it has one. */
+  readonly nameAt: number;
+  readonly namespaceAt: number | undefined;
+}
+
+class ExportTable {
+  readonly #image: ImageBytes;
+  readonly #base: LinkAddress;
+  readonly #entrySize: number;
+
+  constructor(image: ImageBytes, base: LinkAddress) {
+    this.#image = image;
+    this.#base = base;
+    this.#entrySize = 3 * image.word;
+  }
+
+  /** Both tables, given the place of any of their entries; undefined if what is there is no table. */
+  around(middle: number): KernelExport[] | undefined {
+    const before: Entry[] = [];
+    const behind: Entry[] = [];
+    let start = middle;
+    for (let entry = this.#entry(start - this.#entrySize); entry; entry = this.#entry(start - this.#entrySize)) {
+      before.push(entry);
+      start -= this.#entrySize;
+    }
+    let end = middle;
+    for (let entry = this.#entry(end); entry; entry = this.#entry(end)) {
+      behind.push(entry);
+      end += this.#entrySize;
+    }
+    const entries = [...before.reverse(), ...behind];
+
+    // Names rise within each table, so the second begins where they do not.
+    const descents = entries.flatMap(({ name }, i) => (i > 0 && entries[i - 1]!.name >= name ? [i] : []));
+    const [gplFrom, ...more] = descents;
+    if (gplFrom === undefined || more.length > 0) return undefined;
+
+    // The strings are nothing but these names and namespaces, so where the first of them stands, their section begins.
+    const strings = entries.reduce(
+      (least, { nameAt, namespaceAt = nameAt }) => Math.min(least, nameAt, namespaceAt),
+      Infinity,
+    );
+    const versioned = strings === end + 4 * entries.length;
+    if (!versioned && strings !== end) return undefined;
+    return entries.map(({ name, address, namespace }, i) => ({
+      name,
+      address,
+      crc: versioned ? this.#image.u32(end + 4 * i) : undefined,
+      gplOnly: i >= gplFrom,
+      namespace,
+    }));
+  }
+
+  /** The entry at an offset; undefined if its pointers do not lead to names. */
+  #entry(at: number): Entry | undefined {
+    const image = this.#image;
+    const address = image.pointer(at);
+    const nameAt = this.#offset(image.pointer(at + image.word));
+    const namespacePointer = image.pointer(at + 2 * image.word);
+    if (address === undefined || nameAt === undefined || namespacePointer === undefined) return undefined;
+    // Symbols that assembly exports have no namespace, not even an empty one.
+    const namespaceAt = namespacePointer === 0n ? undefined : this.#offset(namespacePointer);
+    if (namespacePointer !== 0n && namespaceAt === undefined) return undefined;
+    const name = image.text(nameAt, longestName);
+    const namespace = namespaceAt === undefined ? '' : image.text(namespaceAt, longestName);
+    if (name === undefined || namespace === undefined || !namePattern.test(name)) return undefined;
+    return { name, address, namespace, nameAt, namespaceAt };
+  }
+
+  #offset(address: LinkAddress | undefined): number | undefined {
+    const offset = address === undefined ? -1 : Number(address - this.#base);
+    return offset >= 0 && offset < this.#image.bytes.length ? offset : undefined;
+  }
+}
