@@ -6,21 +6,12 @@
 
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import type { Platform } from '../arch/arch.ts';
 import { ReasonError } from '../reason.ts';
 import { Console } from './console.ts';
 import { type Frame, FrameError, FrameReader } from './frame.ts';
+import type { GuestKernel } from './guest-kernel.ts';
 import { type GuestFile, makeInitramfs, readyId } from './initramfs.ts';
 import { type Qemu, startQemu } from './qemu.ts';
-
-/** What boots. */
-export interface GuestKernel {
-  readonly platform: Platform;
-  /** Path of the kernel image as shipped. */
-  readonly image: string;
-  /** Path of a static busybox of the guest's architecture. */
-  readonly busybox: string;
-}
 
 export interface GuestOptions {
   /** Put into the guest before it starts. */

@@ -6,7 +6,8 @@
 // is the other witness: nothing in it may be an alarm, or a line that the same kernel does not print without the patch.
 
 import type { Reason } from '../reason.ts';
-import { type Guest, GuestError, type GuestKernel, type GuestOptions, withGuest } from './guest.ts';
+import { type Guest, GuestError, type GuestOptions, withGuest } from './guest.ts';
+import type { GuestKernel } from './guest-kernel.ts';
 import { type Finding, findings } from './kernel-log.ts';
 import type { StockModule } from './target-modules.ts';
 
