@@ -1,7 +1,14 @@
-// What binutils' readelf says of files, without what may change when a file is written anew: where in the file things
-// stand, and how long the tables of names are. Everything else stays, section numbers and symbol numbers included.
+// Whether two files mean the same, by a judge that is not ours.
+//
+// It is what binutils' readelf says of files, without what may change when a file is written anew: where in the file things
+// stand, and how long the tables of names are. Everything else stays, section numbers and symbol numbers included. And it
+// is the bytes of every section, at the places that readelf gives.
 
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readInput } from '../../src/host/files.ts';
 import { run } from '../../src/host/run.ts';
+import { withTemporaryFolder } from '../../src/host/temporary.ts';
 
 /** A section as readelf lists it. */
 interface ListedSection {
@@ -12,7 +19,7 @@ interface ListedSection {
   readonly size: number;
 }
 
-export interface ReadelfView {
+interface ReadelfView {
   readonly text: string;
   readonly sections: readonly ListedSection[];
 }
@@ -41,11 +48,61 @@ function view(output: string): ReadelfView {
 }
 
 /** `readelf -aW` of several files, by the readelf of a cross toolchain. Its warnings are part of what it says. */
-export async function readelf(crossPrefix: string, files: readonly string[]): Promise<ReadelfView[]> {
+async function readelf(crossPrefix: string, files: readonly string[]): Promise<ReadelfView[]> {
   const { stdout, stderr } = await run(`${crossPrefix}readelf`, ['-aW', ...files], { env: { LC_ALL: 'C' } });
   if (stderr) throw new Error(`readelf complains: ${stderr}`);
   // With more than one file each begins with its name.
   const outputs = files.length === 1 ? ['', stdout] : stdout.split(/^\nFile: .*\n/m);
   if (outputs.length !== files.length + 1) throw new Error('readelf did not list every file');
   return outputs.slice(1).map(view);
+}
+
+/** Sections whose bytes are offsets and indexes into others. What they mean, readelf tells. */
+const madeAnew = new Set(['NULL', 'NOBITS', 'SYMTAB', 'STRTAB', 'REL', 'RELA', 'GROUP']);
+
+interface File {
+  readonly bytes: Uint8Array;
+  readonly view: ReadelfView;
+}
+
+/** The first thing in which two files differ, or undefined. */
+function difference(before: File, after: File): string | undefined {
+  if (before.view.text !== after.view.text) {
+    const lines = after.view.text.split('\n');
+    const line = before.view.text.split('\n').findIndex((text, i) => text !== lines[i]);
+    return `line ${line}: ${before.view.text.split('\n')[line]} -> ${lines[line]}`;
+  }
+  const contents = ({ bytes, view }: File, i: number) => {
+    const { offset, size } = view.sections[i]!;
+    return bytes.subarray(offset, offset + size);
+  };
+  const changed = before.view.sections.find(
+    ({ type }, i) => !madeAnew.has(type) && Buffer.compare(contents(before, i), contents(after, i)) !== 0,
+  );
+  return changed && `the bytes of ${changed.name}`;
+}
+
+/**
+ * Gives every file to `rewrite` and compares what comes out with the original. The result has `file: difference` for
+ * each that does not mean the same.
+ */
+export async function changedMeanings(
+  crossPrefix: string,
+  files: readonly string[],
+  rewrite: (bytes: Uint8Array, file: string) => Uint8Array,
+): Promise<string[]> {
+  return withTemporaryFolder(async (folder) => {
+    const before = await Promise.all(files.map(readInput));
+    const after = before.map((bytes, i) => rewrite(bytes, files[i]!));
+    const copies = files.map((_, i) => join(folder, `${i}`));
+    await Promise.all(copies.map((copy, i) => writeFile(copy, after[i]!)));
+    const [viewsBefore, viewsAfter] = await Promise.all([readelf(crossPrefix, files), readelf(crossPrefix, copies)]);
+    return files.flatMap((file, i) => {
+      const found = difference(
+        { bytes: before[i]!, view: viewsBefore[i]! },
+        { bytes: after[i]!, view: viewsAfter[i]! },
+      );
+      return found ? [`${file}: ${found}`] : [];
+    });
+  });
 }
