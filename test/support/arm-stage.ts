@@ -193,13 +193,7 @@ export async function playAll(
 
   const path = (name: string): string => join(folder, name);
   const pointer = hooksPointer(image, hook);
-  await writeFile(
-    path('stage.s'),
-    program(
-      texts.map(({ start }) => start),
-      pointer,
-    ),
-  );
+  await writeFile(path('stage.s'), program(texts.length));
   await writeFile(path('cases'), bytesOf(pairs));
   for (const [i, { bytes }] of texts.entries()) await writeFile(path(`text${i}`), bytes);
 
