@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { withLock } from '../src/host/cache.ts';
 import type { StoredKernel } from '../src/host/kernel-store.ts';
 import { run } from '../src/host/run.ts';
@@ -60,6 +60,15 @@ done
     env: { ...environment(), PATH: `${folder}:${process.env.PATH}` },
     calls: () => readFileSync(calls, 'utf8').split('\n').filter(Boolean),
   };
+}
+
+/** Whether a process still runs. One that is dead and waits to be collected by init does not. */
+function isRunning(pid: number): boolean {
+  try {
+    return !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
 }
 
 beforeAll(async () => {
@@ -129,7 +138,7 @@ describe('a fetch that does not come to its end', () => {
     child.kill(signal);
     const [status] = await once(child, 'close');
     const downloader = Number(readFileSync(pid, 'utf8'));
-    await expect.poll(() => existsSync(`/proc/${downloader}`)).toBe(false);
+    await expect.poll(() => isRunning(downloader), { timeout: 10_000 }).toBe(false);
     expect(entries('kernels')).toEqual([kernel.name]);
     return { status, stdout };
   }
@@ -171,6 +180,7 @@ describe('a fetch that does not come to its end', () => {
 });
 
 test('who comes second to a lock waits for the first', async () => {
+  vi.stubEnv('XDG_CACHE_HOME', scratch);
   const events: string[] = [];
   let release = () => {};
   const first = withLock('test', async () => {
@@ -184,6 +194,7 @@ test('who comes second to a lock waits for the first', async () => {
   const second = withLock('test', async () => events.push('second in'), release);
   await Promise.all([first, second]);
   expect(events).toEqual(['first in', 'first out', 'second in']);
+  vi.unstubAllEnvs();
 });
 
 test('a removed kernel is gone', async () => {

@@ -2,7 +2,8 @@
 
 import { fetchKernel } from '../host/fetch-kernel.ts';
 import { importKernel } from '../host/import-kernel.ts';
-import { listKernels, openKernel, removeKernel, type StoredKernel } from '../host/kernel-store.ts';
+import { listKernels, removeKernel, type StoredKernel } from '../host/kernel-store.ts';
+import { type LoadedKernel, loadKernel } from '../host/read-kernel.ts';
 import type { Addition } from './command.ts';
 import { columns } from './output.ts';
 
@@ -55,6 +56,18 @@ export const kernelCommands: Addition = (program, act) => {
     );
 
   kernel
+    .command('show')
+    .description('what is known of a kernel: its parts, and what its image and modules tell')
+    .argument('<name>')
+    .action(
+      act(async (context, name: string) => {
+        context.kernel = name;
+        const result = describeKernel(await loadKernel(name));
+        return { result, text: columns(Object.entries(result).flatMap(lines)) };
+      }),
+    );
+
+  kernel
     .command('remove')
     .description('remove a kernel from the cache')
     .argument('<name>')
@@ -86,4 +99,41 @@ const row = (kernel: StoredKernel): string[] => [
   ['source', 'debug'].filter((part) => part in kernel).join(', '),
 ];
 
-void openKernel;
+/** What a kernel tells: the result of `kernel show`. */
+function describeKernel({ stored, image, callSites, selfModified, abi }: LoadedKernel) {
+  const { vermagic, modversions, structModuleSize, nameOffset, initOffset, exitOffset } = abi;
+  return {
+    ...stored,
+    release: image.release,
+    banner: image.banner.trim(),
+    buildId: image.buildId.bytes,
+    base: image.base,
+    imageSize: image.size,
+    kallsyms: image.kallsyms.length,
+    /** Of the image's own symbol table, which an image without section headers lacks. */
+    symbols: image.symbolTable.length,
+    exports: image.exports.size,
+    callSites: callSites.length,
+    selfModifiedWords: selfModified.words.length,
+    /** What about them could not be found out. */
+    selfModifiedUnknown: selfModified.unknown,
+    moduleAbi: {
+      vermagic,
+      modversions,
+      structModuleSize,
+      nameOffset,
+      initOffset,
+      exitOffset,
+      requiredSections: abi.requiredSections.map((section) => section.name),
+    },
+  };
+}
+
+/** A value as lines of a name and a text; a group of values under its members' own names. */
+function lines([name, value]: [string, unknown]): string[][] {
+  if (value instanceof Uint8Array) return [[name, Buffer.from(value).toString('hex')]];
+  if (typeof value === 'bigint') return [[name, `0x${value.toString(16)}`]];
+  if (Array.isArray(value)) return value.length > 0 ? [[name, value.join('; ')]] : [];
+  if (typeof value === 'object' && value !== null) return Object.entries(value).flatMap(lines);
+  return value === '' || value === undefined ? [] : [[name, String(value)]];
+}

@@ -57,8 +57,8 @@ Dir::State::lists "${folder}/state/lists";
 Dir::State::status "${folder}/state/status";
 Dir::Cache "${folder}/cache";
 Dir::Cache::archives "${folder}/cache/archives";
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
+Dir::Cache::pkgcache "${folder}/cache/pkgcache.bin";
+Dir::Cache::srcpkgcache "${folder}/cache/srcpkgcache.bin";
 `;
 
 /** Opens the lists of one architecture inside the cache, empty at first. */

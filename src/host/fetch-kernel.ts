@@ -7,12 +7,13 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import type { Platform } from '../arch/arch.ts';
+import { architectureByName, architectures } from '../arch/architectures.ts';
 import { ReasonError, reasonError } from '../reason.ts';
 import { type Apt, hostArchitecture, openApt } from './apt.ts';
 import { buildingFolder, cacheFolder, publish, withLock } from './cache.ts';
 import { compareVersions, type DebianPackage } from './debian.ts';
 import { findKernel, kernelFolder, rewriteKernelFile, type StoredKernel, writeKernelFile } from './kernel-store.ts';
-import { platforms } from './platforms.ts';
 import { run } from './run.ts';
 import { withTemporaryFolder } from './temporary.ts';
 
@@ -25,12 +26,10 @@ export interface FetchOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-type FetchPlatform = (typeof platforms)[number];
-
 /** What `suture kernel fetch` was asked for. */
 export interface KernelRequest {
   /** Platforms to look for it on, the likeliest first. */
-  readonly platforms: readonly FetchPlatform[];
+  readonly platforms: readonly Platform[];
   /** The image's package; undefined for the newest of the platform's stock flavour. */
   readonly image?: string;
   readonly version?: string;
@@ -55,12 +54,12 @@ export interface KernelPackages {
  * Throws `usage` for an architecture that Suture does not know.
  */
 export function readRequest(text: string): KernelRequest {
-  const asked = (name: string) => platforms.filter((each) => [each.name, each.debian.architecture].includes(name));
-  const whole = asked(text);
-  if (whole.length > 0) return { platforms: whole };
+  const platforms = architectures.map(({ platform }) => platform);
+  const whole = architectureByName(text);
+  if (whole) return { platforms: [whole.platform] };
 
   const match = /^([a-z0-9][a-z0-9+.~_-]*)(?::([a-z0-9-]+))?(?:=(\S+))?$/.exec(text);
-  const among = match?.[2] === undefined ? platforms : asked(match[2]);
+  const among = match?.[2] === undefined ? platforms : platformsNamed(match[2]);
   if (!match || among.length === 0) {
     const names = platforms.map((each) => each.debian.architecture);
     throw reasonError(
@@ -72,12 +71,17 @@ export function readRequest(text: string): KernelRequest {
   }
   const name = match[1]!;
   const image = /^\d/.test(name) ? `linux-image-${name}` : name;
-  const fits = (each: FetchPlatform) => image.includes(each.debian.flavour);
+  const fits = (each: Platform) => image.includes(each.debian.flavour);
   return {
     platforms: [...among.filter(fits), ...among.filter((each) => !fits(each))],
     image,
     ...(match[3] === undefined ? {} : { version: match[3] }),
   };
+}
+
+function platformsNamed(name: string): Platform[] {
+  const architecture = architectureByName(name);
+  return architecture ? [architecture.platform] : [];
 }
 
 /**
@@ -236,7 +240,7 @@ function withTrouble(error: ReasonError, trouble: string): ReasonError {
 
 async function fetchNew(
   apt: Apt,
-  platform: FetchPlatform,
+  platform: Platform,
   packages: KernelPackages,
   progress: (text: string) => void,
 ): Promise<void> {

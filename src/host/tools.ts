@@ -2,8 +2,8 @@
 
 import { accessSync, constants, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { architectures } from '../arch/architectures.ts';
 import { type ReasonError, reasonError } from '../reason.ts';
-import { platforms } from './platforms.ts';
 
 const commonTools: Readonly<Record<string, string>> = {
   'apt-cache': 'apt',
@@ -20,7 +20,7 @@ const commonTools: Readonly<Record<string, string>> = {
 /** Every program that some command runs, with the Debian package that holds it. */
 export const tools: ReadonlyMap<string, string> = new Map([
   ...Object.entries(commonTools),
-  ...platforms.flatMap((platform): [string, string][] => [
+  ...architectures.flatMap(({ platform }): [string, string][] => [
     [platform.qemu.program, platform.qemu.package],
     ...['gcc', 'as', 'ld', 'nm', 'objcopy', 'objdump', 'readelf', 'strip'].map((tool): [string, string] => [
       platform.cross.prefix + tool,
