@@ -8,7 +8,7 @@
 //   ID put SIZE PATH        PATH in base64; SIZE raw bytes follow the line and are appended to the file
 //
 // Each is answered by one frame (frame.ts). Output goes to a file first: standard output and error in the order in
-// which they were written, and its size and checksum known before the first byte leaves.
+// which they were written, and its size known before the first byte leaves.
 
 import { type CpioEntry, writeCpio } from './cpio.ts';
 
@@ -42,8 +42,9 @@ if ! stty -F "$channel" raw -echo; then
 fi
 exec 3<"$channel" 4>"$channel"
 answer() {
-  printf '\\001suture %s %s %s %s\\n' "$1" "$2" "$(stat -c %s output)" "$(crc32 <output)" >&4
-  cat output >&4
+  gzip -1 <output >packed
+  printf '\\001suture %s %s %s\\n' "$1" "$2" "$(stat -c %s packed)" >&4
+  cat packed >&4
 }
 cd /run/suture
 : >output

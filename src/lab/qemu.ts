@@ -3,8 +3,8 @@
 // The console carries what the kernel prints and nothing of ours. Commands go over a second serial port: a 16550A on
 // the PCI bus, because its driver is built into distribution kernels (SERIAL_8250_PCI=y) where virtio's is a module
 // (VIRTIO_CONSOLE=m), and modules of ours would stand in /proc/kallsyms, /proc/modules and the log of a twin that is
-// to be like the machine. QEMU's 16550A does not emulate the baud rate: 0.6 to 0.9 MB/s come out of a guest under TCG,
-// all of /proc/kallsyms in about two seconds. With kernel messages out of the way, a length and a checksum are enough.
+// to be like the machine. QEMU's 16550A does not emulate the baud rate: 0.4 to 0.9 MB/s come out of a guest under TCG.
+// With kernel messages out of the way, a length and a checksum are framing enough.
 //
 // Nothing is left behind, whatever ends us. Both lines are socket pairs that QEMU inherits, not paths. The initramfs is
 // a file without a name: removed before it is written, and opened by QEMU through /dev/fd. The process is tied to ours
