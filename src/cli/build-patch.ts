@@ -9,6 +9,7 @@ import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { functionsNamed } from '../kernel/old-function.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
+import { seal } from '../link/seal.ts';
 import { reasonError } from '../reason.ts';
 
 export interface BuiltPatch extends LinkedPatch {
@@ -64,7 +65,7 @@ export async function buildPatch(
     name,
     replacements: compiled.replacements,
   });
-  return { ...linked, name, warnings: compiled.warnings };
+  return { ...linked, bytes: await seal(linked.bytes), name, warnings: compiled.warnings };
 }
 
 /** Addresses by name beyond kallsyms: from the image's own symbol table, a System.map, an unstripped vmlinux. */
@@ -76,7 +77,7 @@ async function furtherSymbols(kernel: LoadedKernel): Promise<Map<string, LinkAdd
     if (known) known.push(address);
     else symbols.set(name, [address]);
   };
-  for (const { name, address } of image.symbolTable ?? []) add(name, address);
+  for (const { name, value } of image.symbolTable ?? []) add(name, linkAddress(value));
   if (stored.systemMap) {
     for (const line of (await readFile(stored.systemMap, 'utf8')).split('\n')) {
       const match = /^([0-9a-f]{8,16}) \S (\S+)$/.exec(line);

@@ -1,10 +1,9 @@
 // suture build: from a fix to a live patch.
 
 import { existsSync, statSync } from 'node:fs';
-import { rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeOutput } from '../host/files.ts';
 import { loadKernel } from '../host/read-kernel.ts';
-import { reasonError } from '../reason.ts';
 import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
 import type { Addition } from './command.ts';
 
@@ -30,7 +29,7 @@ export const buildCommand: Addition = (program, act) => {
         const kernel = await loadKernel(options.kernel);
         const patch = await buildPatch(kernel, fix, name, context.progress);
         if (patch.warnings !== '') context.remark(patch.warnings.trimEnd());
-        await writeWhole(target, patch.bytes);
+        await writeOutput(target, patch.bytes);
         return { result: { output: target, ...summary(patch) }, text: describe(target, patch) };
       }),
     );
@@ -40,18 +39,6 @@ export const buildCommand: Addition = (program, act) => {
 function outputFile(output: string, name: string): string {
   const isFolder = output.endsWith('/') || (existsSync(output) && statSync(output).isDirectory());
   return isFolder ? join(output, `${name}.ko`) : output;
-}
-
-/** Nobody ever sees half a module: it is written beside its place and then renamed. */
-export async function writeWhole(target: string, bytes: Uint8Array): Promise<void> {
-  const next = `${target}.${process.pid}.next`;
-  try {
-    await writeFile(next, bytes);
-    await rename(next, target);
-  } catch (error) {
-    await rm(next, { force: true });
-    throw reasonError('output-failed', target, (error as Error).message, 'choose another place with -o');
-  }
 }
 
 function summary(patch: BuiltPatch) {

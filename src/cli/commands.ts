@@ -1,6 +1,10 @@
 // All commands. Each file adds its own; their order here is the order of the help.
 
+import { buildCommand } from './build.ts';
 import type { Addition } from './command.ts';
+import { coreCommand } from './core.ts';
+import { infoCommand } from './info.ts';
 import { kernelCommands } from './kernel.ts';
+import { rehearseCommand } from './rehearse.ts';
 
-export const commands: readonly Addition[] = [kernelCommands];
+export const commands: readonly Addition[] = [kernelCommands, coreCommand, buildCommand, infoCommand, rehearseCommand];

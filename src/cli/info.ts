@@ -3,6 +3,8 @@
 import { readFile } from 'node:fs/promises';
 import { linkAddress } from '../elf/units.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import { checkSeal } from '../link/seal.ts';
+import { reasonError } from '../reason.ts';
 import type { Addition } from './command.ts';
 
 export const infoCommand: Addition = (program, act) => {
@@ -12,7 +14,9 @@ export const infoCommand: Addition = (program, act) => {
     .argument('<module>', 'a .ko that `suture build` made')
     .action(
       act(async (_context, file: string) => {
-        const patch = readPatchModule(new Uint8Array(await readFile(file)), file);
+        const { module, intact } = await checkSeal(new Uint8Array(await readFile(file)));
+        if (intact === false) throw damaged(file);
+        const patch = readPatchModule(module, file);
         const buildId = Array.from(patch.buildId, (byte) => byte.toString(16).padStart(2, '0')).join('');
         const redirects = patch.redirects.map((r) => ({
           oldName: r.oldName,
@@ -38,9 +42,24 @@ export const infoCommand: Addition = (program, act) => {
         ];
         const { name, vermagic } = patch;
         return {
-          result: { name, architecture: patch.arch.platform.name, vermagic, buildId, redirects },
+          result: {
+            name,
+            sealed: intact === true,
+            architecture: patch.arch.platform.name,
+            vermagic,
+            buildId,
+            redirects,
+          },
           text: lines.join('\n'),
         };
       }),
     );
 };
+
+const damaged = (file: string) =>
+  reasonError(
+    'patch-malformed',
+    file,
+    'it has changed since it was made: its seal does not fit',
+    'build or copy it again; a kernel would refuse it with "Key was rejected by service"',
+  );

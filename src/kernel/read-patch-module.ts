@@ -6,6 +6,7 @@ import { architectureOfElf } from '../arch/architectures.ts';
 import { findSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section, SymbolPlace } from '../elf/model.ts';
 import { reasonError } from '../reason.ts';
+import { readModinfo } from './modinfo.ts';
 import { wordsOf } from './old-function.ts';
 import { type PatchRedirect, patchSection, readPatchTable, tableLayout } from './patch-module.ts';
 
@@ -53,7 +54,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     return to?.section === section ? to.offset : undefined;
   };
   const table = readPatchTable(section.data, word, inside, file);
-  const info = modinfoOf(model);
+  const info = new Map(readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array()));
 
   const layout = tableLayout(word);
   const first = inside(layout.suture_patch_table.offset.redirects)!;
@@ -107,12 +108,3 @@ function pointers(arch: Architecture, section: Section) {
 }
 
 const isSection = (place: SymbolPlace | undefined): place is Section => typeof place === 'object' && 'data' in place;
-
-/** The keys and values of `.modinfo`; of a key that occurs twice the last. */
-export function modinfoOf(model: ElfModel): Map<string, string> {
-  const data = findSection(model, '.modinfo')?.data ?? new Uint8Array();
-  const entries = new TextDecoder().decode(data).split('\0');
-  return new Map(
-    entries.filter((e) => e.includes('=')).map((e) => [e.slice(0, e.indexOf('=')), e.slice(e.indexOf('=') + 1)]),
-  );
-}

@@ -32,7 +32,7 @@ const SEQUENCE = 0x30;
 const SET = 0x31;
 const CONTEXT_0 = 0xa0;
 
-function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+function concat(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -74,9 +74,9 @@ const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(at
 const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 
 /** The module with its seal. The same bytes always give the same seal: RSASSA-PKCS1-v1_5 has no random part. */
-export async function seal(module: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
+export async function seal(module: Uint8Array): Promise<Uint8Array> {
   const key = await crypto.subtle.importKey('pkcs8', fromBase64(sealKey), algorithm, false, ['sign']);
-  const signature = new Uint8Array(await crypto.subtle.sign(algorithm.name, key, module));
+  const signature = new Uint8Array(await crypto.subtle.sign(algorithm.name, key, new Uint8Array(module)));
   const signer = der(
     SEQUENCE,
     one,
@@ -108,12 +108,12 @@ export async function seal(module: Uint8Array<ArrayBuffer>): Promise<Uint8Array<
 
 /** A module apart from its seal. `intact` is undefined for a module without one. */
 export interface Sealed {
-  readonly module: Uint8Array<ArrayBuffer>;
+  readonly module: Uint8Array;
   readonly intact: boolean | undefined;
 }
 
 /** Looks at the end of a module for a seal of ours and whether it fits. Never throws: what is not understood is not intact. */
-export async function checkSeal(bytes: Uint8Array<ArrayBuffer>): Promise<Sealed> {
+export async function checkSeal(bytes: Uint8Array): Promise<Sealed> {
   const end = bytes.length - magic.length - trailerSize;
   if (end < 0 || !magic.every((byte, i) => bytes[bytes.length - magic.length + i] === byte)) {
     return { module: bytes, intact: undefined };
