@@ -36,10 +36,10 @@ const longestName = 512;
 const types = 'AaBbCcDdGgIiNnPpRrSsTtUuVvWw-?';
 
 /**
- * Steps that a search may take: a whole kernel takes a few million. An image made to mislead can offer any number of
- * beginnings that lead nowhere.
+ * Steps that the search for the names may take, one for a place or for a name: a whole kernel takes one million. An image
+ * made to mislead can offer any number of beginnings that lead nowhere.
  */
-const searchSteps = 100_000_000;
+const searchSteps = 20_000_000;
 
 /**
  * All symbols of kallsyms in its order. `bytes` are an image's, `word` is the size of a pointer in bytes.
@@ -103,7 +103,6 @@ class Search {
         if (next <= previous) break;
         previous = next;
       }
-      this.#spend(1);
       if (count === tokenCount) yield at;
     }
   }
@@ -190,6 +189,8 @@ class Search {
       previous = offset;
       addresses.push(linkAddress(base + BigInt(offset)));
     }
+    // The base is the lowest address; and where nothing is, all offsets would do.
+    if (addresses[0] !== base || (count > 1 && previous === 0)) return undefined;
     return addresses;
   }
 

@@ -21,7 +21,10 @@ export function unpackZstd(bytes: Uint8Array, place: string, limit: number): Uin
   if (frame.end !== bytes.length) throw unreadable(place, 'the zstd frame does not end where it should');
   const chunks = new Chunks(place, limit);
   try {
-    new Decompress((chunk) => chunks.add(chunk)).push(withNeededWindow(bytes, frame, limit), true);
+    new Decompress((chunk) => chunks.add(chunk)).push(
+      withNeededWindow(bytes, frame, Math.min(limit, frame.mostContent)),
+      true,
+    );
   } catch (error) {
     if (error instanceof ReasonError) throw error;
     throw unreadable(place, `the zstd data is damaged: ${(error as Error).message}`);
@@ -36,6 +39,8 @@ interface Frame {
   /** Where Window_Descriptor is; undefined in a frame of a single segment, whose window is its content. */
   readonly windowAt: number | undefined;
   readonly contentSize: number | undefined;
+  /** No more than this can come out of the blocks. */
+  readonly mostContent: number;
   /** Behind the last block and the checksum. */
   readonly end: number;
 }
@@ -63,16 +68,18 @@ function readFrame(bytes: Uint8Array, place: string): Frame {
   }
 
   at += contentSizeBytes;
+  let mostContent = 0;
   for (let last = false; !last; ) {
     if (at + 3 > bytes.length) throw cutOff();
     const header = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
     last = (header & 1) === 1;
     const repeatsOneByte = ((header >> 1) & 3) === 1;
     at += 3 + (repeatsOneByte ? 1 : header >> 3);
+    mostContent += largestBlock;
   }
   at += hasChecksum ? 4 : 0;
   if (at > bytes.length) throw cutOff();
-  return { windowAt, contentSize, end: at };
+  return { windowAt, contentSize, mostContent, end: at };
 }
 
 /** The bytes with the smallest window that is as good for `limit` bytes: the library allocates what it is told. */
