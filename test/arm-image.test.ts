@@ -1,5 +1,5 @@
-// What is read from the stock ARM kernel's image: its call sites against its own list of them, a stub for every function,
-// and the tables of the words that it rewrites.
+// What is read from the stock ARM kernel's image: its call sites against its own list of them, a stub for every
+// function, and the tables of the words that it rewrites.
 
 import { beforeAll, expect, test } from 'vitest';
 import type { CallSite } from '../src/arch/arch.ts';

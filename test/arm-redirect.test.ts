@@ -1,6 +1,6 @@
-// A stub is right when a machine says so. Every function of the stock ARM kernel that has a call site is called, with its
-// own prologue and the kernel's own hook, and the new function has to find what the caller left; then words are taken out
-// of stubs, and the same checks have to notice.
+// A stub is right when a machine says so. Every function of the stock ARM kernel that has a call site is called,
+// with its own prologue and the kernel's own hook, and the new function has to find what the caller left; then words
+// are taken out of stubs, and the same checks have to notice.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -42,7 +42,7 @@ function broken({ registers, stackArguments, callersSp, returnAddress }: Landing
   ];
 }
 
-test('The new function of every function finds registers, stack and return address as the caller left them', async () => {
+test('In place of each function, the new one finds registers, stack and return address as the caller left them', async () => {
   const landings = await playAll(
     folder,
     image,

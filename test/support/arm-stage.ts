@@ -1,9 +1,10 @@
-// The stock ARM kernel's text as a program under qemu-user, so that redirects can be run as they run in the kernel: each old
-// function at its own address and with its own words, the kernel's own `ftrace_regs_caller`, and stubs in the module area.
+// The stock ARM kernel's text as a program under qemu-user, so that redirects can be run as they run in the kernel:
+// each old function at its own address and with its own words, the kernel's own `ftrace_regs_caller`, and stubs in
+// the module area.
 //
-// What ftrace writes at run time is written into the copy of the text: the call sites call the hook, and the hook calls
-// a handler. Ours does what a handler may do at its worst, changes all that a call may change and writes all over the
-// stack below sp, and puts a stub's address where the hook keeps the pc.
+// What ftrace writes at run time is written into the copy of the text: the call sites call the hook, and the hook
+// calls a handler. Ours does what a handler may do at its worst, changes all that a call may change and writes all
+// over the stack below sp, and puts a stub's address where the hook keeps the pc.
 
 import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -216,7 +217,8 @@ export async function playAll(
   for (const at of branches) stubs[at] = branch('B', stubsAddress + 4 * at, newFunction);
   await link();
 
-  const { stdout: seen } = spawnSync('qemu-arm', [path('stage')], { maxBuffer: 1 << 28, timeout: 120_000 });
+  const { stdout: seen, error } = spawnSync('qemu-arm', [path('stage')], { maxBuffer: 1 << 28, timeout: 120_000 });
+  if (error) throw error;
   const view = new DataView(seen.buffer, seen.byteOffset, seen.byteLength);
   const word = (i: number): number => view.getUint32(4 * i, true);
   return Array.from({ length: Math.floor(seen.length / (4 * seenWords)) }, (_, i) => {

@@ -1,4 +1,5 @@
-// Golden cases in plain text: `# title`, the input, `==>`, what is expected. Lines before the first title are remarks.
+// Golden cases in plain text: `# title`, the input, `==>`, what is expected. Lines before the first title are
+// remarks.
 
 import { readFileSync } from 'node:fs';
 

@@ -5,19 +5,20 @@
 //   r0–r3    the first four words of arguments, and the result; a call may change them
 //   r4–r11   belong to the caller: a function that uses them gives them back (fp is r11, sl r10)
 //   r12, ip  anybody's, also the linker's between a call and its target
-//   r13, sp  the stack, full and descending: what lies below sp is nobody's, an interrupt may write it at any moment; a
-//            multiple of 8 where one function calls another; further arguments lie at sp and above, and belong to the callee
+//   r13, sp  the stack, full and descending: what lies below sp is nobody's, an interrupt may write it at any moment;
+//            a multiple of 8 where one function calls another; further arguments lie at sp and above
 //   r14, lr  the return address on entry
 //   r15, pc  reads as the instruction's own address plus 8 (ARM DDI 0406C, section A2.3)
 //
-// There is no table of contents and no second entry point: a function is its address, and to enter another function in
-// its stead only these registers have to be as the caller left them. A `b` or `bl` reaches 32 MB either way (section
-// A8.8.18); the module area lies just below the kernel (`module_alloc` in arch/arm/kernel/module.c, Linux 6.1), so all of the kernel's
-// text is in reach, and where it is not the loader puts a PLT entry between.
+// There is no table of contents and no second entry point: a function is its address, and to enter another function
+// in its stead only these registers have to be as the caller left them. A `b` or `bl` reaches 32 MB either way
+// (section A8.8.18); the module area lies just below the kernel (`module_alloc` in arch/arm/kernel/module.c, Linux
+// 6.1), so all of the kernel's text is in reach, and where it is not the loader puts a PLT entry between.
 //
-// The files: `encodings.ts`, the table of instructions; `instructions.ts`, decoding and encoding; `syntax.ts`, printing;
-// `call-sites.ts`, where ftrace has its hooks; `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that
-// undoes it; `stub-section.ts`, the stubs in a module; `self-modified.ts`, what the kernel rewrites in itself.
+// The files: `encodings.ts`, the table of instructions; `instructions.ts`, decoding and encoding; `syntax.ts`,
+// printing; `call-sites.ts`, where ftrace has its hooks; `prologue.ts`, what a prologue did; `ftrace-redirect.ts`,
+// the stub that undoes it; `stub-section.ts`, the stubs in a module; `self-modified.ts`, what the kernel rewrites in
+// itself.
 
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';

@@ -3,8 +3,8 @@
 //     push {lr}
 //     bl   __gnu_mcount_nc
 //
-// and ftrace names a site by the address of the `bl` (its `ip`, `rec->ip`; arch/arm/kernel/ftrace.c, Linux 6.1). While nothing traces the
-// function, only the `bl` is replaced, by `add sp, sp, #4`, which drops what was pushed.
+// and ftrace names a site by the address of the `bl` (its `ip`, `rec->ip`; arch/arm/kernel/ftrace.c, Linux 6.1).
+// While nothing traces the function, only the `bl` is replaced, by `add sp, sp, #4`, which drops what was pushed.
 
 import type { Section } from '../../elf/model.ts';
 import { linkAddress } from '../../elf/units.ts';
@@ -17,7 +17,10 @@ const mcount = '__gnu_mcount_nc';
 /** `push {lr}`, the word before every call site. */
 export const pushLr = encode('PUSH, one register', { Rt: 14 });
 
-/** `ldr pc, [pc, #-4]`: with the target as the next word, the veneer that ld makes where a `bl` does not reach (IHI 0044, 4.6.1.1). */
+/**
+ * `ldr pc, [pc, #-4]`: with the target as the next word, the veneer that ld makes where a `bl` does not reach (IHI
+ * 0044, 4.6.1.1).
+ */
 const veneer = encode('LDR (immediate)', { Rn: 15, Rt: 15, U: 0, imm12: 4 });
 
 /** Where a `bl` at an address leads, through a linker's veneer if there is one; undefined if it is no `bl`. */
@@ -30,9 +33,9 @@ function calledBy(text: KernelText, word: number, address: number): number | und
 }
 
 /**
- * Every call of mcount in the text of a kernel, in address order. The same list, init text included, as the kernel's own
- * between `__start_mcount_loc` and `__stop_mcount_loc`. Behind some functions lie bodies of overridden weak functions
- * that have lost their names; their sites carry the name before them, here as in ftrace, and are not its first.
+ * Every call of mcount in the text of a kernel, in address order: the kernel's own list between `__start_mcount_loc`
+ * and `__stop_mcount_loc`, init text included. Behind some functions lie bodies of overridden weak functions that have
+ * lost their names; their sites carry the name before them, here as in ftrace, and are not the first under it.
  */
 export function findCallSites(text: KernelText): CallSite[] {
   const target = text.symbol(mcount);
@@ -52,7 +55,9 @@ export function findCallSites(text: KernelText): CallSite[] {
   return sites;
 }
 
-/** Section offsets of the `bl` of each call of mcount in a relocatable object's section, as recordmcount finds them. */
+/**
+ * Section offsets of the `bl` of each call of mcount in a relocatable object's section, as recordmcount finds them.
+ */
 export function moduleCallSites(section: Section): number[] {
   return section.relocations
     .filter(({ type, symbol }) => symbol?.name === mcount && (type === R_ARM_CALL || type === R_ARM_PC24))

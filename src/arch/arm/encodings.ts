@@ -1,15 +1,15 @@
-// The A32 instructions that Suture knows, one row an encoding: the manual's name and section (ARM DDI 0406C, the ARMv7-A
-// architecture), its syntax, and its encoding diagram.
+// The A32 instructions that Suture knows, one row an encoding: the manual's name and section (ARM DDI 0406C, the
+// ARMv7-A architecture), its syntax, and its encoding diagram.
 //
 // A row serves both directions and the printer. The diagram is the manual's, read from bit 31 down: digits are fixed
-// bits, names are fields, whose widths stand in `fieldWidths`. The syntax is the manual's too, and is what gets printed
-// (`syntax.ts` says how each `<placeholder>` is written); where objdump's manner differs it has objdump's, for example
-// `LDRD<c> <Rt>, …` without the second register. Addressing forms that the manual folds into the P and W bits of one diagram are rows
-// of their own here, so that each row means one thing.
+// bits, names are fields, whose widths stand in `fieldWidths`. The syntax is the manual's too, and is what gets
+// printed (`syntax.ts` says how each `<placeholder>` is written); where objdump's manner differs it has objdump's,
+// for example `LDRD<c> <Rt>, …` without the second register. Addressing forms that the manual folds into the P and W
+// bits of one diagram are rows of their own here, so that each row means one thing.
 //
-// Where a row's `unless` holds, the manual sends the reader elsewhere or calls the encoding UNPREDICTABLE; such a word is
-// not this instruction. Bits that the manual shows in parentheses (should be zero, should be one) are fixed bits here:
-// with another value the encoding is UNPREDICTABLE as well. The first row that fits a word is the one.
+// Where a row's `unless` holds, the manual sends the reader elsewhere or calls the encoding UNPREDICTABLE; such a
+// word is not this instruction. Bits that the manual shows in parentheses (should be zero, should be one) are fixed
+// bits here: with another value the encoding is UNPREDICTABLE as well. The first row that fits a word is the one.
 
 /** How many bits each field of the diagrams has. */
 export const fieldWidths = {
@@ -337,7 +337,10 @@ const loadsAndStores: Row[] = [
 
 const badBlock = (f: Required<Fields>): boolean => f.Rn === PC || f.register_list === 0;
 const badBlockLoad = (f: Required<Fields>): boolean => badBlock(f) || (f.W === 1 && inList(f.Rn, f.register_list));
-/** Storing the base after it was changed stores an UNKNOWN value: only the lowest register of the list is stored before. */
+/**
+ * Storing the base after it was changed stores an UNKNOWN value: only the lowest register of the list is stored
+ * before.
+ */
 const badBlockStore = (f: Required<Fields>): boolean =>
   badBlock(f) || (f.W === 1 && inList(f.Rn, f.register_list & (f.register_list - 1)));
 const isOne = (f: Required<Fields>): boolean => registerCount(f.register_list) === 1;
@@ -384,9 +387,9 @@ const blockTransfers: Row[] = [
   row('LDMIB', 'A8.8.61', 'LDMIB<c> <Rn>{!}, <registers>', 'cond 100 1 1 0 W 1 Rn register_list', badBlockLoad),
 ];
 
-// Sections A5.5 and A5.2.12: branches, hints, status registers. Section A5.6: coprocessor moves, of the coprocessors that are the
-// system's own (14 and 15; 10 and 11 are VFP, whose moves are other instructions). p15, 0, c13, c0, 3 is TPIDRURO, where
-// the kernel keeps `current`, to which the stack protector's canary belongs.
+// Sections A5.5 and A5.2.12: branches, hints, status registers. Section A5.6: coprocessor moves, of the coprocessors
+// that are the system's own (14 and 15; 10 and 11 are VFP, whose moves are other instructions). p15, 0, c13, c0, 3
+// is TPIDRURO, where the kernel keeps `current`, to which the stack protector's canary belongs.
 const notSystem = (f: Required<Fields>): boolean => f.coproc < 14;
 
 const others: Row[] = [

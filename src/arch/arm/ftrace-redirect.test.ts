@@ -1,5 +1,5 @@
-// A stub that restores one register wrongly corrupts the kernel silently, so each kind of prologue has its stub here in
-// black and white. (test/arm-redirect.test.ts runs the stubs.)
+// A stub that restores one register wrongly corrupts the kernel silently, so each kind of prologue has its stub here
+// in black and white. (test/arm-redirect.test.ts runs the stubs.)
 
 import { describe, expect, test } from 'vitest';
 import { goldenCases } from '../../../test/support/golden.ts';

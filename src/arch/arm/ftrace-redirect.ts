@@ -1,7 +1,8 @@
 // The ftrace way on ARM: the stub that undoes a function's prologue and enters the new function.
 //
-// What the stub finds. The call site's `push {lr}; bl` has gone to `ftrace_regs_caller` (arch/arm/kernel/entry-ftrace.S, Linux 6.1), the
-// handler has put the stub's address where the hook keeps the saved pc, and the hook ends with
+// What the stub finds. The call site's `push {lr}; bl` has gone to `ftrace_regs_caller`
+// (arch/arm/kernel/entry-ftrace.S, Linux 6.1), the handler has put the stub's address where the hook keeps the saved
+// pc, and the hook ends with
 //
 //     pop {r0-r11, ip, lr}      restore r0 through r12
 //     ldr lr, [sp], #4          what the call site pushed: lr as the prologue left it
@@ -10,13 +11,16 @@
 // So at the stub all of r0–r12, sp and lr are as they were before the call site's `push {lr}`: as the prologue left
 // them. The flags are lost, which nobody misses: they are no part of a call (AAPCS, section 5.1.1).
 //
-// What the stub must give the new function: what the caller gave the old one. That is r0–r3, sp with the caller's stack
-// arguments above it, r4–r11, and the return address in lr. r12 (ip) is not kept on purpose: veneers may change it between
-// a call and its target (AAPCS, section 5.3.1.1), so no function can rely on it.
+// What the stub must give the new function: what the caller gave the old one. That is r0–r3, sp with the caller's
+// stack arguments above it, r4–r11, and the return address in lr. r12 (ip) is not kept on purpose: veneers may
+// change it between a call and its target (AAPCS, section 5.3.1.1), so no function can rely on it.
 //
-// So every register that the prologue changed is loaded from where the prologue saved it, sp goes back up, and a branch
-// leaves. Most prologues only save (`push`) and make room (`sub sp`): the registers still hold what was saved, and one
-// `add sp` undoes it all. A load never reaches below sp, where interrupts write.
+// So every register that the prologue changed is loaded from where the prologue saved it, sp goes back up, and a
+// branch leaves. Most prologues only save (`push`) and make room (`sub sp`): the registers still hold what was
+// saved, and one `add sp` undoes it all. A load never reaches below sp, where interrupts write.
+//
+// function_graph does not change that: it replaces a return address only where it can unwind from the saved pc, and
+// from a stub it cannot (`stub-section.ts`).
 
 import type { LinkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
@@ -29,12 +33,17 @@ import { disassemble, registerNames } from './syntax.ts';
 
 const IP = 12;
 
+/** How far above its base a load reaches (LDR, immediate: section A8.8.63). */
+const longestReach = 4095;
+
 /** r0–r11 and lr; sp is treated by itself. */
 const kept = registerNames.map((_, register) => register).filter((register) => register < IP || register === LR);
 
 const stubWord = (word: number): StubWord => ({ word, text: disassemble(word)!.replace('\t', ' ') });
 
-/** `add sp, sp, #…`, as many as it takes: a modified immediate holds eight bits at an even position (section A5.2.4). */
+/**
+ * `add sp, sp, #…`, as many as it takes: a modified immediate holds eight bits at an even position (section A5.2.4).
+ */
 function raiseSp(bytes: number): StubWord[] {
   const words: StubWord[] = [];
   for (let rest = bytes; rest !== 0; ) {
@@ -47,7 +56,10 @@ function raiseSp(bytes: number): StubWord[] {
   return words;
 }
 
-/** Where the prologue saved what a register held at the entry: the slot's distance from the entry's sp, at or above `lowest`. */
+/**
+ * Where the prologue saved what a register held at the entry: the slot's distance from the entry's sp, at or above
+ * `lowest`.
+ */
 function savedAt({ stack }: PrologueState, register: number, lowest: number): number | undefined {
   for (const [distance, value] of stack)
     if (distance >= lowest && value?.register === register && value.plus === 0) return distance;
@@ -62,7 +74,7 @@ function savedAt({ stack }: PrologueState, register: number, lowest: number): nu
 export function ftraceStub(old: FunctionText, site: LinkAddress, _replacement: Uint32Array): Stub {
   const place = (offset: number): string => `${old.name}+0x${offset.toString(16)}`;
   const unknown = (message: string): Error =>
-    reasonError('prologue-unknown', place(offset), message, 'redirect it by its entry: --way entry');
+    reasonError('prologue-unknown', place(offset), message, 'patch its callers instead');
   const offset = Number(site - old.address);
   const push = offset / 4 - 1;
   if (old.words[push] !== pushLr) throw unknown('this is no call site: no `push {lr}` stands before it');
@@ -80,17 +92,20 @@ export function ftraceStub(old: FunctionText, site: LinkAddress, _replacement: U
       const from = savedAt(state, register, sp.plus);
       if (from === undefined) throw unknown(`the prologue changes ${registerNames[register]} and saves it nowhere`);
       return { register, from };
-    });
+    })
+    .sort((a, b) => a.from - b.from);
 
-  // First up to the lowest slot that is needed, so that every load is in reach, then the loads, then all the way up.
-  const lowest = Math.min(0, ...loads.map(({ from }) => from));
-  const words = [
-    ...raiseSp(lowest - sp.plus),
-    ...loads.map(({ register, from }) =>
-      stubWord(encode('LDR (immediate)', { Rn: SP, Rt: register, U: 1, imm12: from - lowest })),
-    ),
-    ...raiseSp(-lowest),
-  ];
+  // The lowest slot first: so sp can go up on the way, where a slot is out of a load's reach, and never passes one.
+  const words: StubWord[] = [];
+  let reached = sp.plus;
+  for (const { register, from } of loads) {
+    if (from - reached > longestReach) {
+      words.push(...raiseSp(from - reached));
+      reached = from;
+    }
+    words.push(stubWord(encode('LDR (immediate)', { Rn: SP, Rt: register, U: 1, imm12: from - reached })));
+  }
+  words.push(...raiseSp(-reached));
   // b new_function. The addend of R_ARM_JUMP24 stands in the branch itself: -8, for the PC is ahead by 8.
   const branch: StubWord = { word: encode('B', { imm24: 0xfffffe }), text: 'b new_function' };
   return {

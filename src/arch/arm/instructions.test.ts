@@ -1,5 +1,5 @@
-// The table is what stubs are made of and prologues are read with: a field in the wrong place would go unseen elsewhere.
-// (test/arm-objdump.test.ts compares the whole table with objdump.)
+// The table is what stubs are made of and prologues are read with: a field in the wrong place would go unseen
+// elsewhere. (test/arm-objdump.test.ts compares the whole table with objdump.)
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';

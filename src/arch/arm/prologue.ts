@@ -1,8 +1,9 @@
 // What a function's prologue did, found by running it on values that are only known in relation to the entry.
 //
-// The machine is small because prologues are: a register holds what some register held at the entry plus a constant, or
-// something unknown; memory is known where it lies below the entry's sp at a known distance. Instructions that a
-// prologue has no use for, branches first of all, end the run: the code is then not understood and the function refused.
+// The machine is small because prologues are: a register holds what some register held at the entry plus a constant,
+// or something unknown; memory is known where it lies below the entry's sp at a known distance. Instructions that a
+// prologue has no use for, branches first of all, end the run: the code is then not understood and the function
+// refused.
 
 import { linkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
@@ -17,7 +18,10 @@ export const SP = 13;
 export const LR = 14;
 export const PC = 15;
 
-/** The state behind some instructions: the registers r0–lr, and words of the stack by their distance from the entry's sp. */
+/**
+ * The state behind some instructions: the registers r0–lr, and words of the stack by their distance from the entry's
+ * sp.
+ */
 export interface PrologueState {
   readonly registers: Value[];
   readonly stack: Map<number, Value>;
@@ -60,7 +64,15 @@ class Machine implements PrologueState {
   }
 
   /** Runs one instruction. False if it is not one that this machine understands. */
-  step({ encoding, fields }: Instruction): boolean {
+  step(instruction: Instruction): boolean {
+    const understood = this.execute(instruction);
+    // What lies below sp, be it for one instruction, an interrupt may overwrite.
+    const sp = this.distance(this.registers[SP]) ?? 0;
+    for (const distance of this.stack.keys()) if (distance < sp) this.stack.delete(distance);
+    return understood;
+  }
+
+  private execute({ encoding, fields }: Instruction): boolean {
     const f = fields as Required<typeof fields>;
     if (f.cond !== always || f.Rd === PC || f.Rn === PC || f.Rm === PC) return false;
     const { registers } = this;
@@ -150,7 +162,7 @@ export function runPrologue(old: FunctionText, count: number): PrologueState {
       'prologue-unknown',
       `${old.name}+0x${(4 * i).toString(16)}`,
       `${text} stands before the call of mcount, and it is not known how to undo it`,
-      'redirect it by its entry: --way entry',
+      'patch its callers instead',
     );
   }
   return machine;

@@ -1,6 +1,6 @@
-// Relocations of ARM ELF files ("ELF for the Arm Architecture", IHI 0044, section 4.6: codes and names), and which of them the
-// kernel's module loader takes: `apply_relocate` in arch/arm/kernel/module.c, Linux 6.1, of a kernel that is itself A32 code. ARM
-// modules have REL tables: the addend stands in the place that is changed.
+// Relocations of ARM ELF files ("ELF for the Arm Architecture", IHI 0044, section 4.6: codes and names), and which
+// of them the kernel's module loader takes: `apply_relocate` in arch/arm/kernel/module.c, Linux 6.1, of a kernel
+// that is itself A32 code. ARM modules have REL tables: the addend stands in the place that is changed.
 
 import type { RelocationKind } from '../arch.ts';
 

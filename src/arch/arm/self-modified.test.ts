@@ -1,5 +1,5 @@
-// A word that the kernel rewrites and that is not in the list makes the core refuse a patch on a running machine; a table
-// that is misread hides real differences. (On the stock kernel: test/arm-image.test.ts.)
+// A word that the kernel rewrites and that is not in the list makes the core refuse a patch on a running machine; a
+// table that is misread hides real differences. (On the stock kernel: test/arm-image.test.ts.)
 
 import { describe, expect, test } from 'vitest';
 import { kernelText, wordsFrom } from '../../../test/support/kernel-text.ts';

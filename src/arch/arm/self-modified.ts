@@ -1,11 +1,11 @@
-// The words that an ARM kernel rewrites in its own text, read from the tables by which it does so. What differs from the
-// image in memory beyond these words (and the ftrace call sites) is none of the kernel's doing.
+// The words that an ARM kernel rewrites in its own text, read from the tables by which it does so. What differs from
+// the image in memory beyond these words (and the ftrace call sites) is none of the kernel's doing.
 //
-// A raw image has no section headers and its kallsyms no data, so the tables are found where the kernel finds them: in
-// the code that walks them, which has their bounds as constants. A table counts only if every entry makes sense.
+// A raw image has no section headers and its kallsyms no data, so the tables are found where the kernel finds them:
+// in the code that walks them, which has their bounds as constants. A table counts only if every entry makes sense.
 //
-// Sources, Linux 6.1: kernel/jump_label.c, arch/arm/kernel/jump_label.c; arch/arm/kernel/phys2virt.S; `__fixup_smp` in arch/arm/kernel/head.S;
-// `patch_aeabi_idiv` in arch/arm/kernel/setup.c; arch/arm/kernel/ftrace.c.
+// Sources, Linux 6.1: kernel/jump_label.c, arch/arm/kernel/jump_label.c; arch/arm/kernel/phys2virt.S; `__fixup_smp`
+// in arch/arm/kernel/head.S; `patch_aeabi_idiv` in arch/arm/kernel/setup.c; arch/arm/kernel/ftrace.c.
 
 import { type LinkAddress, linkAddress } from '../../elf/units.ts';
 import type { KernelText, SelfModified } from '../arch.ts';
@@ -16,13 +16,19 @@ const wordAt = (text: KernelText, address: number): number | undefined => text.w
 const isText = (text: KernelText, address: number): boolean =>
   address % 4 === 0 && text.textRanges.some(({ start, end }) => address >= start && address < end);
 
-/** A constant that code builds: by movw and movt or from a literal, and where it is made relative to the PC, the address it is. */
+/**
+ * A constant that code builds: by movw and movt or from a literal, and where it is made relative to the PC, the
+ * address it is.
+ */
 interface Constant {
   readonly register: number;
   readonly value: number;
 }
 
-/** The constants that the instructions in [start, end) build, in their order. Addresses count both before and after `add rX, rX, pc`. */
+/**
+ * The constants that the instructions in [start, end) build, in their order. Addresses count both before and after
+ * `add rX, rX, pc`.
+ */
 function constantsIn(text: KernelText, start: number, end: number): Constant[] {
   const constants: Constant[] = [];
   const now = new Map<number, number>();
@@ -57,7 +63,10 @@ function constantsIn(text: KernelText, start: number, end: number): Constant[] {
   return constants;
 }
 
-/** Reads [start, end) as entries of `size` bytes, each of which `read` must understand; undefined if that cannot be a table. */
+/**
+ * Reads [start, end) as entries of `size` bytes, each of which `read` must understand; undefined if that cannot be a
+ * table.
+ */
 function readTable(
   start: number,
   end: number,
@@ -79,7 +88,9 @@ function jumpLabels(text: KernelText): number[] | string {
   const walker = text.symbol('jump_label_init');
   const function_ = walker === undefined ? undefined : text.enclosing(walker);
   if (!function_) return [];
-  const values = constantsIn(text, Number(function_.start), Number(function_.end)).map(({ value }) => value);
+  const values = constantsIn(text, Number(function_.start), Number(function_.end))
+    .map(({ value }) => value)
+    .sort((a, b) => a - b);
   const entry = (address: number): number | undefined => {
     const code = wordAt(text, address) ?? 0;
     const target = wordAt(text, address + 4) ?? 0;
@@ -88,9 +99,10 @@ function jumpLabels(text: KernelText): number[] | string {
     const branch = instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, code) === target;
     return nop || branch ? code : undefined;
   };
+  // The widest pair of constants between which every entry makes sense.
   for (const start of values) {
     if (entry(start) === undefined) continue;
-    for (const end of values) {
+    for (const end of values.toReversed()) {
       const places = readTable(start, end, 12, entry);
       if (places) return places;
     }
@@ -98,7 +110,10 @@ function jumpLabels(text: KernelText): number[] | string {
   return 'the table of jump labels cannot be found in jump_label_init';
 }
 
-/** Finds the branches to `walker` in the code before the named text (`.head.text`, whose symbols kallsyms leaves out). */
+/**
+ * Finds the branches to `walker` in the code before the named text (`.head.text`, whose symbols kallsyms leaves
+ * out).
+ */
 function* branchesFromHead(text: KernelText, walker: number): Generator<number> {
   const first = text.textRanges[0]?.start ?? 0n;
   for (let address = Number(first) - 4; ; address -= 4) {
@@ -143,7 +158,10 @@ function physicalToVirtual(text: KernelText): number[] | string {
   return tableFromHead(text, '__fixup_a_pv_table', 4, accept, 'physical-to-virtual patching');
 }
 
-/** Two words an entry: the distance, and what an SMP kernel puts there on a machine with one CPU. Some places are data. */
+/**
+ * Two words an entry: the distance, and what an SMP kernel puts there on a machine with one CPU. Some places are
+ * data.
+ */
 function smpOnUp(text: KernelText): number[] | string {
   const accept = (place: number): boolean => wordAt(text, place) !== undefined;
   return tableFromHead(text, '__do_fixup_smp_on_up', 8, accept, 'SMP alternatives');
