@@ -1,0 +1,143 @@
+// Scripts rely on what every command prints with --json and on the status that it ends with. So one table holds all
+// commands, well and badly used, in the order that a user might call them; a command that is not in it fails the last
+// test.
+
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Command } from 'commander';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commands } from '../src/cli/commands.ts';
+import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
+import { stockKernels } from './stock-kernels.ts';
+import { suture, sutureJson } from './suture.ts';
+
+const example = fileURLToPath(new URL('../examples/cmdline.c', import.meta.url));
+
+let scratch: string;
+let stock: StoredKernel;
+
+/** A cache of its own, that the rows below fill from nothing; and what stands for WORDS in their command lines. */
+const environment = () => ({ XDG_CACHE_HOME: scratch });
+const fill = (line: string) =>
+  line
+    .split(' ')
+    .map((word) =>
+      word
+        .replace('SCRATCH', scratch)
+        .replace('IMAGE', stock.image)
+        .replace('MODULES', stock.modules)
+        .replace('HEADERS', stock.headers)
+        .replace('EXAMPLE', example),
+    );
+
+beforeAll(async () => {
+  scratch = mkdtempSync(join(tmpdir(), 'cli-contract-test-'));
+  stock = await openKernel(stockKernels[0].name);
+  writeFileSync(join(scratch, 'garbage'), 'neither an image nor a module\n');
+});
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+/** A command line, and how it ends: `done`, or the code of its first reason. */
+const table: readonly [line: string, end: string][] = [
+  ['kernel import --name mine --image IMAGE --modules MODULES --headers HEADERS', 'done'],
+  ['kernel import --name mine --image IMAGE --modules MODULES --headers HEADERS', 'usage'],
+  ['kernel import --name ../mine --image IMAGE --modules MODULES --headers HEADERS', 'usage'],
+  ['kernel import --name mine', 'usage'],
+  ['kernel import --name other --image SCRATCH/none --modules MODULES --headers HEADERS', 'file-missing'],
+  ['kernel import --name other --image IMAGE --modules MODULES --headers SCRATCH', 'file-missing'],
+  ['kernel import --name other --image SCRATCH/garbage --modules MODULES --headers HEADERS', 'image-unreadable'],
+  ['kernel list', 'done'],
+  ['kernel list all', 'usage'],
+  ['kernel show mine', 'done'],
+  ['kernel show other', 'kernel-unknown'],
+  ['kernel show', 'usage'],
+  // By its exact name, what is there is not looked for: no network.
+  ['kernel fetch linux-image-mine', 'done'],
+  ['kernel fetch linux-image-other:s390x', 'usage'],
+  ['core --kernel mine -o SCRATCH/core', 'done'],
+  ['core --kernel other -o SCRATCH/core', 'kernel-unknown'],
+  ['core --kernel mine', 'usage'],
+  ['build --kernel mine -o SCRATCH/fix.ko EXAMPLE', 'done'],
+  ['build --kernel other -o SCRATCH/other.ko EXAMPLE', 'kernel-unknown'],
+  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/none.c', 'file-missing'],
+  ['build --kernel mine -o SCRATCH/none/other.ko EXAMPLE', 'output-failed'],
+  ['build EXAMPLE', 'usage'],
+  ['info SCRATCH/fix.ko', 'done'],
+  ['info SCRATCH/none.ko', 'file-missing'],
+  ['info SCRATCH/garbage', 'elf-malformed'],
+  ['info', 'usage'],
+  ['kernel remove mine', 'done'],
+  ['kernel remove mine', 'kernel-unknown'],
+];
+
+const faults = ['usage', 'file-missing', 'output-failed', 'tool-missing', 'tool-failed', 'fetch-failed'];
+
+test.each(table)('%s → %s', async (line, end) => {
+  const report = await sutureJson(fill(line), environment());
+  const expected =
+    end === 'done'
+      ? { exit: 0, status: 'done', reasons: [] }
+      : faults.includes(end)
+        ? { exit: 1, status: 'fault', result: null, reasons: [{ code: end }] }
+        : { exit: 2, status: 'refused', result: null, reasons: [{ code: end }] };
+  expect(report).toMatchObject({ schema: 1, command: commandOf(line), ...expected });
+  expect(Object.keys(report)).toEqual(['exit', 'schema', 'command', 'kernel', 'status', 'result', 'reasons']);
+  for (const { message, remedy, place } of report.reasons) {
+    expect(message).not.toBe('');
+    expect(typeof place).toBe('string');
+    expect(typeof remedy).toBe('string');
+  }
+});
+
+test('the kernel that a command is about is in its report, also when it fails', async () => {
+  for (const line of ['kernel show nobody', 'core --kernel nobody -o SCRATCH', 'build --kernel nobody EXAMPLE']) {
+    expect(await sutureJson(fill(line), environment())).toMatchObject({ kernel: 'nobody' });
+  }
+});
+
+describe('without --json', () => {
+  test('a result is on stdout alone', async () => {
+    expect(await suture(['kernel', 'list'])).toMatchObject({ status: 0, stderr: '' });
+    expect((await suture(['kernel', 'list'])).stdout).toContain(stock.name);
+  });
+
+  test('a refusal is on stderr alone, in plain text where nobody watches', async () => {
+    const { status, stdout, stderr } = await suture(['kernel', 'show', 'nobody']);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^kernel-unknown {2}nobody: /);
+    expect(stderr).not.toContain('\x1b');
+  });
+
+  test('help is no fault, and nothing at all is one', async () => {
+    expect((await suture(['--help'])).status).toBe(0);
+    expect((await suture([])).status).toBe(1);
+  });
+});
+
+test('a refused command writes no output', () => {
+  expect(existsSync(join(scratch, 'other.ko'))).toBe(false);
+});
+
+test('the table holds every command: well used, and wrongly', () => {
+  for (const command of allCommands()) {
+    const ends = table.filter(([line]) => commandOf(line) === command).map(([, end]) => end);
+    expect(ends, command).toContain('done');
+    expect(ends.length, command).toBeGreaterThan(1);
+  }
+});
+
+/** The words of a command line that name its command. */
+const commandOf = (line: string): string => allCommands().find((name) => `${line} `.startsWith(`${name} `)) ?? '';
+
+/** The names of all commands that do something themselves. */
+function allCommands(): string[] {
+  const program = new Command();
+  for (const add of commands) add(program, () => async () => {});
+  const names = (command: Command, words: string): string[] =>
+    command.commands.length > 0
+      ? command.commands.flatMap((each) => names(each, `${words} ${each.name()}`))
+      : [words.trim()];
+  return names(program, '');
+}
