@@ -28,7 +28,7 @@ export function unpackLzma(bytes: Uint8Array, place: string, limit: number): Uin
   // The library allocates the dictionary that it is told, and stops at the size that it is told. Where the end mark
   // should come first, it is told one byte more than there may be, so that a mark that does not come is noticed.
   const most = claim === unknownSize ? limit + 1 : Number(claim);
-  const bounded = bytes.slice();
+  const bounded = new Uint8Array(bytes);
   const dictionary = view(bytes).getUint32(1, true);
   view(bounded).setUint32(1, Math.min(dictionary, Math.max(most, smallestDictionary)), true);
   view(bounded).setBigUint64(5, BigInt(most), true);

@@ -88,7 +88,7 @@ function withNeededWindow(bytes: Uint8Array, frame: Frame, limit: number): Uint8
   // Window_Descriptor is the exponent above 10 times 8, and eighths.
   const exponent = Math.ceil(Math.log2(Math.max(limit, largestBlock))) - 10;
   if (bytes[frame.windowAt]! <= exponent << 3) return bytes;
-  const copy = bytes.slice();
+  const copy = new Uint8Array(bytes);
   copy[frame.windowAt] = exponent << 3;
   return copy;
 }
