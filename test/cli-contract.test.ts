@@ -13,7 +13,7 @@ import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { suture, sutureJson } from './suture.ts';
 
-const example = fileURLToPath(new URL('../examples/cmdline.c', import.meta.url));
+const example = fileURLToPath(new URL('../examples/cmdline', import.meta.url));
 
 let scratch: string;
 let stock: StoredKernel;
@@ -29,6 +29,7 @@ const fill = (line: string) =>
         .replace('IMAGE', stock.image)
         .replace('MODULES', stock.modules)
         .replace('HEADERS', stock.headers)
+        .replace('BUSYBOX', stock.busybox!)
         .replace('EXAMPLE', example),
     );
 
@@ -41,7 +42,7 @@ afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
 /** A command line, and how it ends: `done`, or the code of its first reason. */
 const table: readonly [line: string, end: string][] = [
-  ['kernel import --name mine --image IMAGE --modules MODULES --headers HEADERS', 'done'],
+  ['kernel import --name mine --image IMAGE --modules MODULES --headers HEADERS --busybox BUSYBOX', 'done'],
   ['kernel import --name mine --image IMAGE --modules MODULES --headers HEADERS', 'usage'],
   ['kernel import --name ../mine --image IMAGE --modules MODULES --headers HEADERS', 'usage'],
   ['kernel import --name mine', 'usage'],
@@ -59,15 +60,19 @@ const table: readonly [line: string, end: string][] = [
   ['core --kernel mine -o SCRATCH/core', 'done'],
   ['core --kernel other -o SCRATCH/core', 'kernel-unknown'],
   ['core --kernel mine', 'usage'],
-  ['build --kernel mine -o SCRATCH/fix.ko EXAMPLE', 'done'],
-  ['build --kernel other -o SCRATCH/other.ko EXAMPLE', 'kernel-unknown'],
+  ['build --kernel mine -o SCRATCH/fix.ko EXAMPLE.c', 'done'],
+  ['build --kernel other -o SCRATCH/other.ko EXAMPLE.c', 'kernel-unknown'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/none.c', 'file-missing'],
-  ['build --kernel mine -o SCRATCH/none/other.ko EXAMPLE', 'output-failed'],
-  ['build EXAMPLE', 'usage'],
+  ['build --kernel mine -o SCRATCH/none/other.ko EXAMPLE.c', 'output-failed'],
+  ['build EXAMPLE.c', 'usage'],
   ['info SCRATCH/fix.ko', 'done'],
   ['info SCRATCH/none.ko', 'file-missing'],
   ['info SCRATCH/garbage', 'elf-malformed'],
   ['info', 'usage'],
+  ['rehearse --kernel mine SCRATCH/fix.ko --check EXAMPLE.sh', 'done'],
+  ['rehearse --kernel other SCRATCH/fix.ko', 'kernel-unknown'],
+  ['rehearse --kernel mine SCRATCH/none.ko', 'file-missing'],
+  ['rehearse SCRATCH/fix.ko', 'usage'],
   ['kernel remove mine', 'done'],
   ['kernel remove mine', 'kernel-unknown'],
 ];
@@ -92,7 +97,7 @@ test.each(table)('%s → %s', async (line, end) => {
 });
 
 test('the kernel that a command is about is in its report, also when it fails', async () => {
-  for (const line of ['kernel show nobody', 'core --kernel nobody -o SCRATCH', 'build --kernel nobody EXAMPLE']) {
+  for (const line of ['kernel show nobody', 'core --kernel nobody -o SCRATCH', 'build --kernel nobody EXAMPLE.c']) {
     expect(await sutureJson(fill(line), environment())).toMatchObject({ kernel: 'nobody' });
   }
 });

@@ -35,6 +35,7 @@ export const kernelCommands: Addition = (program, act) => {
     .option('--system-map <file>', 'a complete System.map')
     .option('--vmlinux <file>', 'its vmlinux with a symbol table')
     .option('--config <file>', 'its configuration; HEADERS/.config if left out')
+    .option('--busybox <file>', 'a static busybox for its guests; Debian’s if left out')
     .option('--cross <prefix>', 'what the names of the cross tools begin with')
     .action(
       act(async (context, options: ImportOptions) => {
@@ -89,6 +90,7 @@ interface ImportOptions {
   readonly systemMap?: string;
   readonly vmlinux?: string;
   readonly config?: string;
+  readonly busybox?: string;
   readonly cross?: string;
 }
 

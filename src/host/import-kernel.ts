@@ -11,6 +11,7 @@ import type { Architecture } from '../arch/arch.ts';
 import { architectures } from '../arch/architectures.ts';
 import { readKernelImage } from '../kernel/image.ts';
 import { ReasonError, reasonError } from '../reason.ts';
+import { copyBusybox } from './busybox.ts';
 import { publish, withLock } from './cache.ts';
 import { cannotRead, readInput } from './files.ts';
 import { checkKernelName, findKernel, kernelFolder, type StoredKernel, writeKernelFile } from './kernel-store.ts';
@@ -28,6 +29,8 @@ export interface ImportOptions {
   readonly vmlinux?: string;
   /** `HEADERS/.config` if left out. */
   readonly config?: string;
+  /** A static busybox for its guests; Debian's if left out, and none if that cannot be had. */
+  readonly busybox?: string;
   /** What the cross tools' names begin with; the platform's own prefix if left out. */
   readonly crossPrefix?: string;
 }
@@ -44,6 +47,7 @@ export async function importKernel(options: ImportOptions): Promise<StoredKernel
     config: resolve(options.config ?? join(options.headers, '.config')),
     ...(options.systemMap === undefined ? {} : { systemMap: resolve(options.systemMap) }),
     ...(options.vmlinux === undefined ? {} : { vmlinux: resolve(options.vmlinux) }),
+    ...(options.busybox === undefined ? {} : { busybox: resolve(options.busybox) }),
   };
   const folders = {
     modules: resolve(options.modules),
@@ -73,6 +77,8 @@ export async function importKernel(options: ImportOptions): Promise<StoredKernel
         copies[part] = `${part}-${basename(path)}`;
         await copyFile(path, join(folder, copies[part]), constants.COPYFILE_FICLONE);
       }
+      if (copies.busybox === undefined && (await copyBusybox(platform, join(folder, 'busybox'))))
+        copies.busybox = 'busybox';
       const { image, config, ...others } = copies as { image: string; config: string };
       const crossPrefix = options.crossPrefix ?? platform.cross.prefix;
       const kernel = {

@@ -2,8 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { ReasonError } from '../reason.ts';
+import { choosePackages, nearestVersion, readRequest } from './choose-packages.ts';
 import type { DebianPackage } from './debian.ts';
-import { choosePackages, nearestVersion, readRequest } from './fetch-kernel.ts';
 
 const debianPackage = (name: string, version: string, depends: string[] = []): DebianPackage => ({
   name,
