@@ -24,6 +24,7 @@ static void __used __init suture_layout(void)
 	TELL("version", SUTURE_TABLE_VERSION);
 	TELL("max_redirects", SUTURE_MAX_REDIRECTS);
 	TELL("max_build_id", SUTURE_MAX_BUILD_ID);
+	TELL("max_old_size", SUTURE_MAX_OLD_SIZE);
 	TELL("way_ftrace", SUTURE_WAY_FTRACE);
 
 	TELL("suture_patch_table", sizeof(struct suture_patch_table));

@@ -136,9 +136,15 @@ static int check_pointers(const struct module *mod,
 			      redirect->old_name, redirect->way);
 		return -EINVAL;
 	}
-	if (!words || !IS_ALIGNED(redirect->old_size, sizeof(u32)) ||
-	    !IS_ALIGNED(redirect->old_address, sizeof(u32)) ||
-	    !holds(memory, redirect->old_words, words)) {
+	if (!words || redirect->old_size > SUTURE_MAX_OLD_SIZE ||
+	    !IS_ALIGNED(redirect->old_size, sizeof(u32)) ||
+	    !IS_ALIGNED(redirect->old_address, sizeof(u32))) {
+		suture_refuse(mod, "'%s': the patch table is damaged: no function has %lu bytes at %#lx",
+			      redirect->old_name, redirect->old_size,
+			      redirect->old_address);
+		return -EINVAL;
+	}
+	if (!holds(memory, redirect->old_words, words)) {
 		suture_refuse(mod, "'%s': the patch table is damaged: its copy of the old function (%lu bytes) lies outside the module",
 			      redirect->old_name, redirect->old_size);
 		return -EINVAL;

@@ -28,6 +28,7 @@
 /* What the core is willing to look at; more is a damaged table. */
 #define SUTURE_MAX_REDIRECTS	4096
 #define SUTURE_MAX_BUILD_ID	64
+#define SUTURE_MAX_OLD_SIZE	0x40000
 
 /* How a redirect reaches its stub (struct suture_redirect.way). */
 #define SUTURE_WAY_FTRACE	0	/* the kernel's hook resumes at the stub */

@@ -1,0 +1,125 @@
+// suture.ko, the kernel-resident module, built from core/ for one kernel by that kernel's own Kbuild.
+//
+// A core is kept inside the kernel's entry of the cache, under a hash of all that it is made of, so it is built once and
+// goes when the kernel is removed. core/ itself is never written to: it is built in a copy.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { architectureByName } from '../arch/architectures.ts';
+import { findSection, readElf } from '../elf/elf.ts';
+import { publish, withLock } from '../host/cache.ts';
+import type { StoredKernel } from '../host/kernel-store.ts';
+import { withTemporaryFolder } from '../host/temporary.ts';
+import { tableLayout, tableLimits, tableMagic, tableVersion, wayFtrace } from '../kernel/patch-module.ts';
+import { reasonError } from '../reason.ts';
+import { kbuild } from './kbuild.ts';
+
+export interface CoreModule {
+  /** The path of suture.ko, in the cache. */
+  readonly ko: string;
+  /** What it exports to patch modules, with the CRC that a module's `__versions` must hold. */
+  readonly exportedCrcs: ReadonlyMap<string, number>;
+}
+
+/** The folder of the core's sources; `include/` in it is what patch modules are compiled with. */
+export const coreSources = (): string => fileURLToPath(new URL('../../core', import.meta.url));
+
+/** The section of suture.ko that says how its compiler laid patch tables out (core/layout.c). */
+const layoutSection = '.comment.suture.layout';
+
+/**
+ * The core for a kernel, built unless it is in the cache. Throws `tool-failed` with the compiler's words,
+ * `tool-missing`, and `bug` if it does not lay out patch tables as src/kernel/patch-module.ts does.
+ */
+export async function buildCore(kernel: StoredKernel): Promise<CoreModule> {
+  const sources = await readSources();
+  const entry = join(kernel.folder, 'core', await hashOf(kernel, sources));
+  if (!existsSync(entry)) {
+    await withLock(`core-${kernel.name}`, async () => {
+      if (!existsSync(entry)) await publish(entry, (folder) => build(kernel, sources, folder));
+    });
+  }
+  const symvers = await readFile(join(entry, 'Module.symvers'), 'utf8');
+  return { ko: join(entry, 'suture.ko'), exportedCrcs: crcsOf(symvers) };
+}
+
+/** What is built from: paths within core/ and their bytes, in a fixed order. */
+type Sources = readonly (readonly [path: string, bytes: Uint8Array])[];
+
+async function readSources(): Promise<Sources> {
+  const files = await readdir(coreSources(), { recursive: true });
+  const wanted = files.filter((file) => /(\.[ch]|\bKbuild)$/.test(file) && !file.endsWith('.mod.c')).sort();
+  return Promise.all(wanted.map(async (file) => [file, await readFile(join(coreSources(), file))] as const));
+}
+
+/** Names the sources, and the kernel by what its Kbuild goes by: two kernels may have had one name in turn. */
+async function hashOf(kernel: StoredKernel, sources: Sources): Promise<string> {
+  const hash = createHash('sha256').update(kernel.crossPrefix);
+  for (const file of ['.config', 'Module.symvers']) hash.update(await readFile(join(kernel.headers, file)));
+  for (const [path, bytes] of sources) hash.update(`${path}\0${bytes.length}\0`).update(bytes);
+  return hash.digest('hex').slice(0, 16);
+}
+
+async function build(kernel: StoredKernel, sources: Sources, output: string): Promise<void> {
+  const arch = architectureByName(kernel.architecture);
+  await withTemporaryFolder(async (folder) => {
+    for (const [path] of sources) {
+      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await copyFile(join(coreSources(), path), join(folder, path));
+    }
+    // Without debugging information: it is to be copied to small machines.
+    await kbuild(kernel, arch.platform, folder, ['KCFLAGS=-g0', 'modules']);
+    const ko = join(folder, 'suture.ko');
+    checkLayout(new Uint8Array(await readFile(ko)), arch.elf.class === 64 ? 8 : 4);
+    for (const file of ['suture.ko', 'Module.symvers']) await copyFile(join(folder, file), join(output, file));
+  });
+}
+
+/** Lines of Module.symvers: `0xCRC <tab> symbol <tab> module <tab> export type <tab> namespace`. */
+function crcsOf(symvers: string): Map<string, number> {
+  const lines = symvers.split('\n').filter((line) => line !== '');
+  return new Map(
+    lines.map((line) => {
+      const [crc, symbol] = line.split('\t');
+      return [symbol!, Number(crc)];
+    }),
+  );
+}
+
+/**
+ * Compares the layout of patch tables that suture.ko was compiled with, "name=value" strings each ended by a NUL, with
+ * the one that the linker writes, for words of 4 or 8 bytes. Throws `bug` naming the first difference.
+ */
+export function checkLayout(ko: Uint8Array, word: 4 | 8): void {
+  const section = findSection(readElf(ko, 'suture.ko'), layoutSection);
+  const told = new Map(
+    new TextDecoder()
+      .decode(section?.data)
+      .split('\0')
+      .filter((line) => line !== '')
+      .map((line): [string, string] => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+  );
+  const expected = new Map<string, number>([
+    ['magic', tableMagic],
+    ['version', tableVersion],
+    ['max_redirects', tableLimits.redirects],
+    ['max_build_id', tableLimits.buildId],
+    ['max_old_size', tableLimits.oldSize],
+    ['way_ftrace', wayFtrace],
+  ]);
+  for (const [type, { size, offset }] of Object.entries(tableLayout(word))) {
+    expected.set(type, size);
+    for (const [member, place] of Object.entries(offset)) expected.set(`${type}.${member}`, place);
+  }
+  for (const name of new Set([...told.keys(), ...expected.keys()])) {
+    if (told.get(name) === String(expected.get(name))) continue;
+    throw reasonError(
+      'bug',
+      `suture.ko: ${layoutSection}`,
+      `${name} is ${told.get(name) ?? 'missing'} in core/include/suture/patch-table.h and ${expected.get(name) ?? 'missing'} in src/kernel/patch-module.ts`,
+    );
+  }
+}
