@@ -1,5 +1,6 @@
 // suture core: the kernel-resident module for one kernel.
 
+import { existsSync, statSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildCore } from '../compile/core-module.ts';
@@ -21,10 +22,7 @@ export const coreCommand: Addition = (program, act) => {
         const core = await buildCore(kernel);
         const bytes = new Uint8Array(await readFile(core.ko));
         const output = join(options.output, 'suture.ko');
-        await mkdir(options.output).catch((error: NodeJS.ErrnoException) => {
-          if (error.code === 'EEXIST') return;
-          throw reasonError('output-failed', options.output, error.message, 'choose another folder with -o');
-        });
+        await makeFolder(options.output);
         await writeOutput(output, bytes);
         return {
           result: { output, bytes: bytes.length, exports: Object.fromEntries(core.exportedCrcs) },
@@ -33,3 +31,12 @@ export const coreCommand: Addition = (program, act) => {
       }),
     );
 };
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (existsSync(path) && statSync(path).isDirectory()) return;
+    throw reasonError('output-failed', path, (error as Error).message, 'choose another folder with -o');
+  }
+}
