@@ -175,9 +175,9 @@ export function printField(name: FieldName, word: number, address: bigint): stri
     case 'crbit':
       return value < 4 ? conditions[value]! : `4*cr${value >> 2}+${conditions[value & 3]}`;
     case 'relative':
-      return BigInt.asUintN(64, address + BigInt(value)).toString(16);
+      return `0x${BigInt.asUintN(64, address + BigInt(value)).toString(16)}`;
     case 'absolute':
-      return BigInt.asUintN(64, BigInt(value)).toString(16);
+      return `0x${BigInt.asUintN(64, BigInt(value)).toString(16)}`;
     default:
       return String(value);
   }

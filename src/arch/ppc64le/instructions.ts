@@ -295,8 +295,11 @@ function isInvalidForm({ update, fields }: Encoding, word: number): boolean {
 
 /** The instruction that a word is, or undefined if the table does not claim it. */
 export function decode(word: number): Instruction | undefined {
-  const found = byPrimaryOpcode[word >>> 26]!.find((e) => (word & e.mask) >>> 0 === e.value);
-  return found && !isInvalidForm(found, word) ? { encoding: found, word: word >>> 0 } : undefined;
+  for (const encoding of byPrimaryOpcode[word >>> 26]!) {
+    if ((word & encoding.mask) >>> 0 !== encoding.value) continue;
+    return isInvalidForm(encoding, word) ? undefined : { encoding, word: word >>> 0 };
+  }
+  return undefined;
 }
 
 /**
@@ -318,10 +321,14 @@ export function encode(name: string, operands: Partial<Record<FieldName, number>
   );
 }
 
-const operandNames = /[A-Za-z]\w*(?:\|0)?/g;
+const operandNames = /([A-Za-z]\w*(?:\|0)?)/;
+
+/** Each syntax taken apart once, `D(RA|0)` as D, `(`, RA|0, `)`. */
+const syntaxParts = new Map(encodings.map(({ syntax }) => [syntax, syntax.split(operandNames)]));
 
 /** The instruction as objdump prints it with `-M power10,raw`, without the name of a branch's target. */
 export function print({ encoding: { name, syntax }, word }: Instruction, address: bigint): string {
-  const operands = syntax.replaceAll(operandNames, (f) => printField(f as FieldName, word, address));
+  const parts = syntaxParts.get(syntax)!;
+  const operands = parts.map((part) => (isFieldName(part) ? printField(part, word, address) : part)).join('');
   return operands === '' ? name : `${name} ${operands}`;
 }

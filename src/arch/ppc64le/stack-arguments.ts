@@ -16,7 +16,8 @@
 // branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
 // on stack arguments that it does not touch, and no word would show it.
 
-import { decode, type FieldName, field, type Instruction } from './instructions.ts';
+import { decode, field, type Instruction } from './instructions.ts';
+import { registersRead, registersWritten, useOf } from './register-use.ts';
 
 /** Bytes from the caller's sp to its parameter save area, and the doublewords of it that registers stand for. */
 export const frameHeader = 32;
@@ -58,29 +59,8 @@ function joined(a: Value, b: Value): Value {
 const afterCall = (registers: Registers): Registers =>
   registers.map((value, r) => (volatile.includes(r) ? 'other' : value));
 
-/** Bytes that a load or store moves, from its mnemonic; 0 for what is neither. */
-function accessSize(name: string): number {
-  const match = /^(?:l|st)f?([bhwds])(?:a|z|br)?(?:r|c)?u?x?\.?$/.exec(name);
-  return match ? { b: 1, h: 2, w: 4, s: 4, d: 8 }[match[1] as 'b' | 'h' | 'w' | 's' | 'd'] : 0;
-}
-
-/** The general registers that an instruction reads and writes, by the names of its fields. */
-function registersOf({ encoding: { name, fields, update }, word }: Instruction) {
-  // The target is RT; where there is none it is RA, from RS, unless RS is stored, moved or compared.
-  const hasRT = fields.includes('RT');
-  const isStore = accessSize(name) > 0 && (fields.includes('RS') || fields.includes('FRS'));
-  const targetIsRA = !hasRT && fields.includes('RS') && fields.includes('RA') && !isStore;
-  const written: number[] = [];
-  if (hasRT) written.push(field('RT', word));
-  if (targetIsRA || update) written.push(field('RA', word));
-  const read = fields
-    .filter((f) => (f === 'RA' && !targetIsRA) || f === 'RS' || f === 'RB' || f === 'RC')
-    .map((f) => field(f, word));
-  if (fields.includes('RA|0') && field('RA', word) !== 0) read.push(field('RA', word));
-  // An insertion reads its target too.
-  if (name.startsWith('rlwimi') || name.startsWith('rldimi')) read.push(field('RA', word));
-  return { read, written, isStore };
-}
+/** The branches that set LR. */
+const calls: ReadonlySet<string> = new Set(['bl', 'bla', 'bcl', 'bcla', 'bclrl', 'bcctrl']);
 
 /** Where control can go from a branch: BO 1z1zz is "always" (Book I, section 2.4). */
 const branchesAlways = (word: number) => (field('BO', word) & 0b10100) === 0b10100;
@@ -186,7 +166,7 @@ class Walk {
     // A trap that always traps is BUG(), which does not come back, or WARN(), whose way on is found as unreached code.
     if ((name === 'tw' || name === 'twi') && field('TO', word) === 31) return;
 
-    if (/^b.*l$/.test(name)) {
+    if (calls.has(name)) {
       const isReadPc = name === 'bcl' && field('BD', word) === 4;
       if (!isReadPc && passed.some((r) => pointsToArguments(before[r]!))) {
         throw new Uncertain(`the call at ${place} hands on the address of an argument`);
@@ -202,12 +182,10 @@ class Walk {
   private effect(instruction: Instruction, before: Registers, place: string): Registers {
     const { word } = instruction;
     const { name, fields, update } = instruction.encoding;
-    const { read, written, isStore } = registersOf(instruction);
+    const { size, isStore, displacement } = useOf(instruction.encoding);
     const after = [...before];
-    for (const r of written) after[r] = 'other';
+    for (const r of registersWritten(instruction)) after[r] = 'other';
 
-    const displacement: FieldName | undefined = fields.find((f) => f === 'D' || f === 'DS');
-    const size = accessSize(name);
     if (size > 0 && displacement !== undefined) {
       const base = update || field('RA', word) !== 0 ? before[field('RA', word)]! : 'other';
       if (base === 'lost') throw new Uncertain(`the access at ${place} may go to an argument`);
@@ -222,12 +200,13 @@ class Walk {
       if (isStore && fields.includes('RS') && pointsToArguments(before[field('RS', word)]!)) {
         throw new Uncertain(`an argument’s address is stored at ${place}`);
       }
-    } else if ((name === 'addi' || name === 'addis') && typeof before[field('RA', word)] === 'number') {
+    } else if ((name === 'addi' || name === 'addis') && field('RA', word) !== 0) {
+      const base = before[field('RA', word)]!;
       const shift = name === 'addis' ? 16 : 0;
-      after[field('RT', word)] = (before[field('RA', word)] as number) + field('SI', word) * 2 ** shift;
+      after[field('RT', word)] = typeof base === 'number' ? base + field('SI', word) * 2 ** shift : base;
     } else if (name === 'or' && field('RS', word) === field('RB', word)) {
       after[field('RA', word)] = before[field('RS', word)]!;
-    } else if (read.some((r) => pointsToArguments(before[r]!))) {
+    } else if (registersRead(instruction).some((r) => pointsToArguments(before[r]!))) {
       throw new Uncertain(`the instruction at ${place} computes with an argument’s address`);
     }
     if (typeof after[SP] !== 'number' || after[SP] > 0) throw new Uncertain(`r1 is computed at ${place}`);
@@ -275,7 +254,7 @@ class Walk {
       const { word, encoding } = instruction;
       if (source === undefined) {
         if (encoding.name === 'mtspr' && field('spr', word) === CTR) source = field('RS', word);
-      } else if (registersOf(instruction).written.includes(source)) {
+      } else if (registersWritten(instruction).includes(source)) {
         return encoding.name === 'add';
       }
     }

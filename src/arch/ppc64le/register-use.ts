@@ -1,0 +1,53 @@
+// Which general registers an instruction reads and writes, and how many bytes of memory, told from the names of its
+// fields: RT is written; RA is written where it comes from RS (logic, shifts) or where an access updates it; all others
+// are read. Special registers and CR are not looked at.
+
+import { type Encoding, encodings, type FieldName, field, type Instruction } from './instructions.ts';
+
+export interface Use {
+  /** Bytes that a load or store moves; 0 for what is neither. */
+  readonly size: number;
+  readonly isStore: boolean;
+  /** The field of an access's distance from RA; undefined for one that adds two registers. */
+  readonly displacement: 'D' | 'DS' | undefined;
+  readonly writes: readonly FieldName[];
+  readonly reads: readonly FieldName[];
+}
+
+const sizes: Readonly<Record<string, number>> = { b: 1, h: 2, w: 4, s: 4, d: 8 };
+
+function accessSize(name: string): number {
+  // lbz, lhau, lwbrx, ldarx, stdu, stwcx., lfd, …
+  const match = /^(?:l|st)f?([bhwds])(?:a|z|br)?(?:r|c)?u?x?\.?$/.exec(name);
+  return match ? sizes[match[1]!]! : 0;
+}
+
+function findUse({ name, fields, update }: Encoding): Use {
+  const size = accessSize(name);
+  const isStore = size > 0 && (fields.includes('RS') || fields.includes('FRS'));
+  const targetIsRA = !fields.includes('RT') && fields.includes('RS') && fields.includes('RA') && !isStore;
+  // An insertion keeps a part of its target.
+  const insertion = name.startsWith('rlwimi') || name.startsWith('rldimi');
+  return {
+    size,
+    isStore,
+    displacement: fields.find((f) => f === 'D' || f === 'DS'),
+    writes: fields.filter((f) => f === 'RT' || (f === 'RA' && (targetIsRA || update))),
+    reads: fields.filter(
+      (f) => f === 'RS' || f === 'RB' || f === 'RC' || f === 'RA|0' || (f === 'RA' && (!targetIsRA || insertion)),
+    ),
+  };
+}
+
+const uses = new Map(encodings.map((encoding) => [encoding, findUse(encoding)]));
+
+export const useOf = (encoding: Encoding): Use => uses.get(encoding)!;
+
+export const registersWritten = ({ encoding, word }: Instruction): number[] =>
+  useOf(encoding).writes.map((f) => field(f, word));
+
+/** The registers read. Where the field is `RA|0` and holds 0 none is. */
+export const registersRead = ({ encoding, word }: Instruction): number[] =>
+  useOf(encoding)
+    .reads.filter((f) => f !== 'RA|0' || field(f, word) !== 0)
+    .map((f) => field(f, word));
