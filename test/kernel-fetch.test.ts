@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -121,6 +122,21 @@ describe('a fetched kernel', () => {
     expect(await suture(['kernel', 'fetch', 'armhf'], env)).toMatchObject({ status: 0, stdout: `${kernel.name}\n` });
     expect(calls()).toEqual(['update']);
   });
+});
+
+test('an imported kernel keeps its own image, and a busybox, whatever becomes of the files it came from', async () => {
+  const image = join(scratch, 'zImage');
+  copyFileSync(kernel.image, image);
+  const folders = ['--modules', kernel.modules, '--headers', kernel.headers];
+  const { result } = await sutureJson(
+    ['kernel', 'import', '--name', 'mine', '--image', image, ...folders],
+    environment(),
+  );
+  rmSync(image);
+  expect(readFileSync(result.image).equals(readFileSync(kernel.image))).toBe(true);
+  expect(readFileSync(result.busybox).equals(readFileSync(kernel.busybox!))).toBe(true);
+  expect(result).toMatchObject({ architecture: 'arm', modules: kernel.modules, headers: kernel.headers });
+  await suture(['kernel', 'remove', 'mine'], environment());
 });
 
 describe('a fetch that does not come to its end', () => {
