@@ -1,9 +1,10 @@
 // The section of stubs in a patch module, and its unwind table.
 //
 // Under function_graph the kernel's hook unwinds from where the handler sent it, less one instruction: from the word
-// before a stub. A module text without a table of its own is looked up in vain, which ends in an oops. So the
-// section has an index table (EHABI32, IHI 0038, section 6) of one entry: from its start on, nothing can be unwound.
-// That covers every stub and, thanks to the pad word at the start, the word before each.
+// before a stub (`prepare_ftrace_return` in arch/arm/kernel/ftrace.c, Linux 6.1). In a text without a table it looks in
+// vain and complains each time; in one whose table speaks of another function there it unwinds wrongly, up to an oops.
+// So the section has an index table (EHABI32, IHI 0038, section 6) of one entry: from its start on, nothing can be
+// unwound. That covers every stub and, thanks to the pad word at the start, the word before each.
 //
 // The loader finds a table by its type and the section that it is for by its name: `.ARM.exidx` followed by that
 // section's (`module_finalize` in arch/arm/kernel/module.c, Linux 6.1).
