@@ -9,7 +9,7 @@
 import type { Section } from '../../elf/model.ts';
 import { linkAddress } from '../../elf/units.ts';
 import type { CallSite, KernelText } from '../arch.ts';
-import { branchTarget, decode, encode, pcAhead } from './instructions.ts';
+import { always, branchTarget, decode, encode, pcAhead } from './instructions.ts';
 import { R_ARM_CALL, R_ARM_PC24 } from './relocations.ts';
 
 const mcount = '__gnu_mcount_nc';
@@ -26,7 +26,7 @@ const veneer = encode('LDR (immediate)', { Rn: 15, Rt: 15, U: 0, imm12: 4 });
 /** Where a `bl` at an address leads, through a linker's veneer if there is one; undefined if it is no `bl`. */
 function calledBy(text: KernelText, word: number, address: number): number | undefined {
   const instruction = decode(word);
-  if (instruction?.encoding.name !== 'BL' || instruction.fields.cond !== 14) return undefined;
+  if (instruction?.encoding.name !== 'BL' || instruction.fields.cond !== always) return undefined;
   const target = branchTarget(instruction.fields.imm24!, address);
   if (text.word(linkAddress(BigInt(target))) !== veneer) return target;
   return text.word(linkAddress(BigInt(target + pcAhead - 4)));

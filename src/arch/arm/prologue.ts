@@ -12,11 +12,11 @@ import { always, decode, expandImmediate, type Instruction } from './instruction
 import { disassemble, registerNames } from './syntax.ts';
 
 /** A value: that of a register at the entry, plus a constant; undefined when it is not known as such. */
-export type Value = { readonly register: number; readonly plus: number } | undefined;
+type Value = { readonly register: number; readonly plus: number } | undefined;
 
 export const SP = 13;
 export const LR = 14;
-export const PC = 15;
+const PC = 15;
 
 /**
  * The state behind some instructions: the registers r0–lr, and words of the stack by their distance from the entry's

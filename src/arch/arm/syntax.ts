@@ -13,7 +13,7 @@ export const registerNames = [
 const conditions = ['eq', 'ne', 'cs', 'cc', 'mi', 'pl', 'vs', 'vc', 'hi', 'ls', 'ge', 'lt', 'gt', 'le', ''];
 const shifts = ['lsl', 'lsr', 'asr', 'ror'];
 
-export const registerList = (list: number): string =>
+const registerList = (list: number): string =>
   `{${registerNames.filter((_, register) => list & (1 << register)).join(', ')}}`;
 
 /** An immediate of 0 stands for 32 with LSR and ASR (section A8.4.1). */
