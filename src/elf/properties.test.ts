@@ -1,11 +1,14 @@
 // What holds for every model and for every sequence of bytes, not only for those that somebody thought of.
 
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { meaning, models } from '../../test/support/elf-models.ts';
 import { ReasonError } from '../reason.ts';
 import { readElf, writeElf } from './elf.ts';
 import type { ElfModel } from './model.ts';
+
+// Thousands of files: seconds, and more on a machine that has other things to do.
+vi.setConfig({ testTimeout: 120_000 });
 
 describe('any model', () => {
   it('means the same after it was written and read', () => {

@@ -5,12 +5,17 @@ import { describe, expect, it } from 'vitest';
 import { ReasonError } from '../reason.ts';
 import {
   ET_EXEC,
+  PN_XNUM,
   PT_LOAD,
   SHF_ALLOC,
   SHF_EXECINSTR,
+  SHF_INFO_LINK,
+  SHT_GROUP,
   SHT_NOBITS,
+  SHT_NULL,
   SHT_PROGBITS,
   SHT_STRTAB,
+  SHT_SYMTAB_SHNDX,
   STB_LOCAL,
 } from './constants.ts';
 import { newModel, newSection, newSymbol, readElf, writeElf } from './elf.ts';
@@ -23,7 +28,7 @@ class Sample {
   readonly layout: Layout;
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  static readonly numbers = { text: 1, relocations: 2, bss: 3, symtab: 4, strtab: 5, names: 6 };
+  static readonly numbers = { zero: 0, text: 1, relocations: 2, bss: 3, symtab: 4, strtab: 5, names: 6 };
 
   constructor(elfClass: 32 | 64) {
     this.layout = layouts[elfClass];
@@ -113,6 +118,11 @@ const wrong: readonly [string, (sample: Sample) => Sample, string][] = [
     (s) => s.setHeader('e_shstrndx', 1),
     'elf-malformed foo.ko: section 1 (e_shstrndx): sh_type',
   ],
+  [
+    'a section 0 that is something',
+    (s) => s.set('zero', 'sh_type', 1),
+    'elf-malformed foo.ko: section 0: sh_type: it is not SHT_NULL',
+  ],
   ['segments of another size', (s) => s.setHeader('e_phnum', 1), 'elf-malformed foo.ko: e_phentsize: 0 is not'],
   ['a name outside the names', (s) => s.set('text', 'sh_name', 5000), 'elf-malformed foo.ko: section 1: sh_name: '],
   [
@@ -176,6 +186,29 @@ const wrong: readonly [string, (sample: Sample) => Sample, string][] = [
     (s) => s.setSymbol(1, 'st_shndx', 0xffff),
     'elf-malformed foo.ko: section 4 (.symtab): symbol 1: st_shndx: SHN_XINDEX',
   ],
+  [
+    'a table of extended indexes that is too short',
+    (s) =>
+      s
+        .setSymbol(1, 'st_shndx', 0xffff)
+        .set('bss', 'sh_type', SHT_SYMTAB_SHNDX)
+        .set('bss', 'sh_link', Sample.numbers.symtab)
+        .set('bss', 'sh_size', 7),
+    'elf-malformed foo.ko: section 4 (.symtab): symbol 1: st_shndx: SHN_XINDEX',
+  ],
+  [
+    'a group in a group',
+    (s) =>
+      s
+        .set('bss', 'sh_type', SHT_GROUP)
+        .set('bss', 'sh_entsize', 4)
+        .set('bss', 'sh_link', Sample.numbers.symtab)
+        .set('bss', 'sh_info', 1)
+        .set('bss', 'sh_size', 8)
+        .set('bss', 'sh_offset', s.contents('text'))
+        .setByte(s.contents('text') + 4, Sample.numbers.bss),
+    'elf-malformed foo.ko: section 3 (.bss): member 1: section 3 cannot be in a group',
+  ],
   ['a symbol in the symbol table', (s) => s.setSymbol(1, 'st_shndx', 4), 'elf-unsupported foo.ko: symbol 1: st_shndx'],
   [
     'a symbol name that is not UTF-8',
@@ -233,6 +266,16 @@ describe.each([32, 64] as const)('an ELF%i file', (elfClass) => {
   it('may claim more zeros in memory than there is memory', () => {
     const sample = new Sample(elfClass).set('bss', 'sh_size', 0xfffffff0);
     expect(readElf(sample.bytes, 'foo.ko').sections[1]).toMatchObject({ size: 0xfffffff0, data: new Uint8Array(0) });
+  });
+
+  it('may say nonsense in a header that is SHT_NULL', () => {
+    const sample = new Sample(elfClass).set('bss', 'sh_type', SHT_NULL).set('bss', 'sh_link', 99);
+    expect(readElf(sample.bytes, 'foo.ko').sections[1]).toMatchObject({ type: SHT_NULL, link: undefined });
+  });
+
+  it('may have sections whose sh_info would be a section and is none', () => {
+    const sample = new Sample(elfClass).set('text', 'sh_flags', SHF_ALLOC | SHF_INFO_LINK);
+    expect(readElf(sample.bytes, 'foo.ko').sections[0]!.info).toBe(0);
   });
 
   it('lends its bytes, it does not give them away', () => {
@@ -363,6 +406,18 @@ describe('an image', () => {
     );
     expect(refusal(image((_, view) => programHeader.p_filesz.write(view, 64, 2 ** 50)))).toContain('p_filesz');
     expect(refusal(image((_, view) => layouts[64].fileHeader.e_phnum.write(view, 0, 0xfffe)))).toContain('e_phoff');
+  });
+
+  it('may have more segments than its header can count', () => {
+    const { fileHeader, sectionHeader } = layouts[64];
+    const bytes = image((_, view) => {
+      fileHeader.e_phnum.write(view, 0, PN_XNUM);
+      fileHeader.e_shoff.write(view, 0, 192);
+      fileHeader.e_shnum.write(view, 0, 1);
+      fileHeader.e_shentsize.write(view, 0, sectionHeader.size);
+      sectionHeader.sh_info.write(view, 192, 2);
+    });
+    expect(readElf(bytes, 'vmlinux').segments.length).toBe(2);
   });
 
   it('cannot be written', () => {

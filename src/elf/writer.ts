@@ -41,20 +41,28 @@ export function writeElf(model: ElfModel): Uint8Array {
   return new Writer(model).bytes();
 }
 
-/** A section header and its contents, with a place in the file but not yet in the bytes. */
-interface Reserved {
+/** What a section header says of itself. A section of the model is one. */
+interface Heading {
   readonly name: string;
   readonly type: number;
-  readonly flags: bigint;
-  readonly address: bigint;
-  readonly align: number;
-  readonly entrySize: number;
+  readonly flags?: bigint;
+  readonly address?: bigint;
+  readonly align?: number;
+  readonly entrySize?: number;
+}
+
+/** What needs the indexes of others, and so is asked in the second phase, when every section and symbol has one. */
+interface Contents {
+  readonly link?: () => number;
+  readonly info?: () => number;
+  readonly write?: (offset: number) => void;
+}
+
+interface Reserved {
+  readonly heading: Heading;
   /** In the file, or for SHT_NOBITS in memory. */
   readonly size: number;
-  /** Asked in the second phase, when every section and symbol has its index. */
-  readonly link: () => number;
-  readonly info: () => number;
-  readonly write: (offset: number) => void;
+  readonly contents: Contents;
 }
 
 /**
@@ -63,7 +71,6 @@ interface Reserved {
  */
 const largestFileAlignment = 256;
 
-const none = () => 0;
 const align = (offset: number, to: number) => Math.ceil(offset / to) * to;
 const bug = (place: string, message: string): never => {
   throw reasonError('bug', place, message);
@@ -104,14 +111,13 @@ class Writer {
   // Phase one: reserve.
 
   /** The index of the section header. */
-  #reserve(entry: Partial<Reserved> & Pick<Reserved, 'name' | 'type' | 'size'>): number {
-    const plain = { flags: 0n, address: 0n, align: 1, entrySize: 0, link: none, info: none, write: () => {} };
-    this.#sectionNames.add(entry.name);
-    return this.#reserved.push({ ...plain, ...entry }) - 1;
+  #reserve(heading: Heading, size: number, contents: Contents): number {
+    this.#sectionNames.add(heading.name);
+    return this.#reserved.push({ heading, size, contents }) - 1;
   }
 
   #reserveSections(): void {
-    this.#reserve({ name: '', type: SHT_NULL, size: 0, align: 0 });
+    this.#reserve({ name: '', type: SHT_NULL, align: 0 }, 0, {});
     for (const section of this.#model.sections) {
       if (this.#sectionIndex.has(section)) bug(`section ${section.name}`, 'it is in the model twice');
       this.#sectionIndex.set(section, this.#reserveSection(section));
@@ -120,35 +126,31 @@ class Writer {
   }
 
   #reserveSection(section: Section): number {
-    const { name, type, flags, address, align, entrySize, group, relocationTable, data } = section;
-    const header = { name, type, flags, address, align, entrySize };
-    if (group) return this.#reserveGroup(header, group);
-    if (relocationTable)
-      return this.#reserveRelocationTable(header, relocationTable.target, relocationTable.relocations);
+    const { name, type, link, info, group, relocationTable, data } = section;
+    if (group) return this.#reserveGroup(section, group);
+    if (relocationTable) {
+      const heading = { ...section, entrySize: this.#relocationSize(type) };
+      return this.#reserveRelocationTable(heading, relocationTable.target, relocationTable.relocations);
+    }
     if ((type === SHT_NOBITS || type === SHT_NULL) && data.length > 0)
       bug(`section ${name}`, `a section of type ${type} has no bytes in the file`);
-    const { link, info } = section;
-    return this.#reserve({
-      ...header,
-      size: type === SHT_NOBITS ? section.size : data.length,
+    return this.#reserve(section, type === SHT_NOBITS ? section.size : data.length, {
       link: () => (link ? this.#indexOf(link, name) : 0),
       info: () => (typeof info === 'number' ? info : this.#indexOf(info, name)),
       write: (offset) => this.#bytes.set(data, offset),
     });
   }
 
-  #reserveGroup(header: Pick<Reserved, 'name' | 'type'>, group: NonNullable<Section['group']>): number {
+  #reserveGroup(heading: Heading, group: NonNullable<Section['group']>): number {
     const { indexWord } = this.#layout;
     const relocated = group.members.filter((member) => member.relocations.length > 0).length;
-    return this.#reserve({
-      ...header,
-      size: (1 + group.members.length + relocated) * indexWord.size,
+    return this.#reserve(heading, (1 + group.members.length + relocated) * indexWord.size, {
       link: () => this.#symbolTableIndex,
-      info: () => this.#indexOfSymbol(group.signature, header.name),
+      info: () => this.#indexOfSymbol(group.signature, heading.name),
       write: (offset) => {
         const words = [group.flags];
         for (const member of group.members) {
-          words.push(this.#indexOf(member, header.name));
+          words.push(this.#indexOf(member, heading.name));
           const relocations = this.#relocationIndex.get(member);
           if (relocations) words.push(relocations);
         }
@@ -161,28 +163,26 @@ class Writer {
 
   #reserveRelocations(target: Section): number {
     const type = target.relocations[0]!.addend === undefined ? SHT_REL : SHT_RELA;
-    const header = {
+    const heading = {
       name: relocationSectionName(target, type),
       type,
       flags: SHF_INFO_LINK | (target.flags & SHF_GROUP),
       align: this.#layout.class / 8,
-      entrySize: type === SHT_RELA ? this.#layout.rela.size : this.#layout.rel.size,
+      entrySize: this.#relocationSize(type),
     };
-    return this.#reserveRelocationTable(header, target, target.relocations);
+    return this.#reserveRelocationTable(heading, target, target.relocations);
   }
 
-  #reserveRelocationTable(
-    header: Pick<Reserved, 'name' | 'type' | 'entrySize'>,
-    target: Section,
-    relocations: readonly Relocation[],
-  ): number {
-    return this.#reserve({
-      ...header,
-      size: relocations.length * header.entrySize,
+  #reserveRelocationTable(heading: Heading, target: Section, relocations: readonly Relocation[]): number {
+    return this.#reserve(heading, relocations.length * this.#relocationSize(heading.type), {
       link: () => this.#symbolTableIndex,
-      info: () => this.#indexOf(target, header.name),
-      write: (offset) => this.#writeRelocations(header, relocations, offset),
+      info: () => this.#indexOf(target, heading.name),
+      write: (offset) => this.#writeRelocations(heading, relocations, offset),
     });
+  }
+
+  #relocationSize(type: number): number {
+    return type === SHT_RELA ? this.#layout.rela.size : this.#layout.rel.size;
   }
 
   #reserveTables(): void {
@@ -193,30 +193,26 @@ class Writer {
       this.#symbolNames.add(entry.name);
     });
     if (this.#symbolIndex.size !== symbols.length) bug('symbols', 'one of them is in the model twice');
-    if (symbols.length > 0 || this.#reserved.some(({ type }) => type === SHT_REL || type === SHT_RELA)) {
+    const needed = this.#reserved.some(({ heading: { type } }) => type === SHT_REL || type === SHT_RELA);
+    if (symbols.length > 0 || needed) {
       const extended = symbols.some(({ place }) => this.#placeIndex(place) === SHN_XINDEX);
       this.#symbolTableIndex = this.#reserved.length + (extended ? 1 : 0);
       const count = symbols.length + 1;
       if (extended)
-        this.#reserve({
-          name: '.symtab_shndx',
-          type: SHT_SYMTAB_SHNDX,
-          align: indexWord.size,
-          entrySize: indexWord.size,
-          size: count * indexWord.size,
-          link: () => this.#symbolTableIndex,
-          write: (offset) => this.#writeExtendedIndexes(offset),
-        });
-      this.#reserve({
-        name: '.symtab',
-        type: SHT_SYMTAB,
-        align: this.#layout.class / 8,
-        entrySize: symbol.size,
-        size: count * symbol.size,
-        link: () => this.#symbolTableIndex + 1,
-        info: () => this.#locals + 1,
-        write: (offset) => this.#writeSymbols(offset),
-      });
+        this.#reserve(
+          { name: '.symtab_shndx', type: SHT_SYMTAB_SHNDX, align: indexWord.size, entrySize: indexWord.size },
+          count * indexWord.size,
+          { link: () => this.#symbolTableIndex, write: (offset) => this.#writeExtendedIndexes(offset) },
+        );
+      this.#reserve(
+        { name: '.symtab', type: SHT_SYMTAB, align: this.#layout.class / 8, entrySize: symbol.size },
+        count * symbol.size,
+        {
+          link: () => this.#symbolTableIndex + 1,
+          info: () => this.#locals + 1,
+          write: (offset) => this.#writeSymbols(offset),
+        },
+      );
       this.#reserveStrings('.strtab', this.#symbolNames);
     }
     this.#sectionNames.add('.shstrtab');
@@ -224,34 +220,29 @@ class Writer {
   }
 
   #reserveStrings(name: string, strings: StringTableBuilder): void {
-    this.#reserve({
-      name,
-      type: SHT_STRTAB,
-      size: strings.size,
-      write: (offset) => strings.write(this.#bytes, offset),
-    });
+    this.#reserve({ name, type: SHT_STRTAB }, strings.size, { write: (offset) => strings.write(this.#bytes, offset) });
   }
 
   // Phase two: write.
 
   #write(): void {
     const { fileHeader, sectionHeader } = this.#layout;
-    const offsets: number[] = [];
     let end = fileHeader.size;
-    for (const entry of this.#reserved) {
+    const offsets = this.#reserved.map(({ heading, size }) => {
+      if (heading.type === SHT_NULL) return 0;
       // What has no bytes stands where the next bytes could; padding for it could reach behind the end of the file.
-      const hasBytes = entry.type !== SHT_NOBITS && entry.size > 0;
-      if (hasBytes) end = align(end, Math.min(Math.max(entry.align, 1), largestFileAlignment));
-      offsets.push(entry.type === SHT_NULL ? 0 : end);
-      if (hasBytes) end += entry.size;
-    }
+      if (heading.type === SHT_NOBITS || size === 0) return end;
+      const offset = align(end, Math.min(Math.max(heading.align ?? 1, 1), largestFileAlignment));
+      end = offset + size;
+      return offset;
+    });
     const headersAt = align(end, this.#layout.class / 8);
     this.#bytes = new Uint8Array(headersAt + this.#reserved.length * sectionHeader.size);
     this.#view = new DataView(this.#bytes.buffer);
     this.#writeFileHeader(headersAt);
     this.#reserved.forEach((entry, index) => {
       this.#writeSectionHeader(entry, offsets[index]!, headersAt + index * sectionHeader.size);
-      entry.write(offsets[index]!);
+      entry.contents.write?.(offsets[index]!);
     });
     this.#writeLargeCounts(headersAt);
   }
@@ -287,31 +278,32 @@ class Writer {
     if (count - 1 >= SHN_LORESERVE) sectionHeader.sh_link.write(this.#view, headersAt, count - 1);
   }
 
-  #writeSectionHeader(entry: Reserved, offset: number, at: number): void {
+  #writeSectionHeader({ heading, size, contents }: Reserved, offset: number, at: number): void {
     const { sectionHeader } = this.#layout;
     const view = this.#view;
-    sectionHeader.sh_name.write(view, at, this.#sectionNames.add(entry.name));
-    sectionHeader.sh_type.write(view, at, entry.type);
-    sectionHeader.sh_flags.write(view, at, entry.flags);
-    sectionHeader.sh_addr.write(view, at, entry.address);
+    sectionHeader.sh_name.write(view, at, this.#sectionNames.add(heading.name));
+    sectionHeader.sh_type.write(view, at, heading.type);
+    sectionHeader.sh_flags.write(view, at, heading.flags ?? 0n);
+    sectionHeader.sh_addr.write(view, at, heading.address ?? 0n);
     sectionHeader.sh_offset.write(view, at, offset);
-    sectionHeader.sh_size.write(view, at, entry.size);
-    sectionHeader.sh_link.write(view, at, entry.link());
-    sectionHeader.sh_info.write(view, at, entry.info());
-    sectionHeader.sh_addralign.write(view, at, entry.align);
-    sectionHeader.sh_entsize.write(view, at, entry.entrySize);
+    sectionHeader.sh_size.write(view, at, size);
+    sectionHeader.sh_link.write(view, at, contents.link?.() ?? 0);
+    sectionHeader.sh_info.write(view, at, contents.info?.() ?? 0);
+    sectionHeader.sh_addralign.write(view, at, heading.align ?? 1);
+    sectionHeader.sh_entsize.write(view, at, heading.entrySize ?? 0);
   }
 
-  #writeRelocations(header: Pick<Reserved, 'name' | 'type'>, relocations: readonly Relocation[], offset: number): void {
-    const withAddend = header.type === SHT_RELA;
+  #writeRelocations(heading: Heading, relocations: readonly Relocation[], offset: number): void {
+    const withAddend = heading.type === SHT_RELA;
     const { rel, rela } = this.#layout;
     const view = this.#view;
     let at = offset;
     for (const { offset: place, type, symbol, addend } of relocations) {
       rel.r_offset.write(view, at, place);
       rel.r_type.write(view, at, type);
-      rel.r_symbol.write(view, at, symbol ? this.#indexOfSymbol(symbol, header.name) : 0);
-      if ((addend !== undefined) !== withAddend) bug(header.name, 'relocations with and without addend in one section');
+      rel.r_symbol.write(view, at, symbol ? this.#indexOfSymbol(symbol, heading.name) : 0);
+      if ((addend !== undefined) !== withAddend)
+        bug(heading.name, 'relocations with and without addend in one section');
       if (addend !== undefined) rela.r_addend.write(view, at, addend);
       at += withAddend ? rela.size : rel.size;
     }

@@ -62,9 +62,9 @@ export function meaning(model: ElfModel) {
   };
 }
 
-// Few names, so that some come twice; some that are not ASCII.
+// Few names, so that some come twice; some that are not ASCII, one that begins like a byte order mark.
 const names = fc.oneof(
-  fc.constantFrom('', '.text', '.data', '.rodata.str1.4', '.ARM.exidx', 'f', '$a', '.LANCHOR0', 'größe'),
+  fc.constantFrom('', '.text', '.data', '.rodata.str1.4', '.ARM.exidx', 'f', '$a', '.LANCHOR0', 'größe', '\ufefff'),
   fc.string({ maxLength: 12 }).filter((name) => !name.includes('\0')),
 );
 const alignments = fc.constantFrom(0, 1, 2, 4, 8, 64, 4096);
