@@ -85,6 +85,17 @@ describe('a redirect by way of ftrace', () => {
     expect(broken(await play({ ...stage, stub }, folder), stage)).toEqual([]);
   });
 
+  it('would lose r2 in the TOC slot of its own frame, where a tail call of the new function puts another', async () => {
+    const stage = { caller: 'local', tocSetUp: true, stackArguments: 0 } as const;
+    const stub = stubFor(stage.tocSetUp, stage.stackArguments);
+    const inTocSlot = stub.words.map(({ word, text }) => ({
+      word: /r2,96\(r1\)/.test(text) ? word - 96 + 24 : word,
+      text,
+    }));
+    const landing = await play({ ...stage, stub: { ...stub, words: inTocSlot } }, folder);
+    expect(broken(landing, stage)).toEqual(['r2 at the caller']);
+  });
+
   it('breaks the ABI without any one of the stub’s words', async () => {
     const stage = { caller: 'local', tocSetUp: true, stackArguments: 2 } as const;
     const stub = stubFor(stage.tocSetUp, stage.stackArguments);

@@ -8,9 +8,10 @@
 //                          bl    _mcount           bl    _mcount         bl    _mcount
 //
 // The two words before the local entry set r2, the pointer to the function's table of contents (TOC), from r12, which
-// holds the global entry's address whenever a function is called through it (ELFv2 ABI, section 2.3.2.1). A caller in
-// the same module enters at the local entry, with r2 already right. Older compilers store the return address too,
-// `std r0,16(r1)` between `mflr` and `bl`; no function of Debian's kernels has it, but ftrace takes it, and so do we.
+// holds the global entry's address whenever a function is called through it (ELFv2 ABI 1.5, section 2.2.1, "Function
+// Call Linkage Protocols"). A caller in the same module enters at the local entry, with r2 already right. Older compilers
+// store the return address too, `std r0,16(r1)` between `mflr` and `bl`; no function of Debian's kernels has it, but
+// ftrace takes it, and so do we.
 //
 // ftrace's `ip` is the address of the `bl` (arch/powerpc/kernel/trace/ftrace.c, Linux 6.1); while nobody traces it is a
 // nop at run time. In the stock kernel `_mcount` alone is called so, never through a long-branch veneer of the linker's.

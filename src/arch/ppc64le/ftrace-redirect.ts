@@ -1,13 +1,14 @@
 // The ftrace way on ppc64le: from the old function's call site through the kernel's hook into the stub, and from there
 // into the new function and back.
 //
-// What the ABI asks (OpenPOWER ELFv2 ABI 1.4). Section 2.2.1.1 divides the registers: r1 is the stack pointer, r2 the
-// TOC pointer, r13 the thread's (the kernel's per-CPU area); r14–r31, CR2–CR4, f14–f31 and v20–v31 belong to the caller;
-// r0, r3–r12, LR, CTR, XER, CR0, CR1 and CR5–CR7 to the callee. Arguments come in r3–r10 and, from the ninth on, on the
-// stack; results go back in r3 and r4. Section 2.2.3: r1 is always a multiple of 16 and points to the back chain, so
-// that each frame leads to its caller's; a callee keeps its return address at 16(r1) of its *caller's* frame. Section
-// 2.3.2.1: whoever enters at a global entry finds its own address in r12 and makes its TOC pointer from that; whoever
-// enters at a local entry has the right r2 already, and the value of r2 on return is then the caller's to rely on.
+// What the ABI asks (OpenPOWER ELFv2 ABI, revision 1.5). Section 2.2.2.1, "Register Roles", divides the registers: r1 is
+// the stack pointer, r2 the TOC pointer, r13 the thread's (in the kernel, the processor's area); r14–r31, CR2–CR4, f14–f31
+// and v20–v31 belong to the caller; r0, r3–r12, LR, CTR, XER, CR0, CR1 and CR5–CR7 to the callee. Arguments come in
+// r3–r10 and, from the ninth on, on the stack; results go back in r3 and r4. Section 2.2.3, "The Stack Frame": r1 is
+// always a multiple of 16 and points to the back chain, so that each frame leads to its caller's; a callee keeps its
+// return address at 16(r1) of its *caller's* frame. Section 2.2.1, "Function Call Linkage Protocols": whoever enters at a
+// global entry finds its own address in r12 and makes its TOC pointer from that; whoever enters at a local entry has the
+// right r2 already, and the caller relies on finding it in r2 on return.
 //
 // What the hook does. In the stock kernel the site is `bl ftrace_regs_caller` when a handler with SAVE_REGS is set
 // (arch/powerpc/kernel/trace/ftrace_mprofile.S, Linux 6.1; read in the shipped image). It opens two frames, 32 and 496
@@ -54,9 +55,9 @@
 //    new module's TOC at 24(r1) of *our* frame. Hence r2 is kept in a doubleword that only the stub knows, not there.
 // 5. (r4 lost, r1 unaligned.) Between `bctrl` and `blr` r0, r2, r1 and LR are written, and nothing else. F is rounded.
 //
-// Memory below r1 is used by none of this: it is anybody's as soon as an interrupt comes. (Section 2.2.3.4 protects 288
-// bytes there, the kernel's interrupt entry 512; the kernel relies on it for leaf functions of its own, and the old
-// function had nothing there yet when its call site was reached.)
+// Memory below r1 is used by none of this: it is anybody's as soon as an interrupt comes. (Section 2.2.3.4, "Protected Zone", keeps 288
+// bytes there from interrupts, the kernel's entry code 512, for leaf functions like those of its own text; at its call
+// site the old function has nothing there yet.)
 //
 // One thing does change for the new function: its return address is in the stub. `_RET_IP_` and backtraces show it.
 

@@ -1,4 +1,5 @@
-// 64-bit little-endian Power under the OpenPOWER ELFv2 ABI 1.4, as one value. Each part is a chapter of its own.
+// 64-bit little-endian Power under the OpenPOWER ELFv2 ABI (revision 1.5), as one value. Each part is a chapter of its own;
+// the one to read first is `ftrace-redirect.ts`.
 
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';

@@ -1,4 +1,4 @@
-// Relocation types of ppc64le: OpenPOWER ELFv2 ABI 1.4, section 3.5.3, "Relocation Types Table". Which of them a module
+// Relocation types of ppc64le: OpenPOWER ELFv2 ABI 1.5, section 3.5.3, "Relocation Types Table". Which of them a module
 // may have is for the kernel's loader to say: `apply_relocate_add` in arch/powerpc/kernel/module_64.c, Linux 6.1. It
 // knows few, and R_PPC64_NONE is not among them.
 
@@ -91,8 +91,8 @@ const kinds: ReadonlyMap<number, RelocationKind> = new Map(
 export const relocationKind = (type: number): RelocationKind | undefined => kinds.get(type);
 
 /**
- * The distance in bytes from a function's global to its local entry, from the three bits 7:5 of st_other (ELFv2 ABI,
- * section 3.4.1): 0 and 1 mean one entry, 2 to 6 mean 4 to 64 bytes, and 7 is reserved.
+ * The distance in bytes from a function's global to its local entry, from the three bits 7:5 of st_other (ELFv2 ABI 1.5,
+ * section 3.4.1, "Symbol Values"): 0 and 1 mean one entry, 2 to 6 mean 4 to 64 bytes, and 7 is reserved.
  */
 export function localEntryOffset(other: number): number {
   const code = (other >> 5) & 7;

@@ -1,6 +1,6 @@
 // What a function reads of its caller's frame.
 //
-// A caller's frame, seen from the callee's entry (ELFv2 ABI 1.4, section 2.2.3, "The Stack Frame"); sp is r1:
+// A caller's frame, seen from the callee's entry (ELFv2 ABI 1.5, section 2.2.3, "The Stack Frame"); sp is r1:
 //
 //       0(r1)  back chain                   16(r1)  the callee's return address (LR save)
 //       8(r1)  CR save                      24(r1)  TOC save
@@ -41,10 +41,14 @@ type Value = number | 'other' | 'lost';
 type Registers = readonly Value[];
 
 const SP = 1;
-/** Registers that a call may change: r0 and r3–r12 (section 2.2.1.1); r2 is of no interest. */
+/** Registers that a call may change: r0 and r3–r12 (section 2.2.2.1, "Register Roles"); r2 is of no interest. */
 const volatile = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 /** Registers that carry arguments to a callee, or results back. */
 const passed = [3, 4, 5, 6, 7, 8, 9, 10];
+
+/** Bounds for code made to keep us busy: no function of the stock kernel comes near either. */
+const mostUnreached = 1000;
+const mostFrames = 16;
 
 /** Thrown inside, caught by `findStackArguments`. */
 class Uncertain extends Error {}
@@ -64,6 +68,12 @@ const calls: ReadonlySet<string> = new Set(['bl', 'bla', 'bcl', 'bcla', 'bclrl',
 
 /** Where control can go from a branch: BO 1z1zz is "always" (Book I, section 2.4). */
 const branchesAlways = (word: number) => (field('BO', word) & 0b10100) === 0b10100;
+
+/** Whether it is `tw 31,…` or `twi 31,…`. */
+function trapsAlways(instruction: Instruction | undefined): boolean {
+  const name = instruction?.encoding.name;
+  return (name === 'tw' || name === 'twi') && field('TO', instruction!.word) === 31;
+}
 
 class Walk {
   /** What the registers hold before each word that control reaches. */
@@ -164,7 +174,7 @@ class Walk {
       throw new Uncertain(`the branch at ${place} leaves the function, and may hand on its stack arguments`);
     }
     // A trap that always traps is BUG(), which does not come back, or WARN(), whose way on is found as unreached code.
-    if ((name === 'tw' || name === 'twi') && field('TO', word) === 31) return;
+    if (trapsAlways(instruction)) return;
 
     if (calls.has(name)) {
       const isReadPc = name === 'bcl' && field('BD', word) === 4;
@@ -275,6 +285,7 @@ function registersWithFrame(walk: Walk, sp: number): Registers {
  */
 function walkUnreached(walk: Walk, words: Uint32Array, start: number): Walk {
   const frames = new Set([...walk.reached.values()].map((registers) => registers[SP] as number));
+  if (frames.size > mostFrames) throw new Uncertain('the function has frames of too many sizes');
   let failure = new Uncertain('no code was reached');
   const attempt = (sp: number): Walk | undefined => {
     const further = new Walk(words, walk);
@@ -287,8 +298,8 @@ function walkUnreached(walk: Walk, words: Uint32Array, start: number): Walk {
       return undefined;
     }
   };
-  const trap = walk.reached.get(start - 1)?.[SP];
-  const behindTrap = typeof trap === 'number' ? attempt(trap) : undefined;
+  const before = walk.reached.get(start - 1)?.[SP];
+  const behindTrap = typeof before === 'number' && trapsAlways(decode(words[start - 1]!)) && attempt(before);
   if (behindTrap) return behindTrap;
   const fitting = [...frames].map(attempt).filter((further) => further !== undefined);
   if (fitting.length === 0) throw failure;
@@ -306,7 +317,10 @@ export function findStackArguments(words: Uint32Array): StackArguments {
   let walk = new Walk(words);
   try {
     walk.run(0, entry);
-    for (let start = walk.firstUnreached(); start !== undefined; start = walk.firstUnreached()) {
+    for (let rounds = 0; ; rounds++) {
+      const start = walk.firstUnreached();
+      if (start === undefined) break;
+      if (rounds === mostUnreached) throw new Uncertain('too much of the code is reached by no branch');
       walk = walkUnreached(walk, words, start);
     }
   } catch (error) {

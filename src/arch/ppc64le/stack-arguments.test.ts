@@ -1,0 +1,106 @@
+// How many arguments a stub copies is decided here. (test/ppc64le-stack-arguments.test.ts reads compiled C; these are the
+// shapes that no compiler can be made to give on demand.)
+
+import { describe, expect, test } from 'vitest';
+import { encode } from './instructions.ts';
+import { findStackArguments, readsStackArguments } from './stack-arguments.ts';
+
+const blr = encode('bclr', { BO: 20, BI: 0, BH: 0 });
+const nop = 0x60000000;
+const trap = encode('tw', { TO: 31, RA: 0, RB: 0 });
+const ld = (DS: number, base = 1, RT = 9) => encode('ld', { RT, 'RA|0': base, DS });
+const std = (DS: number, RS = 9) => encode('std', { RS, 'RA|0': 1, DS });
+const open = encode('stdu', { RS: 1, RA: 1, DS: -112 });
+const close = encode('addi', { RT: 1, 'RA|0': 1, SI: 112 });
+const b = (words: number) => encode('b', { LI: 4 * words });
+const bctr = encode('bcctr', { BO: 20, BI: 0, BH: 0 });
+const bl = encode('bl', { LI: 0 });
+
+const find = (...words: number[]) => findStackArguments(Uint32Array.from(words));
+const sure = (...words: number[]) => {
+  const { doublewords, uncertain } = find(...words);
+  return uncertain ?? doublewords;
+};
+
+describe('arguments on the stack', () => {
+  test('are counted from the caller’s frame, whatever the function’s own is', () => {
+    expect(sure(ld(96), blr)).toBe(9);
+    expect(sure(open, ld(112 + 96), close, blr)).toBe(9);
+    expect(sure(open, close, ld(104), blr)).toBe(10);
+    expect(sure(open, ld(96), close, blr)).toBe(0);
+  });
+
+  test('are counted through a frame pointer and through the back chain', () => {
+    const r31IsSp = encode('or', { RS: 1, RA: 31, RB: 1 });
+    expect(sure(open, r31IsSp, ld(112 + 96, 31), close, blr)).toBe(9);
+    expect(sure(open, ld(0, 1, 11), ld(96, 11), close, blr)).toBe(9);
+  });
+
+  test('are not what li makes of r0', () => {
+    const r0IsSp = encode('or', { RS: 1, RA: 0, RB: 1 });
+    const li = encode('addi', { RT: 9, 'RA|0': 0, SI: 200 });
+    expect(sure(r0IsSp, li, std(-8), blr)).toBe(0);
+  });
+
+  test('include the area of the register arguments only as a place', () => {
+    expect(sure(std(32), blr)).toBe(1);
+    expect(find(std(96), blr)).toMatchObject({ doublewords: 9, certain: 0 });
+    expect(readsStackArguments(Uint32Array.of(std(96), blr))).toBe(false);
+    expect(readsStackArguments(Uint32Array.of(ld(96), blr))).toBe(true);
+  });
+});
+
+describe('code that no branch leads to', () => {
+  test('has the frame that does not contradict what it runs into', () => {
+    // The way out of line ends where the frame is open, so it is open there too.
+    expect(sure(open, nop, close, blr, ld(112 + 96), b(-4))).toBe(9);
+  });
+
+  test('behind a trap has the frame that was there', () => {
+    expect(sure(open, trap, ld(112 + 104), close, blr)).toBe(10);
+  });
+
+  test('counts with every frame that fits, for the copy but not for sure', () => {
+    const endless = [ld(112 + 96), trap];
+    expect(find(open, close, blr, ...endless)).toEqual({ doublewords: 23, certain: 9, uncertain: undefined });
+  });
+
+  test('may be a jump table, behind bctr, and then its cases are reached', () => {
+    const mtctr = encode('mtspr', { spr: 9, RS: 9 });
+    const add = encode('add', { RT: 9, RA: 9, RB: 10 });
+    // Two cases, 8 and 12 bytes behind the table.
+    expect(sure(add, mtctr, bctr, 8, 12, blr, ld(96), blr)).toBe(9);
+    expect(sure(mtctr, bctr, 8, 12, blr, ld(96), blr)).toMatch(/leaves the function/);
+  });
+
+  test('is not walked without end', () => {
+    expect(sure(...Array.from({ length: 3000 }, () => blr))).toMatch(/no branch/);
+  });
+});
+
+describe('what cannot be told', () => {
+  const address = encode('addi', { RT: 3, 'RA|0': 1, SI: 96 });
+  test.each([
+    [
+      'a call with an argument’s address',
+      [open, encode('addi', { RT: 3, 'RA|0': 1, SI: 208 }), bl, close, blr],
+      /call at \+0x8/,
+    ],
+    ['an argument’s address stored', [address, std(-8, 3), blr], /stored at \+0x4/],
+    ['an argument’s address returned', [address, blr], /return at \+0x4/],
+    ['an argument’s address added to', [address, encode('add', { RT: 3, RA: 3, RB: 4 }), blr], /computes/],
+    [
+      'an access that may go to an argument',
+      [address, encode('bc', { BO: 12, BI: 2, BD: 8 }), encode('addi', { RT: 3, 'RA|0': 0, SI: 0 }), ld(0, 3), blr],
+      /may go to/,
+    ],
+    ['a frame of a computed size', [encode('stdux', { RS: 1, RA: 1, RB: 9 }), blr], /r1 is computed/],
+    ['two frames at one place', [encode('bc', { BO: 12, BI: 2, BD: 8 }), open, nop, blr], /different size/],
+    ['a return with the frame still there', [open, blr], /leaves a frame behind/],
+    ['a branch out', [b(100), blr], /leaves the function/],
+    ['a branch whose relocation is not applied', [b(0), blr], /leaves the function/],
+    ['a word that is no instruction we know', [0, blr], /not in the tables/],
+  ] as const)('is said for %s', (_, words, reason) => {
+    expect(sure(...words)).toMatch(reason);
+  });
+});
