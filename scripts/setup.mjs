@@ -3,7 +3,7 @@
 // when there is nothing to do.
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -43,17 +43,17 @@ function installNpmPackages() {
   if (!npm('ci', '--include=dev', '--loglevel=error', '--no-audit', '--no-fund')) fail('`npm ci` failed');
 }
 
+/** Compiles unless every output is there and newer than every source: an interrupted compiler may have written some. */
 function compile() {
-  const stamp = inRoot('dist', '.built');
-  const sources = readdirSync(inRoot('src'), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.name.endsWith('.ts'))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  const sources = readdirSync(inRoot('src'), { recursive: true }).filter((name) => name.endsWith('.ts'));
   const settings = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'].map((name) => inRoot(name));
-  const newest = Math.max(...[...sources, ...settings].map(modified));
-  if (modified(stamp) > newest && existsSync(inRoot('dist', 'cli', 'main.js'))) return;
+  const outputs = sources
+    .filter((name) => !/\.(test|d)\.ts$/.test(name))
+    .map((name) => inRoot('dist', name.replace(/\.ts$/, '.js')));
+  const newestSource = Math.max(...[...sources.map((name) => inRoot('src', name)), ...settings].map(modified));
+  if (Math.min(...outputs.map(modified)) > newestSource) return;
   say('compiling');
   if (!npm('run', '--silent', 'build')) fail('`npm run build` failed');
-  writeFileSync(stamp, '');
 }
 
 async function installSystemPackages() {

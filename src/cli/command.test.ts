@@ -93,6 +93,7 @@ describe('for people', () => {
     const { status, out, err } = await cli('group say --help');
     expect({ status, err }).toEqual({ status: 0, err: '' });
     expect(out).toContain('--json');
+    expect(await cli('--version')).toMatchObject({ status: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) });
   });
 });
 

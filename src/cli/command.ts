@@ -1,6 +1,7 @@
 // From a command line to a report. A command's own file only says which arguments it takes, calls one thing with them
 // and words the result; what becomes of errors, of --json and of the exit status is decided here for all of them.
 
+import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { onInterrupt } from '../host/interrupt.ts';
 import { type Reason, ReasonError } from '../reason.ts';
@@ -68,6 +69,7 @@ export async function runCommandLine(
 
   program
     .description('Live patching for Linux kernels that were never built for it.')
+    .version(version)
     .option('--json', 'print one JSON document on stdout and nothing else')
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
@@ -127,6 +129,9 @@ function asReason(error: unknown): ReasonError {
   const remedy = 'please report it, with what `SUTURE_DEBUG=1` in the environment prints';
   return new ReasonError({ code: 'bug', place: '', message: message ?? String(error), remedy });
 }
+
+/** As package.json has it; the file is two folders up from here, compiled or not. */
+const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
 
 /** Decided before parsing, since a command line that cannot be parsed is answered in JSON too. */
 const wantsJson = (args: readonly string[]): boolean => args.slice(0, endOfOptions(args)).includes('--json');
