@@ -95,6 +95,16 @@ test('Data that asks for gigabytes is refused before they are there', async () =
   expect(await outcome(() => compressionNamed('zstd').unpack(bomb, 'x', 1 << 20))).toBe('packed-data-unreadable');
 });
 
+test.each([
+  ['a match before the block', [0x10, 0x61, 2, 0, 0x10, 0x62]],
+  ['a match of itself', [0x10, 0x61, 0, 0, 0x10, 0x62]],
+  ['a match behind what is allowed', [0x1f, 0x61, 1, 0, 0xff, 0x00, 0x00]],
+  ['literals behind the packed bytes', [0x40, 0x61]],
+])('A block of lz4 with %s is refused', async (_, block) => {
+  const bytes = Uint8Array.from([0x02, 0x21, 0x4c, 0x18, block.length, 0, 0, 0, ...block]);
+  expect(await outcome(() => compressionNamed('lz4').unpack(bytes, 'x', 64))).toBe('packed-data-unreadable');
+});
+
 test('What is not packed stays as it is', async () => {
   expect(await unpackIfPacked(plain, 'x')).toBe(plain);
   for (const { bytes } of packed.filter((each) => each.compression !== 'lzma'))

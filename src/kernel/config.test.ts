@@ -14,6 +14,7 @@ test('A configuration gives what is set', () => {
       'CONFIG_NR_CPUS=8',
       'CONFIG_BUILD_SALT="6.1.0-50 \\"armmp\\""',
       'CONFIG_PAGE_OFFSET=0xC0000000\r',
+      'CONFIG_LOCALVERSION=""\r',
       'NOT_CONFIG_X=y',
     ].join('\n'),
   );
@@ -23,6 +24,7 @@ test('A configuration gives what is set', () => {
     NR_CPUS: '8',
     BUILD_SALT: '6.1.0-50 "armmp"',
     PAGE_OFFSET: '0xC0000000',
+    LOCALVERSION: '',
   });
 });
 

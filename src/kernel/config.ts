@@ -7,8 +7,8 @@
 export function parseConfig(text: string): ReadonlyMap<string, string> {
   const options = new Map<string, string>();
   for (const [, name, value] of text.matchAll(/^CONFIG_(\w+)=(.*)$/gm)) {
-    const quoted = /^"(.*)"$/.exec(value!.trimEnd())?.[1];
-    options.set(name!, quoted === undefined ? value!.trimEnd() : quoted.replace(/\\(.)/g, '$1'));
+    const quoted = /^"(.*)"$/.exec(value!)?.[1];
+    options.set(name!, quoted === undefined ? value! : quoted.replace(/\\(.)/g, '$1'));
   }
   return options;
 }

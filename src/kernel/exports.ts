@@ -133,8 +133,8 @@ class ExportTable {
     const namespacePointer = image.pointer(at + 2 * image.word);
     if (address === undefined || nameAt === undefined || namespacePointer === undefined) return undefined;
     // Symbols that assembly exports have no namespace, not even an empty one.
-    const namespaceAt = namespacePointer === 0n ? undefined : this.#offset(namespacePointer);
-    if (namespacePointer !== 0n && namespaceAt === undefined) return undefined;
+    const namespaceAt = this.#offset(namespacePointer);
+    if (namespaceAt === undefined && namespacePointer !== 0n) return undefined;
     const name = image.text(nameAt, longestName);
     const namespace = namespaceAt === undefined ? '' : image.text(namespaceAt, longestName);
     if (name === undefined || namespace === undefined || !namePattern.test(name)) return undefined;

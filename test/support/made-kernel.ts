@@ -140,6 +140,7 @@ export const inTableOrder = (exports: readonly MadeExport[]): MadeExport[] => [
 export function makeImage(kernel: MadeKernel): Uint8Array {
   const out = new Writer(kernel.word);
   for (let i = 0; i < 64; i++) out.u32(0xe1a00000);
+  const impostor = out.text('an_impostor');
   out.text('Linux version %s');
   out.text(`Linux version ${kernel.release} (somebody@somewhere) # SMP\n`);
   out.text(`Linux version ${kernel.release} (somebody@somewhere) #1 SMP then\n`);
@@ -150,7 +151,7 @@ export function makeImage(kernel: MadeKernel): Uint8Array {
   out.align(16);
   writeKallsyms(out, kernel.symbols, kernel.layout);
   out.align(16);
-  writeExports(out, kernel);
+  writeExports(out, impostor, kernel);
   out.align(16);
   return out.done();
 }
@@ -178,11 +179,13 @@ function writeEmbeddedElf(out: Writer): void {
   writeBuildId(out, new Uint8Array(20).fill(0xee));
 }
 
-function writeExports(out: Writer, { base, exports, modversions, word }: MadeKernel): void {
+function writeExports(out: Writer, impostor: number, { base, exports, modversions, word }: MadeKernel): void {
   const sorted = inTableOrder(exports);
   const strings = new Writer(4);
-  const stringsAt = out.at + sorted.length * (3 * word + (modversions ? 4 : 0));
+  const stringsAt = out.at + 3 * word + sorted.length * (3 * word + (modversions ? 4 : 0));
   const string = (text: string) => base + BigInt(stringsAt + strings.text(text));
+  // In front of the table: what could be an entry, were it not for its namespace.
+  for (const pointer of [base, base + BigInt(impostor), 1n]) out.pointer(pointer);
   for (const { address, name, namespace } of sorted) {
     out.pointer(address);
     out.pointer(string(name));
