@@ -13,6 +13,8 @@ import type { GuestKernel } from './guest-kernel.ts';
 import { type GuestFile, makeInitramfs, readyId } from './initramfs.ts';
 import { type Qemu, startQemu } from './qemu.ts';
 
+export type { GuestKernel };
+
 export interface GuestOptions {
   /** Put into the guest before it starts. */
   readonly files?: readonly GuestFile[];

@@ -84,6 +84,10 @@ test('what loading and switching a patch says is expected', () => {
   expect(findings("[    7.000005] livepatch: failed to enable patch 'livepatch_cmdline'", '')).toHaveLength(1);
 });
 
+test('a twin that had to wait for its host says nothing about the patch', () => {
+  expect(findings('[   12.000000] hrtimer: interrupt took 13787344 ns', '')).toEqual([]);
+});
+
 test('a report with its registers and stack trace is one finding, and a second report another', () => {
   const report = (cpu: number, where: string) => `
 [    5.000000] WARNING: CPU: ${cpu} PID: 77 at ${where}

@@ -59,7 +59,11 @@ export async function rehearse(
   const twin = await perform(kernel, plan, withPatch, progress);
   const reasons = [...twin.steps.flatMap(reasonOfStep), ...reasonOfDifference(twin.steps)];
   let found = findings(twin.log, twin.logBefore);
-  if (reasons.length === 0 && found.some((finding) => finding.kind === 'unfamiliar')) {
+  const unfamiliar = found.some(({ kind }) => kind === 'unfamiliar');
+  if (reasons.length > 0) {
+    // Steps that failed have told what the kernel said to that.
+    found = found.filter(({ kind }) => kind !== 'unfamiliar');
+  } else if (unfamiliar) {
     // Some lines only take their time to come. Those another twin prints too, if it does the same without the patch.
     progress('the log has unfamiliar lines: repeating without the patch');
     const other = await perform(kernel, plan, withoutPatch, progress);
@@ -189,7 +193,8 @@ ${waitFor('rmmod $patch', 'the patch module cannot be removed')}`,
 function reasonOfStep({ name, status, output, log }: Step): Reason[] {
   if (status === 0) return [];
   const what = status === null ? '' : `ended with status ${status}: `;
-  const said = [output.trim(), ...log.slice(-20)].filter((line) => line !== '').join('\n');
+  // The kernel names the cause first; registers and stacks come behind.
+  const said = [output.trim(), ...log.slice(0, 30)].filter((line) => line !== '').join('\n');
   return [failed(name, `${what}${said}`)];
 }
 

@@ -1,0 +1,131 @@
+// A rehearsal has to pass what is well, and to find each way in which something can be wrong: in the patch, in what the
+// check sees, in the log, and in a guest that does not live to tell.
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildCore } from '../src/compile/core-module.ts';
+import { openKernel } from '../src/host/kernel-store.ts';
+import { type GuestKernel, guestKernel } from '../src/lab/guest-kernel.ts';
+import { type RehearsalPlan, rehearse } from '../src/lab/rehearse.ts';
+import { examples } from './examples.ts';
+import { stockKernels } from './stock-kernels.ts';
+import { sutureJson } from './suture.ts';
+
+const example = examples.find(({ name }) => name === 'cmdline')!;
+
+let folder: string;
+/** Patch modules of the example, by kernel. */
+const patches = new Map<string, string>();
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'suture-test-rehearse-'));
+  for (const { name } of stockKernels) {
+    const output = join(folder, `${name}.ko`);
+    expect(await sutureJson(['build', '--kernel', name, '--name', 'hide', '-o', output, example.fix])).toMatchObject({
+      exit: 0,
+    });
+    patches.set(name, output);
+  }
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+it.each(stockKernels)('suture rehearse passes the example on $name', async ({ name }) => {
+  const report = await sutureJson(['rehearse', '--kernel', name, '--check', example.check, patches.get(name)!]);
+  expect(report).toMatchObject({ exit: 0, status: 'done', kernel: name, reasons: [], result: { verdict: 'passed' } });
+  expect(report.result.findings).toEqual([]);
+  const steps: { name: string; status: number; output: string; log: string[] }[] = report.result.steps;
+  expect(steps.map((step) => [step.name, step.status])).toEqual([
+    ['load core', 0],
+    ['check before', 0],
+    ['apply', 0],
+    ['check applied', 0],
+    ['revert', 0],
+    ['check reverted', 0],
+  ]);
+  const step = (wanted: string) => steps.find((each) => each.name === wanted)!;
+  expect(step('check applied').output).toBe('hidden by a live patch\n');
+  expect(step('check before').output).toBe(step('check reverted').output);
+  expect(step('apply').log.join('\n')).toContain("livepatch: 'hide': patching complete");
+  expect(step('revert').log.join('\n')).toContain("livepatch: 'hide': unpatching complete");
+});
+
+it('suture rehearse refuses what fails, and says in which step', async () => {
+  const { name } = stockKernels[0];
+  const check = join(folder, 'check.sh');
+  await writeFile(check, 'echo "I do not like it"; [ $SUTURE_PHASE != applied ]\n');
+  const report = await sutureJson(['rehearse', '--kernel', name, '--check', check, patches.get(name)!]);
+  expect(report).toMatchObject({ exit: 2, status: 'refused', result: { verdict: 'failed' } });
+  expect(report.reasons).toMatchObject([
+    { code: 'rehearsal-failed', place: 'check applied', message: expect.stringMatching(/do not like it/) },
+  ]);
+  // A patch that does not do what it should is still taken back.
+  expect(report.result.steps.at(-1)).toMatchObject({ name: 'check reverted', status: 0 });
+});
+
+// The rest is the same on every architecture.
+describe('a rehearsal', () => {
+  let kernel: GuestKernel;
+  let plan: RehearsalPlan;
+
+  beforeAll(async () => {
+    const stored = await openKernel(stockKernels[0].name);
+    const core = new Uint8Array(await readFile((await buildCore(stored)).ko));
+    kernel = guestKernel(stored);
+    plan = { core, patch: new Uint8Array(await readFile(patches.get(stored.name)!)) };
+  });
+
+  it('finds a trace that the patch leaves behind', async () => {
+    const check = '[ $SUTURE_PHASE != reverted ] || echo scar';
+    const { reasons } = await rehearse(kernel, { ...plan, check });
+    expect(reasons).toMatchObject([{ place: 'check reverted', message: expect.stringMatching(/"scar/) }]);
+  });
+
+  it('finds a patch that is no module, and leaves out what then makes no sense', async () => {
+    const patch = new TextEncoder().encode('no module at all');
+    const { reasons, steps } = await rehearse(kernel, { ...plan, patch });
+    expect(steps.map((step) => step.name)).toEqual(['load core', 'apply']);
+    expect(reasons).toMatchObject([{ place: 'apply', message: expect.stringMatching(/invalid module format/) }]);
+  });
+
+  it('finds what the log says of the patched kernel only', async () => {
+    const check = `
+      echo "<4>always said" >/dev/kmsg
+      [ $SUTURE_PHASE != applied ] || echo "<4>never heard of" >/dev/kmsg`;
+    const { verdict, findings } = await rehearse(kernel, { ...plan, check });
+    expect(verdict).toBe('failed');
+    expect(findings).toEqual([{ kind: 'unfamiliar', line: 'never heard of' }]);
+  });
+
+  it('does not blame the patch for what the kernel says by itself, only later', async () => {
+    const check = `
+      echo run >>/tmp/runs
+      [ $(wc -l </tmp/runs) != 2 ] || echo "<4>took its time" >/dev/kmsg`;
+    const { verdict, findings } = await rehearse(kernel, { ...plan, check });
+    expect({ verdict, findings }).toEqual({ verdict: 'passed', findings: [] });
+  });
+
+  it('finds a kernel that dies while it is patched', async () => {
+    const check = '[ $SUTURE_PHASE != applied ] || echo c >/proc/sysrq-trigger';
+    const { verdict, steps, findings, reasons } = await rehearse(kernel, { ...plan, check });
+    expect(verdict).toBe('failed');
+    expect(steps.at(-1)).toMatchObject({
+      name: 'check applied',
+      status: null,
+      output: expect.stringMatching(/^panic/),
+    });
+    expect(findings.map(({ kind }) => kind)).toContain('oops');
+    expect(reasons[0]).toMatchObject({
+      place: 'check applied',
+      message: expect.stringMatching(/sysrq triggered crash/),
+    });
+  });
+
+  it('loads the modules that it is told to, before everything else', async () => {
+    const targets = [{ name: 'not_one', bytes: new Uint8Array([1, 2, 3]) }];
+    const { reasons, steps } = await rehearse(kernel, { ...plan, targets });
+    expect(steps).toHaveLength(1);
+    expect(reasons).toMatchObject([{ place: 'load targets' }]);
+  });
+});
