@@ -11,7 +11,6 @@ const commonTools: Readonly<Record<string, string>> = {
   'dpkg-deb': 'dpkg',
   flock: 'util-linux',
   make: 'make',
-  patch: 'patch',
   setpriv: 'util-linux',
   tar: 'tar',
   xz: 'xz-utils',
@@ -22,6 +21,8 @@ export const tools: ReadonlyMap<string, string> = new Map([
   ...Object.entries(commonTools),
   ...architectures.flatMap(({ platform }): [string, string][] => [
     [platform.qemu.program, platform.qemu.package],
+    // QEMU's user mode, in which tests run redirects instruction by instruction.
+    [`qemu-${platform.name}`, 'qemu-user'],
     ...['gcc', 'as', 'ld', 'nm', 'objcopy', 'objdump', 'readelf', 'strip'].map((tool): [string, string] => [
       platform.cross.prefix + tool,
       platform.cross.packages[0]!,
