@@ -5,7 +5,7 @@
 
 import { PT_NOTE } from '../elf/constants.ts';
 import { readElf } from '../elf/elf.ts';
-import { findText, type ImageBytes } from './memory.ts';
+import { findText, type ImageBytes } from './image-bytes.ts';
 
 const ntGnuBuildId = 3;
 const owner = 'GNU';
@@ -13,13 +13,14 @@ const owner = 'GNU';
 const headerSize = 12 + owner.length + 1;
 /** SHA-1, or MD5 and UUID, as ld's --build-id makes them. */
 const sizes = [20, 16];
-/** How far before its notes an ELF file inside the kernel can begin. */
-const embeddedReach = 1 << 20;
-const mostPlaces = 256;
+/** An ELF file inside the kernel is no larger, and there are no more of them, nor of what looks like one. */
+const largestEmbedded = 1 << 20;
+const mostEmbedded = 64;
+const mostNotes = 64;
 
 /** The offset and size of the kernel's own build id; undefined if there is none, or more than one. */
 export function findBuildId(image: ImageBytes): { offset: number; size: number } | undefined {
-  const notes = findText(image.bytes, `${owner}\0`, mostPlaces)
+  const notes = findText(image.bytes, `${owner}\0`, mostNotes)
     .map((at) => at - 12)
     .filter(
       (at) =>
@@ -28,25 +29,29 @@ export function findBuildId(image: ImageBytes): { offset: number; size: number }
         sizes.includes(image.u32(at + 4) ?? 0) &&
         image.u32(at + 8) === ntGnuBuildId,
     );
-  const own = notes.filter((at) => !isEmbedded(image, at));
+  const embedded = embeddedNotes(image, notes);
+  const own = notes.filter((at) => !embedded.some(({ start, end }) => at >= start && at < end));
   const [note, ...others] = own;
   if (note === undefined || others.length > 0) return undefined;
   const found = { offset: note + headerSize, size: image.u32(note + 4)! };
   return found.offset + found.size <= image.bytes.length ? found : undefined;
 }
 
-/** Whether an offset lies in the notes of an ELF file inside the image. */
-function isEmbedded(image: ImageBytes, at: number): boolean {
-  const from = Math.max(0, at - embeddedReach);
-  return findText(image.bytes.subarray(from, at), '\x7fELF', mostPlaces).some((offset) => {
-    const start = from + offset;
+/** Where the ELF files have their notes that begin somewhat before one of the given offsets. */
+function embeddedNotes(image: ImageBytes, offsets: readonly number[]): { start: number; end: number }[] {
+  const files = new Set<number>();
+  for (const at of offsets) {
+    const from = Math.max(0, at - largestEmbedded);
+    for (const offset of findText(image.bytes.subarray(from, at), '\x7fELF', mostEmbedded)) files.add(from + offset);
+  }
+  return [...files].slice(0, mostEmbedded).flatMap((file) => {
     try {
-      const { segments } = readElf(image.bytes.subarray(start), 'ELF file inside the kernel');
-      return segments.some(
-        ({ type, offset, data }) => type === PT_NOTE && at >= start + offset && at < start + offset + data.length,
-      );
+      return readElf(image.bytes.subarray(file, file + largestEmbedded), 'ELF file inside the kernel')
+        .segments.filter(({ type }) => type === PT_NOTE)
+        .map(({ offset, data }) => ({ start: file + offset, end: file + offset + data.length }));
     } catch {
-      return false;
+      // Something else that begins like one.
+      return [];
     }
   });
 }

@@ -29,11 +29,14 @@ export const compressions: readonly Compression[] = [
 /** No kernel image and no module is larger than this, unpacked. */
 export const largestUnpacked = 256 << 20;
 
-/** Unpacks what begins as packed data, and gives anything else as it is. Throws `packed-data-unreadable`. */
+/**
+ * Unpacks what begins as packed data to at most `limit` bytes, and gives anything else as it is. lzma is left out: without
+ * a magic, only where packed data must be can it be told. Throws `packed-data-unreadable`.
+ */
 export async function unpackIfPacked(bytes: Uint8Array, place: string, limit = largestUnpacked): Promise<Uint8Array> {
   const compression = compressions.find((each) => each.name !== 'lzma' && each.begins(bytes));
   return compression ? await compression.unpack(bytes, place, limit) : bytes;
 }
 
-/** A remark for the case that none fits. */
+/** For messages where none fits. */
 export const knownCompressions = compressions.map((each) => each.name).join(', ');

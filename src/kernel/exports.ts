@@ -10,10 +10,11 @@
 // modules exports, so its entry can be recognised; the pointer behind it leads to its name, and the name can be found in
 // the image. The difference is the base.
 
+import { Allowance } from '../elf/checks.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
+import { findText, type ImageBytes } from './image-bytes.ts';
 import type { Kallsym } from './kallsyms.ts';
-import { findText, type ImageBytes } from './memory.ts';
 
 export interface KernelExport {
   readonly name: string;
@@ -36,6 +37,8 @@ const namePattern = /^[A-Za-z_.$][\w.$]*$/;
 const pageSize = 4096n;
 /** How many places of one anchor are looked at. */
 const mostPlaces = 256;
+/** Entries that may be read in all: a kernel has some ten thousand, but an image can be made of what looks like one. */
+const searchSteps = 1_000_000;
 
 /**
  * The exports, in the order of the tables, and the address of the image's first byte.
@@ -46,6 +49,7 @@ export function readExports(
   kallsyms: readonly Kallsym[],
   place: string,
 ): { base: LinkAddress; exports: Map<string, KernelExport> } {
+  const allowance = new Allowance(searchSteps);
   for (const name of anchors) {
     const symbols = kallsyms.filter((symbol) => symbol.name === name);
     if (symbols.length !== 1) continue;
@@ -55,7 +59,7 @@ export function readExports(
       for (const at of names) {
         const base = linkAddress((pointer ?? -1n) - BigInt(at));
         if (base < 0n || base % pageSize !== 0n) continue;
-        const table = new ExportTable(image, base).around(entry);
+        const table = new ExportTable(image, base, allowance).around(entry);
         if (table) return { base, exports: new Map(table.map((each) => [each.name, each])) };
       }
     }
@@ -81,8 +85,10 @@ class ExportTable {
   readonly #image: ImageBytes;
   readonly #base: LinkAddress;
   readonly #entrySize: number;
+  readonly #allowance: Allowance;
 
-  constructor(image: ImageBytes, base: LinkAddress) {
+  constructor(image: ImageBytes, base: LinkAddress, allowance: Allowance) {
+    this.#allowance = allowance;
     this.#image = image;
     this.#base = base;
     this.#entrySize = 3 * image.word;
@@ -125,8 +131,9 @@ class ExportTable {
     }));
   }
 
-  /** The entry at an offset; undefined if its pointers do not lead to names. */
+  /** The entry at an offset; undefined if its pointers do not lead to names, or the allowance is used up. */
   #entry(at: number): Entry | undefined {
+    if (!this.#allowance.spend(1)) return undefined;
     const image = this.#image;
     const address = image.pointer(at);
     const nameAt = this.#offset(image.pointer(at + image.word));

@@ -9,6 +9,7 @@ import {
   type MadeKernel,
   type MadeSymbol,
   makeImage,
+  makeVmlinux,
   makeZimage,
 } from '../../test/support/made-kernel.ts';
 import { arm } from '../arch/arm/arm.ts';
@@ -119,6 +120,24 @@ describe('An ARM zImage', () => {
     expect(image.enclosing(linkAddress(at(-4)))).toBeUndefined();
     expect(image.enclosing(linkAddress(at(0xa0)))).toBeUndefined();
   });
+});
+
+test('A vmlinux tells the same as the zImage made of it, packed or not', async () => {
+  const vmlinux = makeVmlinux(makeImage(made), base, 0x100);
+  const expected = await read();
+  for (const bytes of [vmlinux, new Uint8Array(gzipSync(vmlinux))]) {
+    const image = await readKernelImage(bytes, 'x', arm);
+    expect(image.bytes(image.base, image.size)).toEqual(expected.bytes(expected.base, expected.size));
+    expect(image.buildId).toEqual(expected.buildId);
+    expect(image.exports).toEqual(expected.exports);
+  }
+});
+
+test('A vmlinux whose segments spread over more than any kernel has is refused', async () => {
+  const vmlinux = makeVmlinux(makeImage(made), base, 0x100);
+  // The physical address of the first program header.
+  new DataView(vmlinux.buffer).setUint32(52 + 12, 0xfffff000, true);
+  await expect(readKernelImage(vmlinux, 'x', arm)).rejects.toThrow(/spread over/);
 });
 
 describe('What is missing is said', () => {

@@ -9,8 +9,8 @@ import { reasonError } from '../reason.ts';
 import { findBuildId } from './build-id.ts';
 import { largestUnpacked, unpackIfPacked } from './compression.ts';
 import { type KernelExport, readExports } from './exports.ts';
+import { findText, ImageBytes } from './image-bytes.ts';
 import { type Kallsym, readKallsyms } from './kallsyms.ts';
-import { findText, ImageBytes } from './memory.ts';
 import { isZimage, unpackZimage } from './zimage.ts';
 
 export interface KernelImage extends KernelText {

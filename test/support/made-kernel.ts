@@ -223,3 +223,23 @@ export function makeZimage(packed: Uint8Array, compression: string, size: number
   out.bytes(...new Array<number>(32).fill(0));
   return out.done();
 }
+
+/** An ELF32 vmlinux for ARM whose two segments, the second one first in the file, make up an image. No sections. */
+export function makeVmlinux(image: Uint8Array, base: bigint, split: number): Uint8Array {
+  const out = new Writer(4);
+  const headerSize = 52;
+  const segmentSize = 32;
+  const dataAt = headerSize + 2 * segmentSize;
+  const rest = image.length - split;
+  out.bytes(0x7f, 0x45, 0x4c, 0x46, 1, 1, 1);
+  out.bytes(...new Array<number>(9).fill(0));
+  out.number(2, 2);
+  out.number(40, 2);
+  for (const word of [1, Number(base), headerSize, 0, 0x0500_0000]) out.u32(word);
+  for (const half of [headerSize, segmentSize, 2, 0, 0, 0]) out.number(half, 2);
+  // type, offset, virtual and physical address, size in the file and in memory, flags, alignment
+  for (const word of [1, dataAt, Number(base) + split, Number(base) + split, rest, rest + 0x1000, 7, 4]) out.u32(word);
+  for (const word of [1, dataAt + rest, Number(base), Number(base), split, split, 5, 4]) out.u32(word);
+  out.bytes(...image.subarray(split), ...image.subarray(0, split));
+  return out.done();
+}

@@ -1,4 +1,4 @@
-// A kernel's image as it lies in memory: one run of bytes from a base address on.
+// Looking through the bytes of a kernel's image, for numbers, pointers and strings.
 
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 
