@@ -234,6 +234,8 @@ async function addParts(
       ...description,
       source,
       debug: 'debug',
+      // The image package's own System.map is an empty stand-in.
+      systemMap: `debug/usr/lib/debug/boot/System.map-${release}`,
       vmlinux: `debug/usr/lib/debug/boot/vmlinux-${release}`,
     });
   }
