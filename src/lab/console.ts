@@ -5,36 +5,22 @@ const kept = 4 << 20;
 
 export class Console {
   #text = '';
-  /** Characters that came before what is kept. */
-  #dropped = 0;
 
   push(bytes: Uint8Array): void {
-    this.#text += Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-    if (this.#text.length < 2 * kept) return;
-    this.#dropped += this.#text.length - kept;
-    this.#text = this.#text.slice(-kept);
-  }
-
-  /** A place in the text, for `since`. */
-  get position(): number {
-    return this.#dropped + this.#text.length;
-  }
-
-  /** All lines since a position, without carriage returns. */
-  since(position: number): string {
-    return this.#text.slice(Math.max(0, position - this.#dropped)).replaceAll('\r', '');
+    this.#text += new TextDecoder('latin1').decode(bytes).replaceAll('\r', '');
+    if (this.#text.length > 2 * kept) this.#text = this.#text.slice(-kept);
   }
 
   get text(): string {
-    return this.since(0);
+    return this.#text;
   }
 
   /** The last lines, for the message of a failure. */
   tail(lines = 40): string {
-    return this.text.trimEnd().split('\n').slice(-lines).join('\n');
+    return this.#text.trimEnd().split('\n').slice(-lines).join('\n');
   }
 
-  /** Whether the kernel has given up. From then on it prints no more than the reason. */
+  /** Whether the kernel has given up (kernel/panic.c). From then on it prints no more than the reason. */
   get panicked(): boolean {
     return this.#text.includes('Kernel panic - not syncing');
   }

@@ -73,6 +73,14 @@ test('noise inside an answer never passes for its output', () => {
   );
 });
 
+test('what follows an answer does not belong to it', () => {
+  fc.assert(
+    fc.property(bytes, bytes, fc.array(fc.integer({ min: 0, max: 40 })), (output, rest, sizes) => {
+      expect(read(join(answer(0, output), rest), sizes)).toEqual({ status: 0, output });
+    }),
+  );
+});
+
 test('the answer to another question is none', () => {
   const other = answer(1, encode('old'), 'f9e8d7');
   expect(read(other)).toBeUndefined();
