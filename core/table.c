@@ -8,12 +8,16 @@
  * another layout, another kernel or another build, or a file with wrong bytes, is
  * refused with the reason, and no pointer or count of it is followed unchecked.
  */
+#include <linux/elf.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "suture.h"
+
+/* As in glibc's <elf.h>; the kernel's headers have no name for it. */
+#define NT_GNU_BUILD_ID	3
 
 /* Whether @count things at @pointer lie in @range, aligned as they must be. */
 #define holds(range, pointer, count)					       \
@@ -100,20 +104,31 @@ static int check_header(const struct module *mod,
 	return 0;
 }
 
+/* The build id is the description of a note (elf(5)) that the kernel has of itself. */
 static int check_build_id(const struct module *mod,
 			  const struct suture_patch_table *table)
 {
-	u8 running[SUTURE_MAX_BUILD_ID];
+	struct {
+		Elf32_Nhdr header;
+		char name[4];
+		u8 id[SUTURE_MAX_BUILD_ID];
+	} note;
+	unsigned long before = offsetof(typeof(note), id);
 	int size = table->build_id_size;
 
-	if (copy_from_kernel_nofault(running, (void *)table->build_id_address, size)) {
-		suture_refuse(mod, "made for another kernel: this one has no build id at %#lx",
-			      table->build_id_address);
+	if (copy_from_kernel_nofault(&note, (void *)(table->build_id_address - before),
+				     before + size) ||
+	    note.header.n_namesz != sizeof(note.name) ||
+	    note.header.n_descsz != size ||
+	    note.header.n_type != NT_GNU_BUILD_ID ||
+	    memcmp(note.name, "GNU", sizeof(note.name))) {
+		suture_refuse(mod, "made for another kernel: this one has no build id of %d bytes at %#lx",
+			      size, table->build_id_address);
 		return -EINVAL;
 	}
-	if (memcmp(running, table->build_id, size)) {
+	if (memcmp(note.id, table->build_id, size)) {
 		suture_refuse(mod, "made for another kernel: its build id is %*phN, this kernel's is %*phN",
-			      size, table->build_id, size, running);
+			      size, table->build_id, size, note.id);
 		return -EINVAL;
 	}
 	return 0;

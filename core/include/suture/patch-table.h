@@ -69,7 +69,7 @@ struct suture_patch_table {
 	u32 redirect_count;
 	/* In bytes. */
 	u32 build_id_size;
-	/* Where the kernel has the bytes of its own build id. */
+	/* Where the kernel has the bytes of its own build id, as the description of a note. */
 	unsigned long build_id_address;
 	/* What they must be. */
 	const u8 *build_id;
