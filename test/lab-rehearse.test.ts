@@ -68,23 +68,24 @@ it('suture rehearse refuses what fails, and says in which step', async () => {
 describe('a rehearsal', () => {
   let kernel: GuestKernel;
   let plan: RehearsalPlan;
+  const checked = (check: string) => ({ ...plan, patches: plan.patches.map((patch) => ({ ...patch, check })) });
 
   beforeAll(async () => {
     const stored = await openKernel(stockKernels[0].name);
     const core = new Uint8Array(await readFile((await buildCore(stored)).ko));
     kernel = guestKernel(stored);
-    plan = { core, patch: new Uint8Array(await readFile(patches.get(stored.name)!)) };
+    plan = { core, patches: [{ name: '', module: new Uint8Array(await readFile(patches.get(stored.name)!)) }] };
   });
 
   it('finds a trace that the patch leaves behind', async () => {
     const check = '[ $SUTURE_PHASE != reverted ] || echo scar';
-    const { reasons } = await rehearse(kernel, { ...plan, check });
+    const { reasons } = await rehearse(kernel, checked(check));
     expect(reasons).toMatchObject([{ place: 'check reverted', message: expect.stringMatching(/"scar/) }]);
   });
 
   it('finds a patch that is no module, and leaves out what then makes no sense', async () => {
-    const patch = new TextEncoder().encode('no module at all');
-    const { reasons, steps } = await rehearse(kernel, { ...plan, patch });
+    const module = new TextEncoder().encode('no module at all');
+    const { reasons, steps } = await rehearse(kernel, { ...plan, patches: [{ name: '', module }] });
     expect(steps.map((step) => step.name)).toEqual(['load core', 'apply']);
     expect(reasons).toMatchObject([{ place: 'apply', message: expect.stringMatching(/invalid module format/) }]);
   });
@@ -93,7 +94,7 @@ describe('a rehearsal', () => {
     const check = `
       echo "<4>always said" >/dev/kmsg
       [ $SUTURE_PHASE != applied ] || echo "<4>never heard of" >/dev/kmsg`;
-    const { verdict, findings } = await rehearse(kernel, { ...plan, check });
+    const { verdict, findings } = await rehearse(kernel, checked(check));
     expect(verdict).toBe('failed');
     expect(findings).toEqual([{ kind: 'unfamiliar', line: 'never heard of' }]);
   });
@@ -102,13 +103,13 @@ describe('a rehearsal', () => {
     const check = `
       echo run >>/tmp/runs
       [ $(wc -l </tmp/runs) != 2 ] || echo "<4>took its time" >/dev/kmsg`;
-    const { verdict, findings } = await rehearse(kernel, { ...plan, check });
+    const { verdict, findings } = await rehearse(kernel, checked(check));
     expect({ verdict, findings }).toEqual({ verdict: 'passed', findings: [] });
   });
 
   it('finds a kernel that dies while it is patched', async () => {
     const check = '[ $SUTURE_PHASE != applied ] || echo c >/proc/sysrq-trigger';
-    const { verdict, steps, findings, reasons } = await rehearse(kernel, { ...plan, check });
+    const { verdict, steps, findings, reasons } = await rehearse(kernel, checked(check));
     expect(verdict).toBe('failed');
     expect(steps.at(-1)).toMatchObject({
       name: 'check applied',

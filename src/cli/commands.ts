@@ -3,8 +3,16 @@
 import { buildCommand } from './build.ts';
 import type { Addition } from './command.ts';
 import { coreCommand } from './core.ts';
+import { demoCommand } from './demo.ts';
 import { infoCommand } from './info.ts';
 import { kernelCommands } from './kernel.ts';
 import { rehearseCommand } from './rehearse.ts';
 
-export const commands: readonly Addition[] = [kernelCommands, coreCommand, buildCommand, infoCommand, rehearseCommand];
+export const commands: readonly Addition[] = [
+  kernelCommands,
+  coreCommand,
+  buildCommand,
+  infoCommand,
+  rehearseCommand,
+  demoCommand,
+];

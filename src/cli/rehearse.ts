@@ -40,7 +40,11 @@ export const rehearseCommand: Addition = (program, act) => {
         const targets = await modulesWithDependencies(stored.modules, options.load);
         context.progress(`building the core for ${stored.name}`);
         const core = await read((await buildCore(stored)).ko);
-        const rehearsal = await rehearse(guestKernel(stored), { core, patch: bytes, check, targets }, context.progress);
+        const rehearsal = await rehearse(
+          guestKernel(stored),
+          { core, patches: [{ name: '', module: bytes, check }], targets },
+          context.progress,
+        );
         const { reasons, ...result } = rehearsal;
         return {
           result,

@@ -1,5 +1,5 @@
-// A rehearsal: the patch is applied to a twin of the machine and taken back, and the twin looked at before, meanwhile
-// and afterwards.
+// A rehearsal: a patch is applied to a twin of the machine and taken back, and the twin looked at before, meanwhile
+// and afterwards. Several patches can follow each other on one twin.
 //
 // The check is the user's script. It is run in all three phases, says 0 when things are as they should be in that
 // phase, and what it prints after the patch is gone has to be what it printed before the patch came. The kernel's log
@@ -14,15 +14,22 @@ import type { StockModule } from './target-modules.ts';
 export interface RehearsalPlan {
   /** The kernel-resident module, built for this kernel; undefined for a kernel with livepatch of its own. */
   readonly core: Uint8Array | undefined;
-  /** The patch module. */
-  readonly patch: Uint8Array;
-  /** The check script; without it only the patch's coming and going is rehearsed. */
-  readonly check?: string | undefined;
+  /** Rehearsed one after the other, each gone before the next one comes. */
+  readonly patches: readonly RehearsedPatch[];
   /** Modules that are loaded before everything else, in this order: the patch's targets. */
   readonly targets?: readonly StockModule[];
   readonly guest?: Omit<GuestOptions, 'files'>;
   /** Seconds that one step may take. */
   readonly timeout?: number;
+}
+
+export interface RehearsedPatch {
+  /** What its steps are called by; '' if it is the only one. */
+  readonly name: string;
+  /** The patch module. */
+  readonly module: Uint8Array;
+  /** The check script; without it only the patch's coming and going is rehearsed. */
+  readonly check?: string | undefined;
 }
 
 const phases = ['before', 'applied', 'reverted'] as const;
@@ -31,6 +38,8 @@ export type StepName = 'load targets' | 'load core' | `check ${Phase}` | 'apply'
 
 export interface Step {
   readonly name: StepName;
+  /** The name of the patch that it is about; '' for what is done once for all. */
+  readonly patch: string;
   /** 0 if all went well; null if the guest did not live to tell. */
   readonly status: number | null;
   readonly output: string;
@@ -56,8 +65,8 @@ export async function rehearse(
   plan: RehearsalPlan,
   progress: (text: string) => void = () => {},
 ): Promise<Rehearsal> {
-  const twin = await perform(kernel, plan, withPatch, progress);
-  const reasons = [...twin.steps.flatMap(reasonOfStep), ...reasonOfDifference(twin.steps)];
+  const twin = await perform(kernel, plan, withPatches(plan.patches.length), progress);
+  const reasons = [...twin.steps.flatMap(reasonOfStep), ...reasonsOfDifference(twin.steps)];
   let found = findings(twin.log, twin.logBefore);
   const unfamiliar = found.some(({ kind }) => kind === 'unfamiliar');
   if (reasons.length > 0) {
@@ -66,7 +75,7 @@ export async function rehearse(
   } else if (unfamiliar) {
     // Some lines only take their time to come. Those another twin prints too, if it does the same without the patch.
     progress('the log has unfamiliar lines: repeating without the patch');
-    const other = await perform(kernel, plan, withoutPatch, progress);
+    const other = await perform(kernel, plan, withoutPatches(plan.patches.length), progress);
     found = findings(twin.log, `${twin.logBefore}\n${other.log}`);
   }
   reasons.push(...found.map(reasonOfFinding));
@@ -92,24 +101,26 @@ async function perform(
   const text = (content: string) => new TextEncoder().encode(content);
   const targets = plan.targets ?? [];
   const files = [
-    { path: `${folder}/patch.ko`, bytes: plan.patch },
-    { path: `${folder}/check.sh`, bytes: text(plan.check ?? '') },
+    ...plan.patches.flatMap(({ module, check = '' }, i) => [
+      { path: `${folder}/${i}/patch.ko`, bytes: module },
+      { path: `${folder}/${i}/check.sh`, bytes: text(check) },
+    ]),
     ...(plan.core ? [{ path: `${folder}/core.ko`, bytes: plan.core }] : []),
     ...targets.map(({ name, bytes }) => ({ path: `${folder}/targets/${name}.ko`, bytes })),
   ];
-  const commands = commandsOf(plan);
   progress('booting');
   return withGuest(kernel, { ...plan.guest, files }, async (guest) => {
     const steps: Step[] = [];
     let log = await guest.kernelLog();
     let logBefore = log;
-    await play(async (name) => {
+    await play(async (name, index) => {
       if (steps.at(-1)?.status === null) return false;
-      const command = commands[name];
+      const patch = index === undefined ? undefined : plan.patches[index]!;
+      const command = patch ? patchCommands(`${folder}/${index}`, patch.check)[name] : twinCommands(plan)[name];
       if (command === undefined) return true;
-      progress(name);
-      if (name === 'apply') logBefore = log;
-      const step = await take(guest, name, command, plan.timeout ?? 60, log);
+      progress(patch?.name ? `${patch.name}: ${name}` : name);
+      if (name === 'apply' && index === 0) logBefore = log;
+      const step = await take(guest, { name, patch: patch?.name ?? '' }, command, plan.timeout ?? 60, log);
       steps.push(step.step);
       log = step.log;
       return step.step.status === 0;
@@ -118,33 +129,47 @@ async function perform(
   });
 }
 
-/** Takes a step and tells whether it succeeded; a step that has nothing to do does. */
-type Act = (name: StepName) => Promise<boolean>;
+/** Takes a step, of one patch if an index is given, and tells whether it succeeded; a step that has nothing to do does. */
+type Act = (name: StepName, patch?: number) => Promise<boolean>;
 
-async function withPatch(act: Act): Promise<void> {
-  if (!(await act('load targets')) || !(await act('load core')) || !(await act('check before'))) return;
-  if (!(await act('apply'))) return;
-  // A patch that does not do what it should must still go away cleanly.
-  await act('check applied');
-  if (await act('revert')) await act('check reverted');
+function withPatches(count: number): (act: Act) => Promise<void> {
+  return async (act) => {
+    if (!(await act('load targets')) || !(await act('load core'))) return;
+    for (let patch = 0; patch < count; patch++) {
+      if (!(await act('check before', patch)) || !(await act('apply', patch))) return;
+      // A patch that does not do what it should must still go away cleanly.
+      await act('check applied', patch);
+      if (!(await act('revert', patch)) || !(await act('check reverted', patch))) return;
+    }
+  };
 }
 
-async function withoutPatch(act: Act): Promise<void> {
-  if (!(await act('load targets')) || !(await act('load core'))) return;
-  for (let times = 0; times < phases.length; times++) await act('check before');
+function withoutPatches(count: number): (act: Act) => Promise<void> {
+  return async (act) => {
+    if (!(await act('load targets')) || !(await act('load core'))) return;
+    for (let patch = 0; patch < count; patch++) {
+      for (let times = 0; times < phases.length; times++) await act('check before', patch);
+    }
+  };
 }
 
-async function take(guest: Guest, name: StepName, command: string, timeout: number, logSoFar: string) {
+async function take(
+  guest: Guest,
+  named: Pick<Step, 'name' | 'patch'>,
+  command: string,
+  timeout: number,
+  logSoFar: string,
+) {
   const seen = guest.consoleText.length;
   try {
     const { status, output } = await guest.run(command, { timeout });
     const log = await guest.kernelLog();
-    return { step: { name, status, output, log: linesAfter(log, logSoFar) } satisfies Step, log };
+    return { step: { ...named, status, output, log: linesAfter(log, logSoFar) } satisfies Step, log };
   } catch (error) {
     if (!(error instanceof GuestError)) throw error;
     const lastWords = guest.consoleText.slice(seen);
     const output = `${error.fate}: ${error.reasons[0].message}`;
-    const step: Step = { name, status: null, output, log: lastWords.split('\n').filter((line) => line !== '') };
+    const step: Step = { ...named, status: null, output, log: lastWords.split('\n').filter((line) => line !== '') };
     return { step, log: `${logSoFar}\n${lastWords}` };
   }
 }
@@ -156,6 +181,8 @@ function linesAfter(log: string, before: string): string[] {
   return (at < 0 ? log : log.slice(at + last.length + 1)).split('\n').filter((line) => line !== '');
 }
 
+type Commands = Readonly<Partial<Record<StepName, string | undefined>>>;
+
 const livepatchFolder = '/sys/kernel/livepatch';
 
 /** Waits in the guest until a condition holds; about ten seconds. */
@@ -166,15 +193,21 @@ until ${condition}; do
   usleep 50000
 done`;
 
-/** What each step is in the guest's shell; undefined for a step that has nothing to do. */
-function commandsOf({ targets = [], core, check }: RehearsalPlan): Readonly<Record<StepName, string | undefined>> {
-  const checkIn = (phase: Phase) => (check === undefined ? undefined : `SUTURE_PHASE=${phase} sh ${folder}/check.sh`);
+/** The steps of one twin, in its shell; undefined for one that has nothing to do. */
+function twinCommands({ targets = [], core }: RehearsalPlan): Commands {
   return {
     'load targets': targets.map(({ name }) => `insmod ${folder}/targets/${name}.ko`).join(' && ') || undefined,
     'load core': core && `insmod ${folder}/core.ko`,
+  };
+}
+
+/** The steps of one patch, whose files are in the folder `own`. */
+function patchCommands(own: string, check: string | undefined): Commands {
+  const checkIn = (phase: Phase) => (check === undefined ? undefined : `SUTURE_PHASE=${phase} sh ${own}/check.sh`);
+  return {
     'check before': checkIn('before'),
     apply: `
-insmod ${folder}/patch.ko || exit
+insmod ${own}/patch.ko || exit
 cd ${livepatchFolder}/* || exit
 ${waitFor('[ "$(cat transition)" = 0 ]', 'the transition to the patch does not end')}
 [ "$(cat enabled)" = 1 ] || { echo the patch is loaded but not enabled; exit 1; }`,
@@ -190,22 +223,27 @@ ${waitFor('rmmod $patch', 'the patch module cannot be removed')}`,
   };
 }
 
-function reasonOfStep({ name, status, output, log }: Step): Reason[] {
+/** Where a step is, in words. */
+const placeOf = ({ name, patch }: Step): string => (patch ? `${patch}: ${name}` : name);
+
+function reasonOfStep(step: Step): Reason[] {
+  const { status, output, log } = step;
   if (status === 0) return [];
   const what = status === null ? '' : `ended with status ${status}: `;
   // The kernel names the cause first; registers and stacks come behind.
   const said = [output.trim(), ...log.slice(0, 30)].filter((line) => line !== '').join('\n');
-  return [failed(name, `${what}${said}`)];
+  return [failed(placeOf(step), `${what}${said}`)];
 }
 
-function reasonOfDifference(steps: readonly Step[]): Reason[] {
-  const printed = (name: StepName) => steps.find((step) => step.name === name)?.output;
-  const before = printed('check before');
-  const reverted = printed('check reverted');
-  if (before === undefined || reverted === undefined || before === reverted) return [];
-  return [
-    failed('check reverted', `printed ${JSON.stringify(reverted)} and before the patch ${JSON.stringify(before)}`),
-  ];
+/** What a check printed after the patch was gone, and before it came. */
+function reasonsOfDifference(steps: readonly Step[]): Reason[] {
+  return steps.flatMap((reverted) => {
+    if (reverted.name !== 'check reverted') return [];
+    const before = steps.find(({ name, patch }) => name === 'check before' && patch === reverted.patch);
+    if (before === undefined || before.output === reverted.output) return [];
+    const [was, is] = [before.output, reverted.output].map((output) => JSON.stringify(output));
+    return [failed(placeOf(reverted), `printed ${is} and before the patch ${was}`)];
+  });
 }
 
 function reasonOfFinding({ kind, line }: Finding): Reason {
