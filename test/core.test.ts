@@ -110,7 +110,7 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
 
     await guest.succeed(`echo 1 > ${sysfs}/sleeper/enabled`);
     expect(await guest.succeed(state)).toBe('1\n0\n');
-    await guest.succeed(`echo 0 > ${sysfs}/sleeper/enabled; kill -INT $(cat /reader)`);
+    await guest.succeed(`echo 0 > ${sysfs}/sleeper/enabled; kill $(cat /reader)`);
     await guest.succeed(`${until(`[ ! -e ${sysfs}/sleeper ]`)}; rmmod sleeper`);
     expect(await guest.kernelLog()).toMatch(/livepatch: 'sleeper': unpatching complete/);
   });
