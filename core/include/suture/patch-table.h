@@ -50,7 +50,10 @@ struct suture_redirect {
 	 */
 	const u32 *masked;
 	unsigned long masked_count;
-	/* What ftrace calls the address of the call site: inside the old function, behind its first word. */
+	/*
+	 * What ftrace calls the address of the call site: inside the old function,
+	 * behind its first word.
+	 */
 	unsigned long ip;
 	/* Equals klp_func.new_func; on ppc64le the global entry. */
 	const void *new_function;
