@@ -25,7 +25,10 @@ export const reasonCodes = {
   // Kernels as shipped.
   'kernel-unknown': ['refused', 'no kernel of this name is in the cache'],
   'kernel-incomplete': ['refused', 'the kernel in the cache lacks a part that this command needs'],
-  'packed-data-unreadable': ['refused', 'compressed data is damaged, too large or packed in a way that Suture does not know'],
+  'packed-data-unreadable': [
+    'refused',
+    'compressed data is damaged, too large or packed in a way that Suture does not know',
+  ],
   'image-unreadable': ['refused', 'the kernel image cannot be unpacked or is not a kernel image'],
   'kallsyms-unreadable': ['refused', 'the symbol table inside the kernel image cannot be read'],
   'module-abi-unknown': ['refused', 'what the loader of this kernel expects of a module cannot be learned'],

@@ -2,7 +2,7 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeOutput } from '../host/files.ts';
+import { readInput, writeOutput } from '../host/files.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
 import type { Addition } from './command.ts';
@@ -25,6 +25,8 @@ export const buildCommand: Addition = (program, act) => {
       act(async (context, fix: string, options: BuildOptions) => {
         const name = options.name ?? patchName(fix);
         const target = outputFile(options.output ?? '.', name);
+        // Before the kernel is read: a name that is mistyped should be answered at once.
+        await readInput(fix);
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
         const patch = await buildPatch(kernel, fix, name, context.progress);

@@ -1,11 +1,8 @@
 // suture info: what is in a patch module, read without a kernel.
 
-import { readFile } from 'node:fs/promises';
 import { linkAddress } from '../elf/units.ts';
-import { readPatchModule } from '../kernel/read-patch-module.ts';
-import { checkSeal } from '../link/seal.ts';
-import { reasonError } from '../reason.ts';
 import type { Addition } from './command.ts';
+import { readPatch } from './read-patch.ts';
 
 export const infoCommand: Addition = (program, act) => {
   program
@@ -14,9 +11,7 @@ export const infoCommand: Addition = (program, act) => {
     .argument('<module>', 'a .ko that `suture build` made')
     .action(
       act(async (_context, file: string) => {
-        const { module, intact } = await checkSeal(new Uint8Array(await readFile(file)));
-        if (intact === false) throw damaged(file);
-        const patch = readPatchModule(module, file);
+        const { patch, sealed } = await readPatch(file);
         const buildId = Array.from(patch.buildId, (byte) => byte.toString(16).padStart(2, '0')).join('');
         const redirects = patch.redirects.map((r) => ({
           oldName: r.oldName,
@@ -44,7 +39,7 @@ export const infoCommand: Addition = (program, act) => {
         return {
           result: {
             name,
-            sealed: intact === true,
+            sealed,
             architecture: patch.arch.platform.name,
             vermagic,
             buildId,
@@ -55,11 +50,3 @@ export const infoCommand: Addition = (program, act) => {
       }),
     );
 };
-
-const damaged = (file: string) =>
-  reasonError(
-    'patch-malformed',
-    file,
-    'it has changed since it was made: its seal does not fit',
-    'build or copy it again; a kernel would refuse it with "Key was rejected by service"',
-  );

@@ -1,12 +1,13 @@
 // suture rehearse: a patch on a twin of the machine, there and back.
 
-import { readFile } from 'node:fs/promises';
 import { buildCore } from '../compile/core-module.ts';
-import { openKernel } from '../host/kernel-store.ts';
+import { readInput } from '../host/files.ts';
+import { loadKernel } from '../host/read-kernel.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse, type Step } from '../lab/rehearse.ts';
 import { modulesWithDependencies } from '../lab/target-modules.ts';
 import type { Addition } from './command.ts';
+import { checkPatchIsFor, readPatch } from './read-patch.ts';
 
 interface RehearseOptions {
   readonly kernel: string;
@@ -34,15 +35,18 @@ export const rehearseCommand: Addition = (program, act) => {
     )
     .action(
       act(async (context, patch: string, options: RehearseOptions) => {
-        const stored = await openKernel(options.kernel);
-        const bytes = await read(patch);
-        const check = options.check === undefined ? undefined : await readFile(options.check, 'utf8');
+        const kernel = await loadKernel(options.kernel);
+        const { stored } = kernel;
+        const file = await readPatch(patch);
+        checkPatchIsFor(kernel, stored.name, file, patch);
+        const check =
+          options.check === undefined ? undefined : new TextDecoder().decode(await readInput(options.check));
         const targets = await modulesWithDependencies(stored.modules, options.load);
         context.progress(`building the core for ${stored.name}`);
-        const core = await read((await buildCore(stored)).ko);
+        const core = await readInput((await buildCore(stored)).ko);
         const rehearsal = await rehearse(
           guestKernel(stored),
-          { core, patches: [{ name: '', module: bytes, check }], targets },
+          { core, patches: [{ name: '', module: file.bytes, check }], targets },
           context.progress,
         );
         const { reasons, ...result } = rehearsal;
@@ -57,8 +61,6 @@ export const rehearseCommand: Addition = (program, act) => {
 };
 
 const also = (value: string, before: readonly string[]): string[] => [...before, value];
-
-const read = async (path: string): Promise<Uint8Array> => new Uint8Array(await readFile(path));
 
 function describe({ verdict, steps }: Rehearsal): string {
   return [...steps.map(describeStep), verdict].join('\n');

@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { architectureByName } from '../arch/architectures.ts';
@@ -14,6 +14,7 @@ import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { tableLayout, tableLimits, tableMagic, tableVersion, wayFtrace } from '../kernel/patch-module.ts';
+import { seal } from '../link/seal.ts';
 import { reasonError } from '../reason.ts';
 import { kbuild } from './kbuild.ts';
 
@@ -74,7 +75,8 @@ async function build(kernel: StoredKernel, sources: Sources, output: string): Pr
     await kbuild(kernel, arch.platform, folder, ['KCFLAGS=-g0', 'modules']);
     const ko = join(folder, 'suture.ko');
     checkLayout(new Uint8Array(await readFile(ko)), arch.elf.class === 64 ? 8 : 4);
-    for (const file of ['suture.ko', 'Module.symvers']) await copyFile(join(folder, file), join(output, file));
+    await writeFile(join(output, 'suture.ko'), await seal(new Uint8Array(await readFile(ko))));
+    await copyFile(join(folder, 'Module.symvers'), join(output, 'Module.symvers'));
   });
 }
 

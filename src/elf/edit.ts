@@ -1,7 +1,7 @@
 // Making and finding the parts of a model.
 
 import { SHT_NOBITS } from './constants.ts';
-import type { ElfHeader, ElfModel, ElfSymbol, Section } from './model.ts';
+import type { ElfHeader, ElfModel, ElfSymbol, Section, SymbolPlace } from './model.ts';
 
 /** An empty relocatable file. */
 export function newModel(header: ElfHeader): ElfModel {
@@ -57,3 +57,7 @@ export function findSection(model: ElfModel, name: string): Section | undefined 
 export function findSymbol(model: ElfModel, name: string): ElfSymbol | undefined {
   return model.symbols.find((symbol) => symbol.name === name);
 }
+
+/** Whether a symbol is defined in a section. */
+export const isSection = (place: SymbolPlace | undefined): place is Section =>
+  typeof place === 'object' && 'data' in place;

@@ -1,7 +1,7 @@
 // The layout of patch modules: the table in section `.suture.patch`, which tells the core what is redirected where.
 //
 // core/include/suture/patch-table.h is the same layout in C and explains every member; `tableLayout` is compared with it
-// when the core is built. All numbers are little-endian. A "word" is a pointer-size number: 4 bytes on ARM, 8 on ppc64le.
+// when the core is built (section .comment.suture.layout of suture.ko). All numbers are little-endian. A "word" is a pointer-size number: 4 bytes on ARM, 8 on ppc64le.
 //
 // The section holds, one behind the other: the table, the redirects, the build id, then for each redirect the words of
 // the old function, the indexes of the masked ones, and its name.

@@ -3,8 +3,8 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import { architectureOfElf } from '../arch/architectures.ts';
-import { findSection, readElf } from '../elf/elf.ts';
-import type { ElfModel, Relocation, Section, SymbolPlace } from '../elf/model.ts';
+import { findSection, isSection, readElf } from '../elf/elf.ts';
+import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 import { reasonError } from '../reason.ts';
 import { readModinfo } from './modinfo.ts';
 import { wordsOf } from './old-function.ts';
@@ -106,5 +106,3 @@ function pointers(arch: Architecture, section: Section) {
     };
   };
 }
-
-const isSection = (place: SymbolPlace | undefined): place is Section => typeof place === 'object' && 'data' in place;

@@ -6,8 +6,8 @@
 
 import type { Architecture, CallSite, SelfModified, Stub } from '../arch/arch.ts';
 import { SHF_ALLOC, STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
-import { newSymbol, writeElf } from '../elf/elf.ts';
-import type { ElfModel, ElfSymbol, Section, SymbolPlace } from '../elf/model.ts';
+import { isSection, newSymbol, writeElf } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction, type OldFunction, wordsOf } from '../kernel/old-function.ts';
 import { patchSection, patchTableSymbol, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
@@ -83,8 +83,6 @@ function stripObject(object: ElfModel): void {
     isSection(symbol.place) ? kept.has(symbol.place) : symbol.place !== 'undefined' || used.has(symbol),
   );
 }
-
-const isSection = (place: SymbolPlace): place is Section => typeof place === 'object' && 'data' in place;
 
 function redirect(input: PatchInput, replacement: PatchInput['replacements'][number]) {
   const { newName, oldName, sympos } = replacement;

@@ -1,0 +1,49 @@
+// A patch module that the user names, read whole and looked at before anything is done with it.
+
+import { readInput } from '../host/files.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { type PatchModule, readPatchModule } from '../kernel/read-patch-module.ts';
+import { checkSeal } from '../link/seal.ts';
+import { reasonError } from '../reason.ts';
+
+export interface PatchFile {
+  readonly patch: PatchModule;
+  /** The file as it is, seal included. */
+  readonly bytes: Uint8Array;
+  /** Whether it has a seal; one that does not fit is refused. */
+  readonly sealed: boolean;
+}
+
+/** Reads a patch module. Throws `file-missing`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
+export async function readPatch(file: string): Promise<PatchFile> {
+  const bytes = await readInput(file);
+  const { module, intact } = await checkSeal(bytes);
+  if (intact === false) {
+    throw reasonError(
+      'patch-malformed',
+      file,
+      'it has changed since it was made: its seal does not fit',
+      'build it or copy it again; a kernel would refuse it with "Key was rejected by service"',
+    );
+  }
+  return { patch: readPatchModule(module, file), bytes, sealed: intact === true };
+}
+
+/** Refuses a patch that was made for another kernel: `wrong-kernel`. `kernel` is what it is to be used on, by name. */
+export function checkPatchIsFor(
+  { image }: Pick<Kernel, 'image'>,
+  name: string,
+  { patch }: PatchFile,
+  file: string,
+): void {
+  const { bytes } = image.buildId;
+  if (patch.buildId.length === bytes.length && patch.buildId.every((byte, i) => byte === bytes[i])) return;
+  throw reasonError(
+    'wrong-kernel',
+    file,
+    `it was made for ${patch.vermagic.split(' ')[0] || 'another kernel'} with build id ${hex(patch.buildId)}; ${name} has ${hex(bytes)}`,
+    'build the patch for this very kernel',
+  );
+}
+
+const hex = (bytes: Uint8Array) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
