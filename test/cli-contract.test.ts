@@ -73,6 +73,9 @@ const table: readonly [line: string, end: string][] = [
   ['rehearse --kernel other SCRATCH/fix.ko', 'kernel-unknown'],
   ['rehearse --kernel mine SCRATCH/none.ko', 'file-missing'],
   ['rehearse SCRATCH/fix.ko', 'usage'],
+  ['demo --kernel mine', 'done'],
+  ['demo --kernel other', 'kernel-unknown'],
+  ['demo mine', 'usage'],
   ['kernel remove mine', 'done'],
   ['kernel remove mine', 'kernel-unknown'],
 ];

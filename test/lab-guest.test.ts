@@ -122,7 +122,10 @@ describe.each(stockKernels)('a guest with $name', ({ name }) => {
       await guest.stop();
       expect(await processesWith(mark)).toEqual([]);
       expect(await readdir(temporary)).toEqual([]);
-      await expect(guest.run('true')).rejects.toMatchObject({ fate: 'ended' });
+      await expect(guest.run('true')).rejects.toMatchObject({
+        fate: 'ended',
+        reasons: [{ code: 'guest-failed' }],
+      });
       await guest.stop();
     });
   });

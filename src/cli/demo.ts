@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { architectures } from '../arch/architectures.ts';
 import { buildCore } from '../compile/core-module.ts';
 import { fetchKernel } from '../host/fetch-kernel.ts';
-import { listKernels, type StoredKernel } from '../host/kernel-store.ts';
+import { listKernels, openKernel, type StoredKernel } from '../host/kernel-store.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse } from '../lab/rehearse.ts';
@@ -24,11 +24,20 @@ export const demoCommand: Addition = (program, act) => {
   program
     .command('demo')
     .description('fetch a stock kernel of each architecture, patch it in a guest with every example, and take it back')
+    .option('--kernel <name>', 'with this kernel only')
     .action(
-      act(async (context) => {
+      act(async (context, options: { kernel?: string }) => {
         const results: { kernel: string; seconds: number; rehearsal: Rehearsal }[] = [];
-        for (const { platform } of architectures) {
-          const stored = await stockKernel(platform.debian, context.remark);
+        const kernels: (() => Promise<StoredKernel>)[] =
+          options.kernel === undefined
+            ? architectures.map(
+                ({ platform }) =>
+                  () =>
+                    stockKernel(platform.debian, context.remark),
+              )
+            : [() => openKernel(options.kernel!)];
+        for (const kernel of kernels) {
+          const stored = await kernel();
           const started = performance.now();
           const say = (text: string) => context.remark(`${stored.name}: ${text}`);
           const rehearsal = await showOne(stored, say);

@@ -116,6 +116,9 @@ describe('Modules that do not agree are refused', () => {
 
 test('Modules that do not tell enough are refused', () => {
   expect(() => learn()).toThrow(/none to learn from/);
+  expect(() => learn()).toThrow(
+    expect.objectContaining({ reasons: [expect.objectContaining({ code: 'module-abi-unknown' })] }),
+  );
   expect(() => learn({ name: 'builtin_like', versions: ['module_layout'] })).toThrow(/an init and an exit function/);
   expect(() => learn({ ...whole, versions: ['kfree'] })).toThrow(/module_layout among them/);
   expect(() => learn({ ...whole, nameOffset: 0, name: '' })).toThrow(ReasonError);

@@ -25,6 +25,13 @@ describe('the seal of a module', () => {
     expect((await checkSeal(module)).intact).toBeUndefined();
   });
 
+  it('is not taken for that of somebody who signed the module himself', async () => {
+    const sealed = await seal(module);
+    // Another certificate in the same place.
+    const theirs = sealed.map((byte, i) => (i > module.length + 60 && i < module.length + 700 ? byte ^ 0x55 : byte));
+    expect(await checkSeal(theirs)).toEqual({ module, intact: undefined });
+  });
+
   it('is broken by a change of any byte, and never taken for intact', async () => {
     const sealed = await seal(module);
     await fc.assert(

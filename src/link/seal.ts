@@ -106,7 +106,7 @@ export async function seal(module: Uint8Array): Promise<Uint8Array> {
   return concat([module, message, trailer, magic]);
 }
 
-/** A module apart from its seal. `intact` is undefined for a module without one. */
+/** A module apart from what is signed behind it. `intact` is undefined for one that has no seal of ours. */
 export interface Sealed {
   readonly module: Uint8Array;
   readonly intact: boolean | undefined;
@@ -121,6 +121,15 @@ export async function checkSeal(bytes: Uint8Array): Promise<Sealed> {
   const length = new DataView(bytes.buffer, bytes.byteOffset + end).getUint32(8, false);
   if (length > end) return { module: bytes, intact: false };
   const module = bytes.slice(0, end - length);
+  // The certificate is in every seal; a signature without it is that of somebody who signed the module for himself.
+  if (!includes(bytes.subarray(end - length), fromBase64(sealCertificate))) return { module, intact: undefined };
   const again = await seal(module);
   return { module, intact: again.length === bytes.length && again.every((byte, i) => bytes[i] === byte) };
+}
+
+function includes(bytes: Uint8Array, wanted: Uint8Array): boolean {
+  for (let at = 0; at + wanted.length <= bytes.length; at++) {
+    if (wanted.every((byte, i) => bytes[at + i] === byte)) return true;
+  }
+  return false;
 }

@@ -1,0 +1,122 @@
+// Which function a name means, where it ends and which of its words may differ: a mistake here patches the wrong function,
+// or compares the wrong words.
+
+import { describe, expect, it } from 'vitest';
+import type { CallSite, SelfModified } from '../arch/arch.ts';
+import { type LinkAddress, linkAddress } from '../elf/units.ts';
+import type { ReasonError } from '../reason.ts';
+import { findOldFunction, type KernelFunctions } from './old-function.ts';
+
+const base = 0xc0000000n;
+const at = (words: number): LinkAddress => linkAddress(base + BigInt(4 * words));
+
+/** A kernel of 32 words, each of which is its own index. */
+const symbols: readonly (readonly [name: string, type: string, word: number])[] = [
+  ['first', 'T', 0],
+  ['twin', 't', 8],
+  ['data', 'd', 12],
+  ['twin', 't', 16],
+  ['notrace', 't', 20],
+  ['_sinittext', 't', 24],
+  ['starter', 't', 24],
+  ['_einittext', 't', 28],
+  ['clone.isra.0', 't', 28],
+  ['outside', 't', 100],
+];
+
+const kernel: KernelFunctions = {
+  kallsyms: symbols.map(([name, type, word]) => ({ name, type, address: at(word) })),
+  textRanges: [{ start: at(0), end: at(32) }],
+  symbol: (name) => {
+    const found = symbols.filter((symbol) => symbol[0] === name);
+    return found.length === 1 ? at(found[0]![2]) : undefined;
+  },
+  enclosing: (address) => {
+    const starts = [...symbols.filter(([, type]) => type !== 'd').map((symbol) => at(symbol[2])), at(32), at(104)];
+    const start = starts.filter((s) => s <= address).sort((a, b) => Number(b - a))[0]!;
+    return { name: '', start, end: starts.filter((s) => s > start).sort((a, b) => Number(a - b))[0]! };
+  },
+  word: () => undefined,
+  section: () => undefined,
+  bytes: (address, size) => {
+    const word = Number(address - base) / 4;
+    if (word + size / 4 > 32) return undefined;
+    return new Uint8Array(Uint32Array.from({ length: size / 4 }, (_, i) => word + i).buffer);
+  },
+};
+
+const site = (word: number): CallSite => ({ address: at(word), function: at(word), name: '' });
+const sites = [site(2), site(5), site(9), site(18), site(25)];
+const selfModified: SelfModified = { words: [at(1), at(9), at(10), at(31)], unknown: [] };
+const find = (name: string, sympos = 0) => findOldFunction(kernel, sites, selfModified, name, sympos);
+
+/** The code and the message of the refusal. */
+function refusal(task: () => unknown): [code: string, message: string] {
+  try {
+    task();
+  } catch (error) {
+    const [{ code, message }] = (error as ReasonError).reasons;
+    return [code, message];
+  }
+  throw new Error('nothing was refused');
+}
+
+describe('a function of the kernel', () => {
+  it('goes from its symbol to the next one, with its first call site', () => {
+    const found = find('first');
+    expect(found).toMatchObject({ name: 'first', address: at(0), site: at(2) });
+    expect([...found.words]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('is not compared at its call sites and where the kernel rewrites itself', () => {
+    expect([...find('first').masked]).toEqual([1, 2, 5]);
+    expect([...find('twin', 1).masked]).toEqual([1, 2]);
+  });
+
+  it('is the one at its sympos, data of that name not counted', () => {
+    expect(find('twin', 2).address).toBe(at(16));
+    expect([...find('twin', 2).masked]).toEqual([2]);
+  });
+});
+
+describe('refused is', () => {
+  it('a name that several functions have, with where they are', () => {
+    expect(refusal(() => find('twin'))).toEqual([
+      'name-ambiguous',
+      expect.stringMatching(/1 at 0xc0000020, 2 at 0xc0000040/),
+    ]);
+  });
+
+  it('a sympos that there is not', () => {
+    expect(refusal(() => find('twin', 3))).toEqual(['name-missing', expect.stringMatching(/sympos 3.*2 of this name/)]);
+  });
+
+  it('a name that the kernel has not, or only as a copy that the compiler made', () => {
+    expect(refusal(() => find('nothing'))[0]).toBe('name-missing');
+    expect(refusal(() => find('clone'))).toEqual(['name-missing', expect.stringMatching(/clone\.isra\.0/)]);
+  });
+
+  it('a name of data', () => {
+    expect(refusal(() => find('data'))[0]).toBe('name-missing');
+  });
+
+  it('a function without a call site, though the next one has one', () => {
+    expect(refusal(() => find('notrace'))[0]).toBe('no-call-site');
+  });
+
+  it('initialisation code, whose memory is gone', () => {
+    expect(refusal(() => find('starter'))[0]).toBe('init-text');
+  });
+
+  it('a symbol outside the image', () => {
+    expect(refusal(() => find('outside'))[0]).toBe('image-unreadable');
+  });
+
+  it('every function of a kernel whose rewritten words are not all known', () => {
+    const unknown: SelfModified = { words: [], unknown: ['the table of jump labels cannot be found'] };
+    expect(refusal(() => findOldFunction(kernel, sites, unknown, 'first', 0))).toEqual([
+      'self-modified-unknown',
+      'the table of jump labels cannot be found',
+    ]);
+  });
+});
