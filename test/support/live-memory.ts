@@ -1,4 +1,4 @@
-// The memory of a stock ARM kernel that has come as far as it can without a root file system: it panics, QEMU is told to
+// The memory of a stock kernel that has come as far as it can without a root file system: it panics, QEMU is told to
 // stop, and the memory is written to a file. Nothing runs in the guest but the kernel.
 
 import { once } from 'node:events';
@@ -7,15 +7,18 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { kill, start } from '../../src/host/run.ts';
 
-/** The first bytes of RAM, from its physical start on. `folder` is for the file; `machine` is what QEMU is given. */
+/** What QEMU is given, and the physical address at which its machine has RAM. */
+export interface LiveMachine {
+  readonly program: string;
+  readonly arguments: readonly string[];
+  readonly console: string;
+  readonly ramStart: number;
+}
+
+/** The first bytes of RAM, from its physical start on. `folder` is for the file. */
 export async function memoryAfterStart(
   folder: string,
-  machine: {
-    readonly program: string;
-    readonly arguments: readonly string[];
-    readonly console: string;
-    readonly ramStart: number;
-  },
+  machine: LiveMachine,
   image: string,
   size: number,
 ): Promise<Uint8Array> {
@@ -24,7 +27,19 @@ export async function memoryAfterStart(
   const qemu = start(
     machine.program,
     [
-      ...[...machine.arguments, '-m', '512', '-display', 'none', '-nic', 'none', '-no-reboot', '-serial', 'stdio'],
+      ...[
+        ...machine.arguments,
+        '-m',
+        '512',
+        '-nodefaults',
+        '-display',
+        'none',
+        '-no-reboot',
+        '-action',
+        'panic=pause',
+        '-serial',
+        'stdio',
+      ],
       ...['-qmp', `unix:${socket},server=on,wait=off`, '-kernel', image],
       ...['-append', `console=${machine.console} panic=0`],
     ],
@@ -34,9 +49,10 @@ export async function memoryAfterStart(
     let console = '';
     for await (const bytes of qemu.stdout!) {
       console += bytes;
-      if (console.includes('---[ end Kernel panic')) break;
+      if (console.includes('Kernel panic - not syncing')) break;
     }
-    if (!console.includes('---[ end Kernel panic')) throw new Error(`the guest ended early:\n${console.slice(-2000)}`);
+    if (!console.includes('Kernel panic - not syncing'))
+      throw new Error(`the guest ended early:\n${console.slice(-2000)}`);
 
     const monitor = connect(socket);
     await once(monitor, 'connect');
