@@ -5,10 +5,10 @@ import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readElf, writeElf } from '../src/elf/elf.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
 import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { type Rehearsal, rehearse } from '../src/lab/rehearse.ts';
-import { checkSeal, seal } from '../src/link/seal.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { coreOf, patchOf } from './support/patches.ts';
@@ -49,7 +49,7 @@ describe.each(stockKernels)('on $name', ({ name, architecture }) => {
     'a caller that uses its TOC breaks if the stub does not give it back',
     async () => {
       const leaf = examples.find((example) => example.name === 'leaf')!;
-      const { module } = await checkSeal(await patchOf(kernel, leaf.fix));
+      const { module } = await checkSignature(await patchOf(kernel, leaf.fix));
       const model = readElf(module.slice(), 'leaf.ko');
       const { stub } = readPatchModule(module, 'leaf.ko').redirects[0]!;
       // `ld r2,N(r1)`, the one word behind the call that restores the TOC, becomes `nop`.
@@ -58,7 +58,7 @@ describe.each(stockKernels)('on $name', ({ name, architecture }) => {
       const { data } = model.sections.find((section) => section.name === stub.section.name)!;
       new DataView(data.buffer, data.byteOffset).setUint32(stub.offset + 4 * restores, 0x60000000, true);
 
-      const broken = await seal(writeElf(model));
+      const broken = await signModule(writeElf(model));
       const check = await readFile(leaf.check, 'utf8');
       const plan = { core: await coreOf(kernel), patches: [{ name: 'broken', module: broken, check }] };
       const { verdict, steps } = await rehearse(guestKernel(kernel.stored), plan);

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openKernel } from '../src/host/kernel-store.ts';
 import { moduleFiles } from '../src/host/read-kernel.ts';
-import { checkSeal } from '../src/link/seal.ts';
+import { checkSignature } from '../src/kernel/module-signature.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { sutureJson } from './suture.ts';
@@ -53,7 +53,7 @@ const refusals: [what: string, code: string, file: () => Promise<string>][] = [
     'a machine that Suture does not know',
     'elf-unsupported',
     async () => {
-      const { module } = await checkSeal(new Uint8Array(await readFile(patch)));
+      const { module } = await checkSignature(new Uint8Array(await readFile(patch)));
       // e_machine stands at byte 18 of every ELF file; 2 is EM_SPARC.
       return copy('sparc.ko', () => module.map((byte, i) => (i === 18 ? 2 : byte)));
     },
@@ -79,7 +79,7 @@ it('suture info needs no kernel', async () => {
   const report = await sutureJson(['info', patch], { XDG_CACHE_HOME: join(folder, 'empty') });
   expect(report).toMatchObject({
     exit: 0,
-    result: { architecture: 'arm', sealed: true, redirects: [{ oldName: 'cmdline_proc_show', way: 'ftrace' }] },
+    result: { architecture: 'arm', signed: true, redirects: [{ oldName: 'cmdline_proc_show', way: 'ftrace' }] },
   });
   expect(report.result.redirects[0].stub.at(-1).text).toMatch(/^b\s/);
 });

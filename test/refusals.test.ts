@@ -5,10 +5,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findSection, findSymbol, readElf, writeElf } from '../src/elf/elf.ts';
 import type { ElfModel } from '../src/elf/model.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
 import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
-import { checkSeal, seal } from '../src/link/seal.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { coreOf, patchOf } from './support/patches.ts';
@@ -101,7 +101,7 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
   let kernel: LoadedKernel;
   let size: number;
   let moduleSize: number;
-  /** Where the i-th of 100 damaged modules is: spread over headers, code, tables, relocations, symbols and seal. */
+  /** Where the i-th of 100 damaged modules is: spread over headers, code, tables, relocations, symbols and signature. */
   const damagedAt = (i: number) => Math.floor(((size - 40) * i) / 100);
   /** What became of each module: insmod's status, and what it and the kernel said. */
   const outcomes = new Map<string, { status: number; said: string }>();
@@ -109,18 +109,18 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
   beforeAll(async () => {
     kernel = await loadKernel(name);
     const good = await patchOf(kernel, cmdline!.fix, 'good');
-    const { module } = await checkSeal(good);
+    const { module } = await checkSignature(good);
     const files = [
       { path: '/suture.ko', bytes: await coreOf(kernel) },
       { path: '/good.ko', bytes: good },
       { path: '/second.ko', bytes: await patchOf(kernel, cmdline!.fix, 'second') },
     ];
     const add = (file: string, bytes: Uint8Array) => files.push({ path: `/x/${file}.ko`, bytes });
-    /** The good module with its model changed, sealed again. */
+    /** The good module with its model changed, signed again. */
     const changed = async (change: (model: ElfModel) => void) => {
       const model = readElf(module.slice(), 'good.ko');
       change(model);
-      return seal(writeElf(model));
+      return signModule(writeElf(model));
     };
 
     for (const [i, { change }] of wrong.entries()) add(`wrong-${i}`, await changed(change));
@@ -190,10 +190,10 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
     expect(loadedOf('pointer')).toEqual([]);
   });
 
-  it('refuses a module of which any byte has changed, but for bytes of the seal alone', () => {
-    // A seal that no longer names its own certificate cannot be checked; the module before it is whole then.
-    const inSeal = (file: string) => damagedAt(Number(file.split('-')[1])) >= moduleSize;
-    expect(loadedOf('damaged').filter((file) => !inSeal(file))).toEqual([]);
+  it('refuses a module of which any byte has changed, but for bytes of the signature alone', () => {
+    // A signature that no longer names its own certificate cannot be checked; the module before it is whole then.
+    const inSignature = (file: string) => damagedAt(Number(file.split('-')[1])) >= moduleSize;
+    expect(loadedOf('damaged').filter((file) => !inSignature(file))).toEqual([]);
   });
 
   it('refuses a module that was cut off', () => {

@@ -7,9 +7,9 @@ import { buildCore } from '../compile/core-module.ts';
 import { readElf } from '../elf/elf.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
+import { signModule } from '../kernel/module-signature.ts';
 import { functionsNamed } from '../kernel/old-function.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
-import { seal } from '../link/seal.ts';
 import { reasonError } from '../reason.ts';
 
 export interface BuiltPatch extends LinkedPatch {
@@ -18,7 +18,7 @@ export interface BuiltPatch extends LinkedPatch {
   readonly warnings: string;
 }
 
-/** The name of the patch module when the user gives none, as kpatch-build has it: `livepatch-` and the fix's name. */
+/** The name of the patch module when the user gives none, after kpatch-build: `livepatch_` and the fix's name. */
 export function patchName(fix: string): string {
   return `livepatch_${basename(fix).replace(/\.[^.]*$/, '')}`.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 48);
 }
@@ -65,7 +65,7 @@ export async function buildPatch(
     name,
     replacements: compiled.replacements,
   });
-  return { ...linked, bytes: await seal(linked.bytes), name, warnings: compiled.warnings };
+  return { ...linked, bytes: await signModule(linked.bytes), name, warnings: compiled.warnings };
 }
 
 /** Addresses by name beyond kallsyms: from the image's own symbol table, a System.map, an unstripped vmlinux. */

@@ -11,7 +11,7 @@ export const infoCommand: Addition = (program, act) => {
     .argument('<module>', 'a .ko that `suture build` made')
     .action(
       act(async (_context, file: string) => {
-        const { patch, sealed } = await readPatch(file);
+        const { patch, signed } = await readPatch(file);
         const buildId = Array.from(patch.buildId, (byte) => byte.toString(16).padStart(2, '0')).join('');
         const redirects = patch.redirects.map((r) => ({
           oldName: r.oldName,
@@ -39,7 +39,7 @@ export const infoCommand: Addition = (program, act) => {
         return {
           result: {
             name,
-            sealed,
+            signed,
             architecture: patch.arch.platform.name,
             vermagic,
             buildId,

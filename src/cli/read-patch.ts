@@ -2,31 +2,31 @@
 
 import { readInput } from '../host/files.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { checkSignature } from '../kernel/module-signature.ts';
 import { type PatchModule, readPatchModule } from '../kernel/read-patch-module.ts';
-import { checkSeal } from '../link/seal.ts';
 import { reasonError } from '../reason.ts';
 
 export interface PatchFile {
   readonly patch: PatchModule;
-  /** The file as it is, seal included. */
+  /** The file as it is, signature included. */
   readonly bytes: Uint8Array;
-  /** Whether it has a seal; one that does not fit is refused. */
-  readonly sealed: boolean;
+  /** Whether it has Suture's signature; one that does not fit is refused. */
+  readonly signed: boolean;
 }
 
 /** Reads a patch module. Throws `file-missing`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
 export async function readPatch(file: string): Promise<PatchFile> {
   const bytes = await readInput(file);
-  const { module, intact } = await checkSeal(bytes);
+  const { module, intact } = await checkSignature(bytes);
   if (intact === false) {
     throw reasonError(
       'patch-malformed',
       file,
-      'it has changed since it was made: its seal does not fit',
+      'it has changed since it was made: its signature does not fit',
       'build it or copy it again; a kernel would refuse it with "Key was rejected by service"',
     );
   }
-  return { patch: readPatchModule(module, file), bytes, sealed: intact === true };
+  return { patch: readPatchModule(module, file), bytes, signed: intact === true };
 }
 
 /** Refuses a patch that was made for another kernel: `wrong-kernel`. `kernel` is what it is to be used on, by name. */

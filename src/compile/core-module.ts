@@ -13,8 +13,8 @@ import { findSection, readElf } from '../elf/elf.ts';
 import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
+import { signModule } from '../kernel/module-signature.ts';
 import { tableLayout, tableLimits, tableMagic, tableVersion, wayFtrace } from '../kernel/patch-module.ts';
-import { seal } from '../link/seal.ts';
 import { reasonError } from '../reason.ts';
 import { kbuild } from './kbuild.ts';
 
@@ -75,7 +75,7 @@ async function build(kernel: StoredKernel, sources: Sources, output: string): Pr
     await kbuild(kernel, arch.platform, folder, ['KCFLAGS=-g0', 'modules']);
     const ko = join(folder, 'suture.ko');
     checkLayout(new Uint8Array(await readFile(ko)), arch.elf.class === 64 ? 8 : 4);
-    await writeFile(join(output, 'suture.ko'), await seal(new Uint8Array(await readFile(ko))));
+    await writeFile(join(output, 'suture.ko'), await signModule(new Uint8Array(await readFile(ko))));
     await copyFile(join(folder, 'Module.symvers'), join(output, 'Module.symvers'));
   });
 }

@@ -8,7 +8,7 @@ import type { LoadedKernel } from '../../src/host/read-kernel.ts';
 export const coreOf = async (kernel: LoadedKernel): Promise<Uint8Array> =>
   new Uint8Array(await readFile((await buildCore(kernel.stored)).ko));
 
-/** The sealed module of a fix. */
+/** The signed module of a fix. */
 export async function patchOf(kernel: LoadedKernel, fix: string, name = patchName(fix)): Promise<Uint8Array> {
   return (await buildPatch(kernel, fix, name, () => {})).bytes;
 }

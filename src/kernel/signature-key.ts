@@ -1,10 +1,11 @@
-// The key pair of the seal (seal.ts), RSA with 2,048 bits, and its certificate, signed by itself.
+// The key pair of module-signature.ts, RSA with 2,048 bits, and its certificate, signed by itself.
 //
 // The private key is public on purpose. It proves nothing about who made a module; it only lets the kernel notice that a
 // module is not as it was made. One key for everybody, because the same input must give the same module everywhere.
+// This certificate must never be enrolled in a kernel's keyring or in a machine's firmware: anybody can sign with it.
 
 /** X.509 certificate, DER in base64: serial number 1, issuer and subject "CN=Suture integrity". */
-export const sealCertificate = [
+export const publicCertificate = [
   'MIIDEDCCAfigAwIBAgIBATANBgkqhkiG9w0BAQsFADAbMRkwFwYDVQQDDBBTdXR1cmUgaW50ZWdyaXR5MCAXDTI2MTEyMjAwMzc0OVoYDzIxMjYx',
   'MDI5MDAzNzQ5WjAbMRkwFwYDVQQDDBBTdXR1cmUgaW50ZWdyaXR5MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAo9yzrG/WWofCbjWY',
   'LguuhlfvFxxanCJhtrI0NPWp0kFa+o2eJkEpgMf48LkFagzYu2ycQtBnSUkLt5omw1s2OWdgJpdrNI4KVTwD01/Im5cnbZ3C9ayiufK6cGxgq/4E',
@@ -18,7 +19,7 @@ export const sealCertificate = [
 ].join('');
 
 /** PKCS#8, DER in base64. */
-export const sealKey = [
+export const publicPrivateKey = [
   'MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCj3LOsb9Zah8JuNZguC66GV+8XHFqcImG2sjQ09anSQVr6jZ4mQSmAx/jwuQVq',
   'DNi7bJxC0GdJSQu3mibDWzY5Z2Aml2s0jgpVPAPTX8iblydtncL1rKK58rpwbGCr/gQLg4cBX2/jK7r7CYh6RUrD4S68ZjgZfnFB/0uop6+JWF1E',
   '6h0z0DmumBYIFUm8v77mq77+W4rzvBim5Y75rhZ31IkBFg/iw4Fl/EaBwAvTT3kfqcxr3hVc9j7zaxaDF4LMKGp1XrXDmgmYcZ/WPURL382cZoLb',

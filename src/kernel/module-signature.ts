@@ -1,4 +1,4 @@
-// The seal of a module: the kernel itself notices when one byte of it has changed.
+// The signature of a module, by which the kernel itself notices when one byte of it has changed.
 //
 // A module that is damaged on its way is a danger that nothing inside it can avert: the kernel's loader applies its
 // relocations, some without a check of their range, and then runs its init. But a kernel with MODULE_SIG=y looks at the
@@ -14,7 +14,7 @@
 // The format (RFC 2315; what the kernel takes of it is in pkcs7.asn1): SignedData of version 1 with SHA-256 and RSA,
 // detached, without authenticated attributes, which the kernel forbids for modules.
 
-import { sealCertificate, sealKey } from './seal-key.ts';
+import { publicCertificate, publicPrivateKey } from './signature-key.ts';
 
 /** The last bytes of a signed module. Source: include/linux/module_signature.h. */
 const magic = new TextEncoder().encode('~Module signature appended~\n');
@@ -73,9 +73,9 @@ const fromBase64 = (text: string): Uint8Array<ArrayBuffer> => Uint8Array.from(at
 
 const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' } as const;
 
-/** The module with its seal. The same bytes always give the same seal: RSASSA-PKCS1-v1_5 has no random part. */
-export async function seal(module: Uint8Array): Promise<Uint8Array> {
-  const key = await crypto.subtle.importKey('pkcs8', fromBase64(sealKey), algorithm, false, ['sign']);
+/** The module with its signature behind it. The same bytes always give the same one: RSASSA-PKCS1-v1_5 has no random part. */
+export async function signModule(module: Uint8Array): Promise<Uint8Array> {
+  const key = await crypto.subtle.importKey('pkcs8', fromBase64(publicPrivateKey), algorithm, false, ['sign']);
   const signature = new Uint8Array(await crypto.subtle.sign(algorithm.name, key, new Uint8Array(module)));
   const signer = der(
     SEQUENCE,
@@ -95,7 +95,7 @@ export async function seal(module: Uint8Array): Promise<Uint8Array> {
         one,
         der(SET, sha256),
         der(SEQUENCE, oid.data),
-        der(CONTEXT_0, fromBase64(sealCertificate)),
+        der(CONTEXT_0, fromBase64(publicCertificate)),
         der(SET, signer),
       ),
     ),
@@ -106,14 +106,14 @@ export async function seal(module: Uint8Array): Promise<Uint8Array> {
   return concat([module, message, trailer, magic]);
 }
 
-/** A module apart from what is signed behind it. `intact` is undefined for one that has no seal of ours. */
-export interface Sealed {
+/** A module without its signature. `intact` is undefined for one that Suture has not signed. */
+export interface SignedModule {
   readonly module: Uint8Array;
   readonly intact: boolean | undefined;
 }
 
-/** Looks at the end of a module for a seal of ours and whether it fits. Never throws: what is not understood is not intact. */
-export async function checkSeal(bytes: Uint8Array): Promise<Sealed> {
+/** Looks behind a module for a signature of Suture's and whether it fits. Never throws: what is not understood is not intact. */
+export async function checkSignature(bytes: Uint8Array): Promise<SignedModule> {
   const end = bytes.length - magic.length - trailerSize;
   if (end < 0 || !magic.every((byte, i) => bytes[bytes.length - magic.length + i] === byte)) {
     return { module: bytes, intact: undefined };
@@ -121,9 +121,12 @@ export async function checkSeal(bytes: Uint8Array): Promise<Sealed> {
   const length = new DataView(bytes.buffer, bytes.byteOffset + end).getUint32(8, false);
   if (length > end) return { module: bytes, intact: false };
   const module = bytes.slice(0, end - length);
-  // The certificate is in every seal; a signature without it is that of somebody who signed the module for himself.
-  if (!includes(bytes.subarray(end - length), fromBase64(sealCertificate))) return { module, intact: undefined };
-  const again = await seal(module);
+  const message = bytes.subarray(end - length);
+  if (!includes(message, fromBase64(publicCertificate))) {
+    // Somebody has signed the module for himself, unless the name is still ours: then the certificate is damaged.
+    return { module, intact: includes(message, issuer) ? false : undefined };
+  }
+  const again = await signModule(module);
   return { module, intact: again.length === bytes.length && again.every((byte, i) => bytes[i] === byte) };
 }
 
