@@ -30,10 +30,21 @@ export function finishModule(
   object.header.flags = abi.headerFlags;
 }
 
+/**
+ * The call sites that ftrace is told of, as the kernel's recordmcount chooses them (scripts/recordmcount.c, Linux 6.1): those
+ * of `.exit.text` are left out, since that may not be loaded.
+ */
+export function listedCallSites(arch: Architecture, object: ElfModel): { section: Section; offset: number }[] {
+  return object.sections
+    .filter(({ name }) => name !== '.exit.text')
+    .flatMap((section) => arch.moduleCallSites(section).map((offset) => ({ section, offset })));
+}
+
 function addCallSites(arch: Architecture, object: ElfModel): void {
-  const sites = object.sections.flatMap((section) =>
-    arch.moduleCallSites(section).map((offset) => ({ symbol: sectionSymbol(object, section), offset })),
-  );
+  const sites = listedCallSites(arch, object).map(({ section, offset }) => ({
+    symbol: sectionSymbol(object, section),
+    offset,
+  }));
   if (sites.length > 0) object.sections.push(callSiteTable(arch, sites));
 }
 
