@@ -43,6 +43,8 @@ export const reasonCodes = {
   // Building a live patch.
   'compile-failed': ['refused', 'the compiler does not accept the fix'],
   'nothing-to-patch': ['refused', 'the fix replaces no function of the kernel'],
+  'replaced-twice': ['refused', 'two functions of the fix replace the same function of the kernel'],
+  'patch-too-large': ['refused', 'the patch is beyond what the core takes'],
   'name-missing': ['refused', 'a name that the fix uses is not in the kernel'],
   'name-ambiguous': ['refused', 'the kernel has several symbols of this name'],
   'data-address-unknown': ['refused', 'the address of data that is not exported is not in the image'],

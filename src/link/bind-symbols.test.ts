@@ -114,6 +114,8 @@ describe('binding an object', () => {
     expect(unsupportedRelocations(objectWith('__jump_table', R_ARM_ABS32, 'key'), arm, bound)).toMatchObject([
       { code: 'relocation-unsupported', place: '__jump_table+0x4' },
     ]);
+    expect(unsupportedRelocations(objectWith('.init_array', R_ARM_ABS32, 'key'), arm, bound)).toHaveLength(1);
     expect(unsupportedRelocations(objectWith('.data', R_ARM_ABS32, 'key'), arm, bound)).toEqual([]);
+    expect(unsupportedRelocations(objectWith('.rodata.str', R_ARM_ABS32, 'key'), arm, bound)).toEqual([]);
   });
 });

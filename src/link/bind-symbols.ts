@@ -103,6 +103,12 @@ export function bindSymbols(
   return bound;
 }
 
+/**
+ * Code and data that nobody but the patch's own code follows. Of all else (jump tables, tracepoints, constructors, lists of
+ * probes, …) the loader makes use by itself: find_module_sections in kernel/module/main.c, Linux 6.1.
+ */
+const ordinarySection = /^\.(text|(ro)?data|init\.(text|(ro)?data)|exit\.(text|data)|toc)(\.|$)/;
+
 /** Every relocation must be one that the kernel's loader takes, and the loader must never follow a bound address itself. */
 export function unsupportedRelocations(
   object: ElfModel,
@@ -128,8 +134,7 @@ export function unsupportedRelocations(
             },
           ];
         }
-        // Sections of the loader's own have such names: __jump_table, __tracepoints, __bug_table, …
-        if (section.name.startsWith('__') && binding && binding.kind !== 'exported') {
+        if (!ordinarySection.test(section.name) && binding && binding.kind !== 'exported') {
           return [
             {
               code: 'relocation-unsupported',

@@ -10,7 +10,7 @@ import { isSection, newSymbol, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction, type OldFunction, wordsOf } from '../kernel/old-function.ts';
-import { patchSection, patchTableSymbol, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
+import { patchSection, patchTableSymbol, tableLimits, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { defineSymbol, finishModule, thisModuleSymbol } from './finish-module.ts';
@@ -40,9 +40,6 @@ export interface LinkedPatch {
   readonly bound: ReadonlyMap<string, Binding>;
 }
 
-/** Sections outside memory that a module keeps: what objdump and ld want to see; no path of the build is in them. */
-const keptNotes = ['.comment', '.note.GNU-stack', '.ARM.attributes'];
-
 /** Links the patch. Throws `ReasonError` with every reason found, not only the first. */
 export function linkPatch(input: PatchInput): LinkedPatch {
   const { arch, object } = input;
@@ -58,6 +55,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   };
 
   stripObject(object);
+  reasons.push(...beyondLimits(input.replacements));
   const redirects = input.replacements.flatMap((r) => {
     const made = attempt(() => redirect(input, r));
     return made ? [made] : [];
@@ -72,10 +70,9 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   return { bytes: writeElf(object), redirects, bound };
 }
 
-/** Takes out debug sections, Kbuild's own call-site table, and the symbols that nothing needs any more. */
+/** Takes out what is not loaded, Kbuild's own call-site table, and the symbols that nothing needs any more. */
 function stripObject(object: ElfModel): void {
-  const stays = (s: Section) =>
-    ((s.flags & SHF_ALLOC) !== 0n || keptNotes.includes(s.name)) && s.name !== '__mcount_loc';
+  const stays = (s: Section) => (s.flags & SHF_ALLOC) !== 0n && s.name !== '__mcount_loc';
   object.sections = object.sections.filter((s) => stays(s.relocationTable?.target ?? s));
   const kept = new Set(object.sections);
   const used = new Set(object.sections.flatMap((s) => s.relocations.map((r) => r.symbol)));
@@ -84,12 +81,63 @@ function stripObject(object: ElfModel): void {
   );
 }
 
+/** What the core would refuse (SUTURE_MAX_… in core/include/suture/patch-table.h), said before there is a module. */
+function beyondLimits(replacements: PatchInput['replacements']): Reason[] {
+  const reasons: Reason[] = [];
+  if (replacements.length > tableLimits.redirects) {
+    reasons.push({
+      code: 'patch-too-large',
+      place: `${replacements.length} functions`,
+      message: `a patch can replace ${tableLimits.redirects} at most`,
+      remedy: 'make several patches of it',
+    });
+  }
+  const seen = new Map<string, string>();
+  for (const { oldName, sympos, newName } of replacements) {
+    const old = `${oldName},${sympos || 1}`;
+    const other = seen.get(old);
+    if (other !== undefined) {
+      reasons.push({
+        code: 'replaced-twice',
+        place: oldName,
+        message: `both ${other} and ${newName} replace it`,
+        remedy: 'let one function of the fix replace it',
+      });
+    }
+    seen.set(old, newName);
+  }
+  return reasons;
+}
+
 function redirect(input: PatchInput, replacement: PatchInput['replacements'][number]) {
   const { newName, oldName, sympos } = replacement;
   const old = findOldFunction(input.sources.image, input.callSites, input.selfModified, oldName, sympos);
   const symbol = input.object.symbols.find((s) => s.name === newName && s.type === STT_FUNC && isSection(s.place));
   if (!symbol || !isSection(symbol.place)) {
     throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
+  }
+  if (symbol.place.name.startsWith('.init')) {
+    throw reasonError(
+      'init-text',
+      newName,
+      'the new function is initialisation code, whose memory the kernel gives back once the patch is loaded',
+      'take __init off it',
+    );
+  }
+  if (4 * old.words.length > tableLimits.oldSize) {
+    throw reasonError(
+      'patch-too-large',
+      oldName,
+      `the old function has ${4 * old.words.length} bytes; the core compares ${tableLimits.oldSize} at most`,
+    );
+  }
+  if (2 * old.masked.length > old.words.length) {
+    throw reasonError(
+      'self-modified-unknown',
+      oldName,
+      `the kernel rewrites ${old.masked.length} of its ${old.words.length} words, so it could not be told from another function`,
+      'patch its callers instead',
+    );
   }
   const start = Number(symbol.value);
   const code = wordsOf(symbol.place.data.subarray(start, start + Number(symbol.size)));

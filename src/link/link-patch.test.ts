@@ -1,0 +1,93 @@
+// The whole link is tested on the stock kernels (test/build.test.ts). Here: what is refused before anything is laid out, and
+// that all reasons are said at once.
+
+import { describe, expect, it } from 'vitest';
+import { arm } from '../arch/arm/arm.ts';
+import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, STT_FUNC } from '../elf/constants.ts';
+import { newModel, newSection, newSymbol } from '../elf/elf.ts';
+import { linkAddress } from '../elf/units.ts';
+import type { KernelImage } from '../kernel/image.ts';
+import type { ModuleAbi } from '../kernel/module-abi.ts';
+import { ReasonError } from '../reason.ts';
+import { linkPatch, type PatchInput } from './link-patch.ts';
+
+/** `push {lr}; bl __gnu_mcount_nc; bx lr`, the smallest function with a call site. */
+const words = Uint32Array.of(0xe52de004, 0xebfffffe, 0xe12fff1e);
+const base = linkAddress(0xc0000000n);
+
+const image = {
+  kallsyms: [
+    { name: 'old', type: 't', address: base },
+    { name: 'next', type: 't', address: linkAddress(base + 12n) },
+  ],
+  exports: new Map(),
+  symbol: () => undefined,
+  isInitMemory: () => false,
+  enclosing: () => ({ name: 'old', start: base, end: linkAddress(base + 12n) }),
+  bytes: () => new Uint8Array(words.buffer),
+} as unknown as KernelImage;
+
+function input(change: Partial<PatchInput>, section = '.text'): PatchInput {
+  const object = newModel({ class: 32, type: 1, machine: 40, osAbi: 0, abiVersion: 0, entry: 0n, flags: 0 });
+  const text = newSection(section, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, new Uint8Array(words.buffer.slice(0)));
+  object.sections.push(text);
+  object.symbols.push(newSymbol('mine', { place: text, type: STT_FUNC, size: 12n }));
+  return {
+    arch: arm,
+    sources: { image, core: new Map(), furtherSymbols: new Map() },
+    abi: {} as ModuleAbi,
+    callSites: [{ address: linkAddress(base + 4n), function: base, name: 'old' }],
+    selfModified: { words: [], unknown: [] },
+    object,
+    name: 'patch',
+    replacements: [{ newName: 'mine', oldName: 'old', sympos: 0 }],
+    ...change,
+  };
+}
+
+const codesOf = (given: PatchInput): string[] => {
+  try {
+    linkPatch(given);
+  } catch (error) {
+    if (error instanceof ReasonError) return error.reasons.map(({ code }) => code);
+    throw error;
+  }
+  return [];
+};
+
+describe('linking refuses', () => {
+  it('two functions that replace the same one', () => {
+    const replacements = [
+      { newName: 'mine', oldName: 'old', sympos: 0 },
+      { newName: 'mine', oldName: 'old', sympos: 1 },
+    ];
+    expect(codesOf(input({ replacements }))).toEqual(['replaced-twice']);
+  });
+
+  it('more functions than the core takes', () => {
+    const replacements = Array.from({ length: 4097 }, (_, i) => ({ newName: 'mine', oldName: `f${i}`, sympos: 0 }));
+    expect(codesOf(input({ replacements }))).toContain('patch-too-large');
+  });
+
+  it('a new function in memory that is given back', () => {
+    expect(codesOf(input({}, '.init.text'))).toEqual(['init-text']);
+  });
+
+  it('an old function of which the kernel rewrites most', () => {
+    const selfModified = { words: [base], unknown: [] };
+    expect(codesOf(input({ selfModified }))).toEqual(['self-modified-unknown']);
+  });
+
+  it('for every reason at once', () => {
+    const replacements = ['one', 'two'].map((oldName) => ({ newName: 'mine', oldName, sympos: 0 }));
+    const given = input({ replacements });
+    given.object.symbols.push(newSymbol('nothing_of_this_name'));
+    given.object.sections[0]!.relocations.push({
+      offset: 0,
+      type: 28,
+      symbol: given.object.symbols[1],
+      addend: undefined,
+    });
+    expect(codesOf(given)).toEqual(['name-missing', 'name-missing', 'data-address-unknown']);
+  });
+});
