@@ -31,6 +31,8 @@ export const reasonCodes = {
   ],
   'image-unreadable': ['refused', 'the kernel image cannot be unpacked or is not a kernel image'],
   'kallsyms-unreadable': ['refused', 'the symbol table inside the kernel image cannot be read'],
+  'system-map-malformed': ['refused', 'the System.map cannot be read'],
+  'kernel-unsupported': ['refused', 'the kernel is one that this command cannot serve yet'],
   'module-abi-unknown': ['refused', 'what the loader of this kernel expects of a module cannot be learned'],
 
   // Functions that cannot be redirected.
@@ -38,11 +40,12 @@ export const reasonCodes = {
   'prologue-unknown': ['refused', 'the code before the call site is not understood, so it cannot be undone'],
   'stack-arguments': ['refused', 'the new function uses stack arguments in a way that cannot be kept'],
   'self-modified-unknown': ['refused', 'the places that the kernel rewrites in this function cannot be told'],
-  'init-text': ['refused', 'the function is in memory that the kernel gives back after start-up'],
+  'init-text': ['refused', 'the function or the data is in memory that the kernel gives back after start-up'],
 
   // Building a live patch.
   'compile-failed': ['refused', 'the compiler does not accept the fix'],
   'nothing-to-patch': ['refused', 'the fix replaces no function of the kernel'],
+  'compiler-made-copy': ['refused', 'the old function is a copy that the compiler made, with arguments of its own'],
   'replaced-twice': ['refused', 'two functions of the fix replace the same function of the kernel'],
   'patch-too-large': ['refused', 'the patch is beyond what the core takes'],
   'name-missing': ['refused', 'a name that the fix uses is not in the kernel'],
@@ -53,7 +56,7 @@ export const reasonCodes = {
   // Patch modules.
   'not-a-patch-module': ['refused', 'the file is not a patch module made by Suture'],
   'patch-malformed': ['refused', 'the tables of the patch module contradict themselves or the file'],
-  'wrong-kernel': ['refused', 'the patch module was made for another kernel'],
+  'wrong-kernel': ['refused', 'the patch module, or a file that was given with the kernel, belongs to another kernel'],
 
   // Rehearsal.
   'guest-failed': ['fault', 'the guest did not boot, did not answer, or ended before it was told to'],

@@ -64,6 +64,18 @@ describe('linking refuses', () => {
     expect(codesOf(input({ replacements }))).toEqual(['replaced-twice']);
   });
 
+  it('the same function by two of its names', () => {
+    const replacements = ['old', 'alias'].map((oldName) => ({ newName: 'mine', oldName, sympos: 0 }));
+    const kallsyms = [...image.kallsyms, { name: 'alias', type: 'T', address: base }];
+    const sources = { image: { ...image, kallsyms } as KernelImage, core: new Map(), furtherSymbols: new Map() };
+    expect(codesOf(input({ replacements, sources }))).toEqual(['replaced-twice']);
+  });
+
+  it('a copy that the compiler made', () => {
+    const replacements = [{ newName: 'mine', oldName: 'old.isra.0', sympos: 0 }];
+    expect(codesOf(input({ replacements }))).toEqual(['compiler-made-copy']);
+  });
+
   it('more functions than the core takes', () => {
     const replacements = Array.from({ length: 4097 }, (_, i) => ({ newName: 'mine', oldName: `f${i}`, sympos: 0 }));
     expect(codesOf(input({ replacements }))).toContain('patch-too-large');

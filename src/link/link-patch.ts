@@ -60,6 +60,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
     const made = attempt(() => redirect(input, r));
     return made ? [made] : [];
   });
+  reasons.push(...replacedTwice(redirects));
   const bound = bindSymbols(object, arch, input.sources, [patchTableSymbol, thisModuleSymbol], attempt);
   reasons.push(...unsupportedRelocations(object, arch, bound));
   const [first, ...rest] = reasons;
@@ -92,25 +93,39 @@ function beyondLimits(replacements: PatchInput['replacements']): Reason[] {
       remedy: 'make several patches of it',
     });
   }
-  const seen = new Map<string, string>();
-  for (const { oldName, sympos, newName } of replacements) {
-    const old = `${oldName},${sympos || 1}`;
-    const other = seen.get(old);
-    if (other !== undefined) {
-      reasons.push({
-        code: 'replaced-twice',
-        place: oldName,
-        message: `both ${other} and ${newName} replace it`,
-        remedy: 'let one function of the fix replace it',
-      });
-    }
-    seen.set(old, newName);
-  }
   return reasons;
+}
+
+/** What gcc calls a specialised, split off or rarely executed part of a function. */
+const compilerMade = /\.(isra|constprop|part|cold|lto_priv)(\.|$)/;
+
+/** Names may be aliases of one function, as those of a system call are; what counts is where they lead. */
+function replacedTwice(redirects: readonly { old: OldFunction; newName: string }[]): Reason[] {
+  return redirects.flatMap(({ old, newName }, i): Reason[] => {
+    const other = redirects.slice(0, i).find((each) => each.old.address === old.address);
+    if (!other) return [];
+    const also = other.old.name === old.name ? '' : ` (the same function as ${other.old.name})`;
+    return [
+      {
+        code: 'replaced-twice',
+        place: old.name,
+        message: `both ${other.newName} and ${newName} replace it${also}`,
+        remedy: 'let one function of the fix replace it',
+      },
+    ];
+  });
 }
 
 function redirect(input: PatchInput, replacement: PatchInput['replacements'][number]) {
   const { newName, oldName, sympos } = replacement;
+  if (compilerMade.test(oldName)) {
+    throw reasonError(
+      'compiler-made-copy',
+      oldName,
+      'gcc made this copy for itself; its arguments need not be those of the source, and nothing says which are left',
+      'patch the functions that call it instead',
+    );
+  }
   const old = findOldFunction(input.sources.image, input.callSites, input.selfModified, oldName, sympos);
   const symbol = input.object.symbols.find((s) => s.name === newName && s.type === STT_FUNC && isSection(s.place));
   if (!symbol || !isSection(symbol.place)) {
