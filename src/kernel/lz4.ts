@@ -23,11 +23,13 @@ export const beginsLz4 = (bytes: Uint8Array): boolean => bytes.length >= 4 && wo
 export function unpackLz4(bytes: Uint8Array, place: string, limit: number): Uint8Array {
   if (!beginsLz4(bytes)) throw unreadable(place, 'it does not begin as a legacy frame of lz4');
   const chunks = new Chunks(place, limit);
-  const block = new Uint8Array(Math.min(blockSize, limit));
+  let block: Uint8Array | undefined;
   for (let at = 4; at < bytes.length; ) {
     const packedSize = at + 4 <= bytes.length ? word(bytes, at) : 0;
     at += 4;
     if (packedSize === 0 || packedSize > bytes.length - at) throw unreadable(place, 'a block of lz4 is cut off');
+    // Not before the first block is there: whoever looks for packed data tries many places that only begin like it.
+    block ??= new Uint8Array(Math.min(blockSize, limit));
     const size = unpackBlock(bytes.subarray(at, at + packedSize), block);
     if (size === undefined) throw unreadable(place, 'a block of lz4 is damaged');
     chunks.add(block.slice(0, size));

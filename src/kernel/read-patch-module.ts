@@ -48,7 +48,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     );
   }
   const word = (arch.elf.class / 8) as 4 | 8;
-  const follow = pointers(arch, section);
+  const { follow, unfollowed } = pointers(arch, section, file);
   const inside = (offset: number) => {
     const to = follow(offset);
     return to?.section === section ? to.offset : undefined;
@@ -69,7 +69,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     const newFunction = code('new_function');
     const stub = code('stub');
     const { data } = stub.section;
-    if (redirect.stubSize % 4 !== 0 || stub.offset < 0 || stub.offset + redirect.stubSize > data.length) {
+    if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
       throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is not in the module`);
     }
     return {
@@ -78,6 +78,15 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
       stub: { ...stub, words: wordsOf(data.subarray(stub.offset, stub.offset + redirect.stubSize)) },
     };
   });
+  const stray = unfollowed();
+  if (stray) {
+    const at = `0x${stray.offset.toString(16)}`;
+    throw reasonError(
+      'patch-malformed',
+      `${file}: ${patchSection}`,
+      `the loader would change it at ${at}, where no pointer is`,
+    );
+  }
   return {
     arch,
     model,
@@ -88,21 +97,32 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
   };
 }
 
-/** Where the pointer at an offset of a section leads, once the loader has applied the section's relocations. */
-function pointers(arch: Architecture, section: Section) {
+/**
+ * `follow` tells where the pointer at an offset of a section leads once the loader has applied the section's relocations,
+ * undefined if to no byte of the module; `unfollowed`, a relocation that no pointer had. So what was read without following
+ * is what the loader leaves as it is. Throws `patch-malformed` for two relocations of one place: the loader applies both.
+ */
+function pointers(arch: Architecture, section: Section, file: string) {
   const byOffset = new Map<number, Relocation>();
-  for (const relocation of section.relocations) byOffset.set(relocation.offset, relocation);
+  for (const relocation of section.relocations) {
+    const { offset } = relocation;
+    if (byOffset.has(offset)) {
+      const place = `${file}: ${section.name}+0x${offset.toString(16)}`;
+      throw reasonError('patch-malformed', place, 'two relocations change this place');
+    }
+    byOffset.set(offset, relocation);
+  }
+  const followed = new Set<Relocation>();
   const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.byteLength);
-  return (offset: number): (ModulePlace & { name: string }) | undefined => {
+  const follow = (offset: number): (ModulePlace & { name: string }) | undefined => {
     const relocation = byOffset.get(offset);
     const place = relocation?.symbol?.place;
     if (!relocation || relocation.type !== arch.pointerRelocation || !isSection(place)) return undefined;
-    if (offset + 4 > section.data.length) return undefined;
-    const addend = relocation.addend ?? BigInt(view.getInt32(offset, true));
-    return {
-      section: place,
-      offset: Number(BigInt.asIntN(53, relocation.symbol!.value + addend)),
-      name: relocation.symbol!.name,
-    };
+    if (offset + arch.elf.class / 8 > section.data.length) return undefined;
+    followed.add(relocation);
+    const target = relocation.symbol!.value + (relocation.addend ?? BigInt(view.getInt32(offset, true)));
+    if (target < 0n || target >= BigInt(place.data.length)) return undefined;
+    return { section: place, offset: Number(target), name: relocation.symbol!.name };
   };
+  return { follow, unfollowed: () => section.relocations.find((relocation) => !followed.has(relocation)) };
 }

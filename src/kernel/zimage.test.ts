@@ -44,6 +44,16 @@ test.each([
   await expect(unpackZimage(bytes, 'x')).rejects.toBeInstanceOf(ReasonError);
 });
 
+test('Among more places that begin like packed data than any decompressor has, none is believed', async () => {
+  const lz4Magic = [0x02, 0x21, 0x4c, 0x18];
+  const crowded = (magics: number) => {
+    const before = Array.from({ length: magics }, () => lz4Magic).flat();
+    return makeZimage(Uint8Array.from([...before, ...arm.bytes]), arm.compression, plain.length);
+  };
+  expect(await unpackZimage(crowded(40), 'x')).toEqual(plain);
+  await expect(unpackZimage(crowded(80), 'x')).rejects.toThrow(/and many more/);
+});
+
 test('Changed anywhere, it gives the kernel or a typed error', async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(zimage().length - 1), fc.nat(255), async (at, value) => {

@@ -19,6 +19,9 @@ const tableMagic = 0x45454545;
 /** "KLSZ". */
 const tableTag = 0x5a534c4b;
 
+/** A decompressor has a handful of places that look like the beginning; a file with more was made to keep us busy. */
+const mostAttempts = 64;
+
 export function isZimage(bytes: Uint8Array): boolean {
   return bytes.length >= header.size && view(bytes).getUint32(header.magicAt, true) === zimageMagic;
 }
@@ -31,6 +34,7 @@ export async function unpackZimage(bytes: Uint8Array, place: string): Promise<Ui
     const rest = bytes.subarray(start, sizeAt);
     for (const compression of compressions) {
       if (!compression.begins(rest)) continue;
+      if (found.length === mostAttempts) throw unpackable(place, size, [...found.slice(0, 3), 'and many more']);
       // gzip's own trailer ends with the size.
       const packed = compression.name === 'gzip' ? bytes.subarray(start, sizeAt + 4) : rest;
       try {
@@ -42,21 +46,19 @@ export async function unpackZimage(bytes: Uint8Array, place: string): Promise<Ui
       }
     }
   }
-  throw reasonError(
-    'image-unreadable',
-    place,
-    `nothing in this zImage unpacks to a kernel of ${size} bytes (known are ${knownCompressions})${found
-      .slice(0, 4)
-      .map((each) => `; ${each}`)
-      .join('')}`,
-    'Get the image anew, or import the kernel’s vmlinux as the image.',
-  );
+  throw unpackable(place, size, found.slice(0, 4));
+}
+
+const remedy = 'Get the image anew, or import the kernel’s vmlinux as the image.';
+
+function unpackable(place: string, size: number, tried: readonly string[]) {
+  const what = `nothing in this zImage unpacks to a kernel of ${size} bytes (known are ${knownCompressions})`;
+  return reasonError('image-unreadable', place, [what, ...tried].join('; '), remedy);
 }
 
 /** Where the packed kernel's last word is, and what it says. */
 function unpackedSize(bytes: Uint8Array, place: string): { sizeAt: number; size: number } {
-  const refuse = (message: string) =>
-    reasonError('image-unreadable', place, message, 'Get the image anew, or import the kernel’s vmlinux as the image.');
+  const refuse = (message: string) => reasonError('image-unreadable', place, message, remedy);
   const words = view(bytes);
   const end = words.getUint32(header.endAt, true);
   if (end > bytes.length) throw refuse(`the zImage is cut off: it should have ${end} bytes and has ${bytes.length}`);
