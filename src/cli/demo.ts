@@ -5,9 +5,9 @@ import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { architectures } from '../arch/architectures.ts';
 import { buildCore } from '../compile/core-module.ts';
-import { fetchKernel } from '../host/fetch-kernel.ts';
-import { listKernels, openKernel, type StoredKernel } from '../host/kernel-store.ts';
+import { openKernel, type StoredKernel } from '../host/kernel-store.ts';
 import { loadKernel } from '../host/read-kernel.ts';
+import { stockKernel } from '../host/stock-kernel.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse } from '../lab/rehearse.ts';
 import type { Reason } from '../reason.ts';
@@ -33,7 +33,7 @@ export const demoCommand: Addition = (program, act) => {
             ? architectures.map(
                 ({ platform }) =>
                   () =>
-                    stockKernel(platform.debian, context.remark),
+                    stockKernel(platform, context.remark),
               )
             : [() => openKernel(options.kernel!)];
         for (const kernel of kernels) {
@@ -56,20 +56,6 @@ export const demoCommand: Addition = (program, act) => {
       }),
     );
 };
-
-/** The newest stock kernel of the platform in the cache, or else the newest that can be fetched. */
-async function stockKernel(
-  debian: { architecture: string; flavour: string },
-  say: (text: string) => void,
-): Promise<StoredKernel> {
-  const stock = (await listKernels()).filter(
-    (kernel) => kernel.version !== '' && new RegExp(`^[\\d.-]+-${debian.flavour}$`).test(kernel.name),
-  );
-  const newest = stock.sort((a, b) => a.name.localeCompare(b.name, 'en', { numeric: true })).at(-1);
-  if (newest) return newest;
-  say(`fetching a kernel for ${debian.architecture}`);
-  return fetchKernel(debian.architecture, { onProgress: say });
-}
 
 async function showOne(stored: StoredKernel, say: (text: string) => void): Promise<Rehearsal> {
   say('reading the image as shipped');

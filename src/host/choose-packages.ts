@@ -32,6 +32,12 @@ export interface KernelPackages {
   readonly debug: DebianPackage | undefined;
 }
 
+/** Whether a release is that of a platform's stock kernel, as `6.1.0-50-armmp` is, and `6.1.0-50-armmp-lpae` or `-rt-armmp` is not. */
+export function isStockRelease(release: string, { debian }: Platform): boolean {
+  const suffix = `-${debian.flavour}`;
+  return release.endsWith(suffix) && /^\d[^-]*(-\d+)?$/.test(release.slice(0, -suffix.length));
+}
+
 /**
  * Reads `armhf|ppc64el|PACKAGE[:ARCH][=VERSION]`. A bare release (`6.1.0-50-armmp`) stands for its image's package.
  * Throws `usage` for an architecture that Suture does not know.

@@ -12,6 +12,7 @@ import { buildingFolder, cacheFolder, publish, withLock } from './cache.ts';
 import {
   choosePackages,
   headersName,
+  isStockRelease,
   type KernelPackages,
   type KernelRequest,
   namesOfParts,
@@ -80,12 +81,12 @@ const hasAll = (kernel: StoredKernel, { source, debug }: FetchOptions): boolean 
 async function look(wanted: KernelRequest, request: string, progress: (text: string) => void) {
   let refusal: ReasonError | undefined;
   for (const platform of wanted.platforms) {
-    const { architecture, flavour } = platform.debian;
+    const { architecture } = platform.debian;
     progress(`looking up packages for ${architecture}`);
     const apt = openApt(architecture);
     const trouble = await apt.update();
     try {
-      return { apt, platform, packages: await choose(apt, wanted, flavour, request) };
+      return { apt, platform, packages: await choose(apt, wanted, platform, request) };
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       refusal ??= withTrouble(error, trouble);
@@ -94,12 +95,12 @@ async function look(wanted: KernelRequest, request: string, progress: (text: str
   throw refusal!;
 }
 
-async function choose(apt: Apt, wanted: KernelRequest, flavour: string, request: string): Promise<KernelPackages> {
+async function choose(apt: Apt, wanted: KernelRequest, platform: Platform, request: string): Promise<KernelPackages> {
   const isRelease = (name: string) => /^linux-image-\d/.test(name);
   let images: DebianPackage[];
   if (wanted.image === undefined) {
-    const stock = new RegExp(`^linux-image-\\d[^-]*(-\\d+)?-${flavour}$`);
-    images = await apt.show(...(await apt.names('linux-image-')).filter((name) => stock.test(name)));
+    const isStock = (name: string) => isStockRelease(name.slice('linux-image-'.length), platform);
+    images = await apt.show(...(await apt.names('linux-image-')).filter(isStock));
   } else {
     images = await apt.show(wanted.image);
     // A package like linux-image-armmp holds nothing and depends on the image of the day.
