@@ -115,7 +115,7 @@ describe.each(stockKernels)('suture build for $name', ({ name: kernel, architect
     {
       what: 'a function that the kernel has several of',
       code: 'name-ambiguous',
-      message: /functions of this name/,
+      message: /symbols of this name/,
       source: `#include <linux/fs.h>
         #include <suture/fix.h>
         static int my_init(void) { return 0; }

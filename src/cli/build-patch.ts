@@ -1,14 +1,11 @@
 // From a fix to a patch module: compile, bind, link. The way of the data in one function.
 
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { compileFix } from '../compile/compile-fix.ts';
 import { buildCore } from '../compile/core-module.ts';
-import { readElf } from '../elf/elf.ts';
-import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
-import { functionsNamed } from '../kernel/old-function.ts';
+import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
 
@@ -43,7 +40,7 @@ export async function buildPatch(
   const core = await buildCore(stored);
   progress(`compiling ${fix}`);
   const compiled = await compileFix(stored, arch, fix, name, (wanted) => {
-    return functionsNamed(kernel.image.kallsyms, wanted).length > 0;
+    return symbolsNamed(kernel.image.kallsyms, wanted).some(isFunction);
   });
   const foreign = compiled.replacements.find((r) => r.module !== '');
   if (foreign) {
@@ -60,35 +57,10 @@ export async function buildPatch(
     abi: kernel.abi,
     callSites: kernel.callSites,
     selfModified: kernel.selfModified,
-    sources: { image: kernel.image, core: core.exportedCrcs, furtherSymbols: await furtherSymbols(kernel) },
+    sources: { image: kernel.image, core: core.exportedCrcs, furtherSymbols: kernel.furtherSymbols },
     object: compiled.object,
     name,
     replacements: compiled.replacements,
   });
   return { ...linked, bytes: await signModule(linked.bytes), name, warnings: compiled.warnings };
-}
-
-/** Addresses by name beyond kallsyms: from the image's own symbol table, a System.map, an unstripped vmlinux. */
-async function furtherSymbols(kernel: LoadedKernel): Promise<Map<string, LinkAddress[]>> {
-  const { stored, image } = kernel;
-  const symbols = new Map<string, LinkAddress[]>();
-  const add = (name: string, address: LinkAddress) => {
-    const known = symbols.get(name);
-    if (known) known.push(address);
-    else symbols.set(name, [address]);
-  };
-  for (const { name, value } of image.symbolTable ?? []) add(name, linkAddress(value));
-  if (stored.systemMap) {
-    for (const line of (await readFile(stored.systemMap, 'utf8')).split('\n')) {
-      const match = /^([0-9a-f]{8,16}) \S (\S+)$/.exec(line);
-      if (match) add(match[2]!, linkAddress(BigInt(`0x${match[1]!}`)));
-    }
-  }
-  if (stored.vmlinux) {
-    const { symbols: all } = readElf(new Uint8Array(await readFile(stored.vmlinux)), basename(stored.vmlinux));
-    for (const { name, value, place } of all) {
-      if (name !== '' && place !== 'undefined') add(name, linkAddress(value));
-    }
-  }
-  return symbols;
 }

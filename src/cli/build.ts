@@ -3,7 +3,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { readInput, writeOutput } from '../host/files.ts';
-import { loadKernel } from '../host/read-kernel.ts';
+import { openKernel } from '../host/kernel-store.ts';
+import { checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
 import type { Addition } from './command.ts';
 
@@ -25,8 +26,9 @@ export const buildCommand: Addition = (program, act) => {
       act(async (context, fix: string, options: BuildOptions) => {
         const name = options.name ?? patchName(fix);
         const target = outputFile(options.output ?? '.', name);
-        // Before the kernel is read: a name that is mistyped should be answered at once.
+        // Before the kernel is read, which takes seconds: what can be refused at once.
         await readInput(fix);
+        await checkSupported(await openKernel(options.kernel));
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
         const patch = await buildPatch(kernel, fix, name, context.progress);

@@ -1,11 +1,14 @@
 // suture kernel: the kernels in the cache.
 
+import { architectures } from '../arch/architectures.ts';
 import { fetchKernel } from '../host/fetch-kernel.ts';
-import { importKernel } from '../host/import-kernel.ts';
+import { type ImportOptions, importKernel } from '../host/import-kernel.ts';
 import { listKernels, removeKernel, type StoredKernel } from '../host/kernel-store.ts';
 import { type LoadedKernel, loadKernel } from '../host/read-kernel.ts';
 import type { Addition } from './command.ts';
 import { columns } from './output.ts';
+
+const debianNames = architectures.map(({ platform }) => platform.debian.architecture).join(' or ');
 
 export const kernelCommands: Addition = (program, act) => {
   const kernel = program.command('kernel').description('bring kernels into the cache, and see what is there');
@@ -13,7 +16,7 @@ export const kernelCommands: Addition = (program, act) => {
   kernel
     .command('fetch')
     .description('get a Debian kernel (image, headers, build tools); nothing is installed on this machine')
-    .argument('<what>', 'armhf or ppc64el for the newest, or PACKAGE[:ARCH][=VERSION]')
+    .argument('<what>', `${debianNames} for the newest, or PACKAGE[:ARCH][=VERSION]`)
     .option('--source', 'also its source tree (140 MB to fetch, 1.5 GB unpacked)')
     .option('--debug', 'also its debug package (600 MB to fetch, 2.8 GB unpacked)')
     .action(
@@ -40,8 +43,7 @@ export const kernelCommands: Addition = (program, act) => {
     .action(
       act(async (context, options: ImportOptions) => {
         context.kernel = options.name;
-        const { cross, ...parts } = options;
-        const found = await importKernel({ ...parts, ...(cross === undefined ? {} : { crossPrefix: cross }) });
+        const found = await importKernel(options);
         return { result: found, text: found.name };
       }),
     );
@@ -80,19 +82,6 @@ export const kernelCommands: Addition = (program, act) => {
       }),
     );
 };
-
-interface ImportOptions {
-  readonly name: string;
-  readonly image: string;
-  readonly modules: string;
-  readonly headers: string;
-  readonly source?: string;
-  readonly systemMap?: string;
-  readonly vmlinux?: string;
-  readonly config?: string;
-  readonly busybox?: string;
-  readonly cross?: string;
-}
 
 const row = (kernel: StoredKernel): string[] => [
   kernel.name,

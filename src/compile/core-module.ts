@@ -12,8 +12,10 @@ import { architectureByName } from '../arch/architectures.ts';
 import { findSection, readElf } from '../elf/elf.ts';
 import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
+import { checkSupported } from '../host/read-kernel.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { signModule } from '../kernel/module-signature.ts';
+import { readSymvers } from '../kernel/module-symvers.ts';
 import { tableLayout, tableLimits, tableMagic, tableVersion, wayFtrace } from '../kernel/patch-module.ts';
 import { reasonError } from '../reason.ts';
 import { kbuild } from './kbuild.ts';
@@ -32,10 +34,11 @@ export const coreSources = (): string => fileURLToPath(new URL('../../core', imp
 const layoutSection = '.comment.suture.layout';
 
 /**
- * The core for a kernel, built unless it is in the cache. Throws `tool-failed` with the compiler's words,
- * `tool-missing`, and `bug` if it does not lay out patch tables as src/kernel/patch-module.ts does.
+ * The core for a kernel, built unless it is in the cache. Throws `kernel-unsupported`, `tool-failed` with the compiler's
+ * words, `tool-missing`, and `bug` if it does not lay out patch tables as src/kernel/patch-module.ts does.
  */
 export async function buildCore(kernel: StoredKernel): Promise<CoreModule> {
+  await checkSupported(kernel);
   const sources = await readSources();
   const entry = join(kernel.folder, 'core', await hashOf(kernel, sources));
   if (!existsSync(entry)) {
@@ -44,7 +47,10 @@ export async function buildCore(kernel: StoredKernel): Promise<CoreModule> {
     });
   }
   const symvers = await readFile(join(entry, 'Module.symvers'), 'utf8');
-  return { ko: join(entry, 'suture.ko'), exportedCrcs: crcsOf(symvers) };
+  return {
+    ko: join(entry, 'suture.ko'),
+    exportedCrcs: new Map(readSymvers(symvers).map(({ name, crc }) => [name, crc])),
+  };
 }
 
 /** What is built from: paths within core/ and their bytes, in a fixed order. */
@@ -78,17 +84,6 @@ async function build(kernel: StoredKernel, sources: Sources, output: string): Pr
     await writeFile(join(output, 'suture.ko'), await signModule(new Uint8Array(await readFile(ko))));
     await copyFile(join(folder, 'Module.symvers'), join(output, 'Module.symvers'));
   });
-}
-
-/** Lines of Module.symvers: `0xCRC <tab> symbol <tab> module <tab> export type <tab> namespace`. */
-function crcsOf(symvers: string): Map<string, number> {
-  const lines = symvers.split('\n').filter((line) => line !== '');
-  return new Map(
-    lines.map((line) => {
-      const [crc, symbol] = line.split('\t');
-      return [symbol!, Number(crc)];
-    }),
-  );
 }
 
 /**

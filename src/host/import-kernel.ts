@@ -7,14 +7,15 @@
 import { constants, existsSync } from 'node:fs';
 import { copyFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
-import type { Architecture } from '../arch/arch.ts';
+import type { Platform } from '../arch/arch.ts';
 import { architectures } from '../arch/architectures.ts';
-import { readKernelImage } from '../kernel/image.ts';
+import { type KernelImage, readKernelImage } from '../kernel/image.ts';
 import { ReasonError, reasonError } from '../reason.ts';
 import { copyBusybox } from './busybox.ts';
 import { publish, withLock } from './cache.ts';
 import { cannotRead, readInput } from './files.ts';
 import { checkKernelName, findKernel, kernelFolder, type StoredKernel, writeKernelFile } from './kernel-store.ts';
+import { readCompanions } from './read-kernel.ts';
 
 export interface ImportOptions {
   readonly name: string;
@@ -32,12 +33,13 @@ export interface ImportOptions {
   /** A static busybox for its guests; Debian's if left out, and none if that cannot be had. */
   readonly busybox?: string;
   /** What the cross tools' names begin with; the platform's own prefix if left out. */
-  readonly crossPrefix?: string;
+  readonly cross?: string;
 }
 
 /**
  * Puts a kernel into the cache and returns it.
- * Throws `usage` for a name that is taken, `file-missing`, and what the image's reader says of an unreadable image.
+ * Throws `usage` for a name that is taken, `file-missing`, what the image's reader says of an unreadable image, and
+ * `wrong-kernel` for headers, a System.map or a vmlinux of another build.
  */
 export async function importKernel(options: ImportOptions): Promise<StoredKernel> {
   const { name } = options;
@@ -64,7 +66,8 @@ export async function importKernel(options: ImportOptions): Promise<StoredKernel
       'name the folder that `make -C FOLDER M=… modules` works with; for a build tree, run `make modules_prepare` in it',
     );
   }
-  const { platform } = await architectureOfImage(await readInput(files.image), files.image);
+  const { platform, image } = await readImage(await readInput(files.image), files.image);
+  await readCompanions({ ...files, ...folders }, image, readInput);
 
   return withLock(`kernel-${name}`, async () => {
     if (await findKernel(name)) {
@@ -79,15 +82,14 @@ export async function importKernel(options: ImportOptions): Promise<StoredKernel
       }
       if (copies.busybox === undefined && (await copyBusybox(platform, join(folder, 'busybox'))))
         copies.busybox = 'busybox';
-      const { image, config, ...others } = copies as { image: string; config: string };
-      const crossPrefix = options.crossPrefix ?? platform.cross.prefix;
+      const { config, ...others } = copies as { image: string; config: string };
+      const crossPrefix = options.cross ?? platform.cross.prefix;
       const kernel = {
         name,
         architecture: platform.name,
         version: '',
         crossPrefix,
         ...folders,
-        image,
         config,
         ...others,
       };
@@ -97,13 +99,12 @@ export async function importKernel(options: ImportOptions): Promise<StoredKernel
   });
 }
 
-/** The architecture whose kernels look like this image. Throws what each of them says against it if none does. */
-export async function architectureOfImage(bytes: Uint8Array, name: string): Promise<Architecture> {
+/** Reads an image of whatever platform it is for. Throws what each of them says against it if none knows it. */
+async function readImage(bytes: Uint8Array, name: string): Promise<{ platform: Platform; image: KernelImage }> {
   const refusals: ReasonError[] = [];
   for (const architecture of architectures) {
     try {
-      await readKernelImage(bytes, name, architecture);
-      return architecture;
+      return { platform: architecture.platform, image: await readKernelImage(bytes, name, architecture) };
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       refusals.push(error);

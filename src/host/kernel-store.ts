@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { z } from 'zod';
+import { architectures } from '../arch/architectures.ts';
 import { reasonError } from '../reason.ts';
 import { buildingFolder, cacheFolder, withLock } from './cache.ts';
 import { withTemporaryFolder } from './temporary.ts';
@@ -41,7 +42,7 @@ const kernelFile = z.strictObject({
   schema: z.literal(1),
   /** The kernel's release as Debian has it, or the name that it was imported under. */
   name: z.string().regex(/^[\w.+~-]+$/),
-  architecture: z.enum(['arm', 'ppc64le']),
+  architecture: z.enum(architectures.map(({ platform }) => platform.name)),
   /** Version of the Debian package; empty for an imported kernel. */
   version: z.string(),
   /** What the names of the cross tools begin with. */

@@ -4,23 +4,60 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Architecture } from '../arch/arch.ts';
 import { architectureByName } from '../arch/architectures.ts';
+import { parseConfig } from '../kernel/config.ts';
+import { readFurtherSymbols, type SymbolAddresses } from '../kernel/further-symbols.ts';
+import type { KernelImage } from '../kernel/image.ts';
 import { type Kernel, readKernel } from '../kernel/kernel.ts';
+import { checkKernelSupport } from '../kernel/kernel-support.ts';
+import { checkHeaders, readSymvers } from '../kernel/module-symvers.ts';
 import { reasonError } from '../reason.ts';
 import { openKernel, type StoredKernel } from './kernel-store.ts';
 
 /** A stored kernel with all that its files tell. */
 export interface LoadedKernel extends Kernel {
   readonly stored: StoredKernel;
+  readonly furtherSymbols: SymbolAddresses;
 }
 
 /** How many modules the module ABI is learnt from, if there are so many: they must agree. */
 const sampleSize = 24;
 
-/** Opens and reads a kernel by name. Throws what `openKernel` and `readKernel` throw, and `kernel-incomplete`. */
+/**
+ * Opens and reads a kernel by name. Throws what `openKernel`, `readKernel` and `readCompanions` throw, and
+ * `kernel-incomplete`.
+ */
 export async function loadKernel(name: string): Promise<LoadedKernel> {
   const stored = await openKernel(name);
   const [image, modules] = await Promise.all([read(stored.image, stored), sampleModules(stored)]);
-  return { stored, ...(await readKernel(architectureOf(stored), image, modules, basename(stored.image))) };
+  const kernel = await readKernel(architectureOf(stored), image, modules, basename(stored.image));
+  const furtherSymbols = await readCompanions(stored, kernel.image, (file) => read(file, stored));
+  return { stored, ...kernel, furtherSymbols };
+}
+
+/**
+ * Reads what came with an image, and sees that it is of the same build: the headers, and the System.map and the vmlinux if
+ * there are any, for whose symbols it returns. `readPart` reads a file or says that it is missing.
+ * Throws `wrong-kernel`, and what `readFurtherSymbols` throws.
+ */
+export async function readCompanions(
+  parts: { readonly headers: string; readonly systemMap?: string | undefined; readonly vmlinux?: string | undefined },
+  image: KernelImage,
+  readPart: (file: string) => Promise<Uint8Array>,
+): Promise<SymbolAddresses> {
+  const header = async (file: string) => new TextDecoder().decode(await readPart(join(parts.headers, file)));
+  const symvers = readSymvers(await header('Module.symvers'));
+  // What modules get for their vermagic; kernel.release in include/config is another one in Debian's packages.
+  const utsRelease = /^#define UTS_RELEASE "(.*)"$/m.exec(await header('include/generated/utsrelease.h'));
+  checkHeaders(image, { symvers, release: utsRelease?.[1] ?? '' }, parts.headers);
+  const named = async (file: string | undefined) =>
+    file === undefined ? file : { name: file, bytes: await readPart(file) };
+  return readFurtherSymbols(image, { systemMap: await named(parts.systemMap), vmlinux: await named(parts.vmlinux) });
+}
+
+/** Refuses a kernel that its configuration shows to be none that can be patched: `kernel-unsupported`, `kernel-incomplete`. */
+export async function checkSupported(stored: StoredKernel): Promise<void> {
+  const config = new TextDecoder().decode(await read(stored.config, stored));
+  checkKernelSupport(parseConfig(config), stored.name);
 }
 
 export const architectureOf = (stored: StoredKernel): Architecture => architectureByName(stored.architecture);

@@ -3,8 +3,9 @@
 // A raw image has no table that leads to its notes, but the note's header is four known words. The kernel carries other
 // ELF files inside it, the vDSO for one, which have a build id of their own: those are told by their headers.
 
-import { PT_NOTE } from '../elf/constants.ts';
-import { readElf } from '../elf/elf.ts';
+import { PT_NOTE, SHT_NOTE } from '../elf/constants.ts';
+import { readElf, readNotes } from '../elf/elf.ts';
+import type { ElfModel } from '../elf/model.ts';
 import { findText, type ImageBytes } from './image-bytes.ts';
 
 const ntGnuBuildId = 3;
@@ -55,3 +56,17 @@ function embeddedNotes(image: ImageBytes, offsets: readonly number[]): { start: 
     }
   });
 }
+
+/** The build id that an ELF file has in its sections or segments of notes. Throws `elf-malformed` for notes that are cut off. */
+export function elfBuildId(elf: ElfModel, place: string): Uint8Array | undefined {
+  const parts = [
+    ...elf.sections.filter(({ type }) => type === SHT_NOTE),
+    ...elf.segments.filter(({ type }) => type === PT_NOTE),
+  ];
+  return parts
+    .flatMap(({ data, align }) => readNotes(data, place, align === 8 ? 8 : 4))
+    .find(({ name, type }) => name === owner && type === ntGnuBuildId)?.desc;
+}
+
+export const hexOfBuildId = (id: Uint8Array): string =>
+  Array.from(id, (byte) => byte.toString(16).padStart(2, '0')).join('');

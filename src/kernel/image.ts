@@ -49,7 +49,7 @@ export async function readKernelImage(bytes: Uint8Array, name: string, arch: Arc
 }
 
 /** Symbols of sections and files name nothing in memory. */
-const isNamedPlace = ({ type, place }: ElfSymbol): boolean =>
+export const isNamedPlace = ({ type, place }: ElfSymbol): boolean =>
   type !== STT_SECTION && type !== STT_FILE && place !== 'undefined';
 
 /** The segments of a vmlinux as `objcopy -O binary` lays them out: by physical address, since that is how they are loaded. */

@@ -15,8 +15,10 @@ const symbols: readonly (readonly [name: string, type: string, word: number])[] 
   ['first', 'T', 0],
   ['twin', 't', 8],
   ['data', 'd', 12],
+  ['mixed', 'd', 13],
   ['twin', 't', 16],
   ['notrace', 't', 20],
+  ['mixed', 't', 22],
   ['_sinittext', 't', 24],
   ['starter', 't', 24],
   ['_einittext', 't', 28],
@@ -46,7 +48,7 @@ const kernel: KernelFunctions = {
 };
 
 const site = (word: number): CallSite => ({ address: at(word), function: at(word), name: '' });
-const sites = [site(2), site(5), site(9), site(18), site(25)];
+const sites = [site(2), site(5), site(9), site(18), site(23), site(25)];
 const selfModified: SelfModified = { words: [at(1), at(9), at(10), at(31)], unknown: [] };
 const find = (name: string, sympos = 0) => findOldFunction(kernel, sites, selfModified, name, sympos);
 
@@ -73,14 +75,20 @@ describe('a function of the kernel', () => {
     expect([...find('twin', 1).masked]).toEqual([1, 2]);
   });
 
-  it('is the one at its sympos, data of that name not counted', () => {
+  it('is the one at its sympos', () => {
     expect(find('twin', 2).address).toBe(at(16));
     expect([...find('twin', 2).masked]).toEqual([2]);
+  });
+
+  it('is counted with the data of its name, as the kernel counts', () => {
+    expect(refusal(() => find('mixed', 1))).toEqual(['name-missing', expect.stringMatching(/not one of a function/)]);
+    expect(find('mixed', 2).address).toBe(at(22));
+    expect(refusal(() => find('mixed'))).toEqual(['name-ambiguous', expect.stringMatching(/1 at \S+ \(data\), 2 at/)]);
   });
 });
 
 describe('refused is', () => {
-  it('a name that several functions have, with where they are', () => {
+  it('a name that several symbols have, with where they are', () => {
     expect(refusal(() => find('twin'))).toEqual([
       'name-ambiguous',
       expect.stringMatching(/1 at 0xc0000020, 2 at 0xc0000040/),

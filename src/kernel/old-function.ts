@@ -4,6 +4,7 @@
 import type { CallSite, FunctionText, KernelText, SelfModified } from '../arch/arch.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { isInitMemory } from './init-memory.ts';
 import type { Kallsym } from './kallsyms.ts';
 
 /** What is known of a kernel's text once it has been looked through. */
@@ -21,9 +22,14 @@ export interface OldFunction extends FunctionText {
 /** Kallsyms types of functions: text, global or local, and weak ones. */
 const functionTypes = 'tTwW';
 
-/** All symbols of functions with this name, in kallsyms order; its positions counted from 1 are what livepatch calls sympos. */
-export function functionsNamed(kallsyms: readonly Kallsym[], name: string): Kallsym[] {
-  return kallsyms.filter((symbol) => symbol.name === name && functionTypes.includes(symbol.type));
+export const isFunction = (symbol: Kallsym): boolean => functionTypes.includes(symbol.type);
+
+/**
+ * All symbols with this name, in kallsyms order. A sympos counts them from 1, those of data too: klp_find_callback in
+ * kernel/livepatch/core.c does not look at types either.
+ */
+export function symbolsNamed(kallsyms: readonly Kallsym[], name: string): Kallsym[] {
+  return kallsyms.filter((symbol) => symbol.name === name);
 }
 
 /** Index of the first element for which `before` is false. */
@@ -49,17 +55,25 @@ export function findOldFunction(
   name: string,
   sympos: number,
 ): OldFunction {
-  const candidates = functionsNamed(kernel.kallsyms, name);
+  const candidates = symbolsNamed(kernel.kallsyms, name);
   const symbol = candidates[sympos === 0 ? 0 : sympos - 1];
   if (!symbol) throw missing(kernel.kallsyms, name, sympos, candidates.length);
   if (sympos === 0 && candidates.length > 1) {
     throw reasonError(
       'name-ambiguous',
       name,
-      `the kernel has ${candidates.length} functions of this name: ${candidates
-        .map((c, i) => `${i + 1} at ${hex(c.address)}`)
+      `the kernel has ${candidates.length} symbols of this name: ${candidates
+        .map((c, i) => `${i + 1} at ${hex(c.address)}${isFunction(c) ? '' : ' (data)'}`)
         .join(', ')}`,
       `say which one with SUTURE_REPLACES(new_function, ${name}, SYMPOS, "")`,
+    );
+  }
+  if (!isFunction(symbol)) {
+    throw reasonError(
+      'name-missing',
+      name,
+      `the symbol of this name at ${hex(symbol.address)} is not one of a function`,
+      candidates.some(isFunction) ? 'sympos counts symbols of data too: give that of the function' : '',
     );
   }
 
@@ -69,7 +83,7 @@ export function findOldFunction(
   if (!bytes || bytes.length < 4) {
     throw reasonError('image-unreadable', name, `its code at ${hex(symbol.address)} is not in the image`);
   }
-  if (inInitText(kernel, symbol.address)) {
+  if (isInitMemory(symbol.address, (known) => kernel.symbol(known))) {
     throw reasonError(
       'init-text',
       name,
@@ -120,13 +134,6 @@ function maskedWords(
     indexes.add(Number(words[i]! - start) >>> 2);
   }
   return Uint32Array.from(indexes).sort();
-}
-
-/** Between `_sinittext` and `_einittext`, which every architecture's linker script defines (include/asm-generic/vmlinux.lds.h). */
-function inInitText(kernel: KernelText, address: LinkAddress): boolean {
-  const start = kernel.symbol('_sinittext');
-  const end = kernel.symbol('_einittext');
-  return start !== undefined && end !== undefined && address >= start && address < end;
 }
 
 function missing(kallsyms: readonly Kallsym[], name: string, sympos: number, found: number): ReasonError {

@@ -21,7 +21,11 @@ const image = {
     { name: 'static_one', type: 't', address: address(0xc0001000n) },
     { name: 'twice', type: 't', address: address(0xc0002000n) },
     { name: 'twice', type: 't', address: address(0xc0003000n) },
+    { name: 'all_data', type: 'd', address: address(0xc0004000n) },
+    { name: 'starter', type: 't', address: address(0xc0008010n) },
   ],
+  symbol: (name: string) =>
+    ({ _sinittext: address(0xc0008000n), _einittext: address(0xc0008800n), __init_end: address(0xc0009000n) })[name],
 } as unknown as KernelImage;
 
 const sources = (further: Record<string, LinkAddress[]> = {}): SymbolSources => ({
@@ -61,9 +65,27 @@ describe('an undefined symbol', () => {
     });
   });
 
+  it('that is data gets its address from kallsyms too, if that has data', () => {
+    expect(bindSymbol(sources({ all_data: [address(0xc0004000n)] }), 'all_data')).toEqual({
+      kind: 'data',
+      address: 0xc0004000n,
+    });
+  });
+
+  it('that is in memory which the kernel has given back is refused, function or data', () => {
+    expect(codeOf(() => bindSymbol(sources(), 'starter'))).toBe('init-text');
+    expect(codeOf(() => bindSymbol(sources({ setup: [address(0xc0008900n)] }), 'setup'))).toBe('init-text');
+    // A System.map tells where that memory begins.
+    const told = { early: [address(0xc0007f00n)], __init_begin: [address(0xc0007000n)] };
+    expect(codeOf(() => bindSymbol(sources(told), 'early'))).toBe('init-text');
+    expect(codeOf(() => bindSymbol(sources({ early: told.early }), 'early'))).toBe('none');
+  });
+
   it('that names several things is refused', () => {
     expect(codeOf(() => bindSymbol(sources(), 'twice'))).toBe('name-ambiguous');
     expect(codeOf(() => bindSymbol(sources({ two: [address(1n), address(2n)] }), 'two'))).toBe('name-ambiguous');
+    // A function in kallsyms, and a variable of the same name in another file.
+    expect(codeOf(() => bindSymbol(sources({ static_one: [address(1n)] }), 'static_one'))).toBe('name-ambiguous');
   });
 
   it('that names nothing known is refused by what could be known', () => {

@@ -3,14 +3,17 @@
 // Exported symbols stay undefined, with their CRC in `__versions`: the kernel's own loader finds them. Functions that are
 // not exported get their absolute address from the image's kallsyms; the loader still makes the veneer or the stub that a
 // call needs. Data that is not exported is not in kallsyms of these kernels (KALLSYMS_ALL=n) and is bound from the symbol
-// table of the image, from a System.map or from an unstripped vmlinux.
+// table of the image, from a System.map or from an unstripped vmlinux. Nothing is bound to memory that the kernel has given
+// back: all these still have the names of what was there.
 
 import type { Architecture } from '../arch/arch.ts';
 import { SHF_ALLOC } from '../elf/constants.ts';
 import type { ElfModel } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
+import type { SymbolAddresses } from '../kernel/further-symbols.ts';
 import type { KernelImage } from '../kernel/image.ts';
-import { functionsNamed } from '../kernel/old-function.ts';
+import { isInitMemory } from '../kernel/init-memory.ts';
+import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { type Reason, reasonError } from '../reason.ts';
 
 export type Binding =
@@ -22,40 +25,49 @@ export interface SymbolSources {
   readonly image: KernelImage;
   /** What the kernel-resident core exports, with its CRC. */
   readonly core: ReadonlyMap<string, number | undefined>;
-  /** All addresses that a System.map or an unstripped vmlinux gives a name, code and data. */
-  readonly furtherSymbols: ReadonlyMap<string, readonly LinkAddress[]>;
+  /** What the image's symbol table, a System.map or an unstripped vmlinux tell, code and data. */
+  readonly furtherSymbols: SymbolAddresses;
 }
 
 /** The name of the core's module, which a patch module depends on. */
 export const coreModule = 'suture';
 
-/** Binds one undefined symbol. Throws `name-missing`, `name-ambiguous`, `data-address-unknown`. */
+/** Binds one undefined symbol. Throws `name-missing`, `name-ambiguous`, `data-address-unknown`, `init-text`. */
 export function bindSymbol(sources: SymbolSources, name: string): Binding {
-  if (sources.core.has(name)) {
-    return { kind: 'exported', crc: sources.core.get(name), namespace: '', module: coreModule };
-  }
-  const exported = sources.image.exports.get(name);
+  const { core, image, furtherSymbols } = sources;
+  if (core.has(name)) return { kind: 'exported', crc: core.get(name), namespace: '', module: coreModule };
+  const exported = image.exports.get(name);
   if (exported) return { kind: 'exported', crc: exported.crc, namespace: exported.namespace, module: '' };
 
-  const functions = functionsNamed(sources.image.kallsyms, name);
-  if (functions.length === 1) return { kind: 'function', address: functions[0]!.address };
-  if (functions.length > 1)
-    throw ambiguous(
+  const named = symbolsNamed(image.kallsyms, name);
+  // Each entry of kallsyms is a thing of its own, also two at one address; beyond it an address may be told twice.
+  const told = named.map(({ address }) => address);
+  const further = (furtherSymbols.get(name) ?? []).filter((address) => !told.includes(address));
+  const [address, ...others] = [...told, ...new Set(further)];
+  if (address === undefined) throw missing(sources, name);
+  if (others.length > 0) throw ambiguous(name, [address, ...others]);
+  if (isInitMemory(address, (known) => image.symbol(known) ?? only(furtherSymbols.get(known)))) {
+    throw reasonError(
+      'init-text',
       name,
-      functions.map((f) => f.address),
-    ); // prettier line below
-
-  const addresses = [...new Set(sources.furtherSymbols.get(name) ?? [])];
-  if (addresses.length === 1) return { kind: 'data', address: addresses[0]! };
-  if (addresses.length > 1) throw ambiguous(name, addresses);
-  throw missing(sources, name);
+      `the kernel has given back the memory at ${hex(address)} once it had started, or it cannot be told that it has not`,
+      'put a copy of it into the fix, or reach what it does in another way',
+    );
+  }
+  return { kind: named.some(isFunction) ? 'function' : 'data', address };
 }
+
+/** The address that is told, if it is one. */
+const only = (addresses: readonly LinkAddress[] = []): LinkAddress | undefined =>
+  new Set(addresses).size === 1 ? addresses[0] : undefined;
+
+const hex = (address: LinkAddress) => `0x${address.toString(16)}`;
 
 function ambiguous(name: string, addresses: readonly LinkAddress[]) {
   return reasonError(
     'name-ambiguous',
     name,
-    `the kernel has ${addresses.length} symbols of this name: ${addresses.map((a) => `0x${a.toString(16)}`).join(', ')}`,
+    `the kernel has ${addresses.length} symbols of this name: ${addresses.map(hex).join(', ')}`,
     'put a copy of the function into the fix, or reach it through another one',
   );
 }

@@ -1,0 +1,30 @@
+// A kernel that cannot be patched is said to be one before anything is compiled for it.
+
+import { describe, expect, it } from 'vitest';
+import type { ReasonError } from '../reason.ts';
+import { parseConfig } from './config.ts';
+import { checkKernelSupport } from './kernel-support.ts';
+
+const stock = ['CONFIG_MODULES=y', 'CONFIG_DYNAMIC_FTRACE_WITH_REGS=y', '# CONFIG_LIVEPATCH is not set'];
+const check = (...lines: string[]) => checkKernelSupport(parseConfig(lines.join('\n')), 'k');
+
+describe('the configuration of a kernel', () => {
+  it('that lacks nothing passes', () => {
+    expect(() => check(...stock)).not.toThrow();
+  });
+
+  it.each([
+    ['with live patching of its own', [...stock, 'CONFIG_LIVEPATCH=y'], /CONFIG_LIVEPATCH=y/],
+    ['without modules', stock.slice(1), /without CONFIG_MODULES/],
+    ['without a hook that sets registers', stock.slice(0, 1), /without CONFIG_DYNAMIC_FTRACE_WITH_REGS/],
+  ])('%s is refused', (_what, lines, message) => {
+    try {
+      check(...lines);
+      expect.fail('it passed');
+    } catch (error) {
+      expect((error as ReasonError).reasons).toMatchObject([
+        { code: 'kernel-unsupported', place: 'k', message: expect.stringMatching(message) },
+      ]);
+    }
+  });
+});
