@@ -35,7 +35,24 @@ const commands: Addition = (program, act) => {
     })),
   );
   program.command('fail').action(act(async () => Promise.reject(reasonError('tool-missing', 'make', 'not there'))));
+  program
+    .command('make')
+    .argument('<what>')
+    .requiredOption('--kernel <name>')
+    .action(act(async () => ({ result: null, text: 'made' })));
   program.command('crash').action(act(async () => Promise.reject(new TypeError('x is not a function'))));
+  program.command('list').action(
+    act(async () => {
+      const reason = (place: string, remedy: string) =>
+        ({ code: 'stack-arguments', place, message: 'm', remedy }) as const;
+      return {
+        result: null,
+        text: '',
+        status: 'refused',
+        reasons: [reason('a', 'same'), reason('b', 'same'), reason('c', 'other'), reason('d', 'same')],
+      };
+    }),
+  );
   program
     .command('disk')
     .action(
@@ -79,6 +96,18 @@ describe('for people', () => {
 
   test('a verdict that says no has a result as well as reasons', async () => {
     expect(await cli('verdict')).toEqual({ status: 2, out: 'refuted\n', err: 'stack-arguments  f: two\n    lines\n' });
+  });
+
+  test('a remedy that reasons in a row share stands once', async () => {
+    const line = (place: string) => `stack-arguments  ${place}: m\n`;
+    const [same, other] = ['    same\n', '    other\n'];
+    expect((await cli('list')).err).toBe(line('a') + line('b') + same + line('c') + other + line('d') + same);
+    expect((await document('list')).reasons.map(({ remedy }: { remedy: string }) => remedy)).toEqual([
+      'same',
+      'same',
+      'other',
+      'same',
+    ]);
   });
 
   test('a fault ends with 1', async () => {
@@ -126,6 +155,10 @@ describe('with --json', () => {
     ['group', 'fault', 'usage'],
     ['group such', 'fault', 'usage'],
     ['such', 'fault', 'usage'],
+    ['such --help', 'fault', 'usage'],
+    ['help such', 'fault', 'usage'],
+    ['group help such', 'fault', 'usage'],
+    ['make it', 'fault', 'usage'],
     ['', 'fault', 'usage'],
   ])('%j: %s, %s', async (line, status, code) => {
     const { out, ...end } = await cli(`${line} --json`);
@@ -142,5 +175,21 @@ describe('with --json', () => {
       message: "missing required argument 'word'",
       remedy: '`suture group say --help` says what it takes',
     });
+  });
+
+  test.each([
+    ['verdit', "unknown command 'verdit'\n(Did you mean verdict?)"],
+    ['verdit --help', "unknown command 'verdit'\n(Did you mean verdict?)"],
+    ['help verdit', "unknown command 'verdit'\n(Did you mean verdict?)"],
+    ['group sya --help', "unknown command 'sya'\n(Did you mean say?)"],
+    // Commander by itself would miss --kernel first.
+    ['make --kernal k it', "unknown option '--kernal'\n(Did you mean --kernel?)"],
+    ['make it', "required option '--kernel <name>' not specified"],
+  ])('%s: says what is mistyped', async (line, message) => {
+    expect((await document(line)).reasons).toMatchObject([{ code: 'usage', message }]);
+  });
+
+  test('a command line with a mistake does nothing, also when it is looked at twice', async () => {
+    expect((await cli('make it')).out).toBe('');
   });
 });

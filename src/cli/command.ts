@@ -3,6 +3,7 @@
 
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { cannotRead } from '../host/files.ts';
 import { onInterrupt } from '../host/interrupt.ts';
 import { type Reason, ReasonError } from '../reason.ts';
 import { print, type Report, type Status, type Terminal } from './output.ts';
@@ -84,18 +85,35 @@ export async function runCommandLine(
 
   const forget = onInterrupt((signal) => {
     const { command, context } = running ?? { command: '', context: { kernel: null } };
-    const reason = { code: 'interrupted', place: command, message: `ended by ${signal}`, remedy: '' } as const;
+    const remedy = 'start it again: what was half done is gone';
+    const reason = { code: 'interrupted', place: command, message: `ended by ${signal}`, remedy } as const;
     finish({ command, kernel: context.kernel, status: 'fault', result: null, reasons: [reason], text: '' });
     process.exit(status);
   });
 
+  const parse = async (line: readonly string[]) => {
+    said = '';
+    await program.parseAsync(line, { from: 'user' });
+  };
   try {
-    await program.parseAsync(args, { from: 'user' });
+    // Commander gives help for a command that there is none of; without the request for help it says so.
+    await parse(unknownCommand(program, args) ?? args);
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     // Help and version were asked for and have been printed.
     if (error.exitCode === 0) return 0;
-    const command = commandOf(program, args);
+    const command = wordsOf(commandOf(program, args));
+    if (error.code === 'commander.missingMandatoryOptionValue') {
+      // An option that is mistyped (`--kernal`) is the better answer, but commander asks for those that are missing first.
+      const first = said;
+      withoutMandatory(commandOf(program, args));
+      await parse(args).then(
+        () => {
+          said = first;
+        },
+        () => {},
+      );
+    }
     const message = said.replace(/^error: /, '').trim() || 'a command is missing';
     const remedy = `\`${['suture', command, '--help'].filter((word) => word).join(' ')}\` says what it takes`;
     const reasons = [{ code: 'usage', place: command, message, remedy } as const];
@@ -124,7 +142,7 @@ function asReason(error: unknown): ReasonError {
     return new ReasonError({ code: 'output-failed', place: path ?? '', message, remedy: 'make room, then try again' });
   }
   if (path !== undefined && (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR' || code === 'EISDIR')) {
-    return new ReasonError({ code: 'file-missing', place: path, message, remedy: '' });
+    return cannotRead(path, error);
   }
   const remedy = 'please report it, with what `SUTURE_DEBUG=1` in the environment prints';
   return new ReasonError({ code: 'bug', place: '', message: message ?? String(error), remedy });
@@ -147,12 +165,33 @@ function wordsOf(command: Command): string {
 }
 
 /** The command that a line names, as far as it names one. */
-function commandOf(program: Command, args: readonly string[]): string {
+function commandOf(program: Command, args: readonly string[]): Command {
   let command = program;
   for (const word of args.filter((each) => !each.startsWith('-'))) {
     const next = command.commands.find((each) => each.name() === word);
     if (!next) break;
     command = next;
   }
-  return wordsOf(command);
+  return command;
+}
+
+/** The words of a line up to the one that should name a command and does not; undefined if there is none. */
+function unknownCommand(program: Command, args: readonly string[]): string[] | undefined {
+  let command = program;
+  const words: string[] = [];
+  for (const word of args.slice(0, endOfOptions(args))) {
+    if (command.commands.length === 0) return undefined;
+    if (word.startsWith('-') || word === 'help') continue;
+    words.push(word);
+    const next = command.commands.find((each) => each.name() === word);
+    if (!next) return words;
+    command = next;
+  }
+  return undefined;
+}
+
+/** Has a command do nothing and miss no option, so that parsing a line finds what else is wrong with it. */
+function withoutMandatory(command: Command): void {
+  for (const option of command.options) option.mandatory = false;
+  command.action(() => {});
 }

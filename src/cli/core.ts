@@ -1,12 +1,10 @@
 // suture core: the kernel-resident module for one kernel.
 
-import { existsSync, statSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildCore } from '../compile/core-module.ts';
-import { writeOutput } from '../host/files.ts';
+import { makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
-import { reasonError } from '../reason.ts';
 import type { Addition } from './command.ts';
 
 export const coreCommand: Addition = (program, act) => {
@@ -31,12 +29,3 @@ export const coreCommand: Addition = (program, act) => {
       }),
     );
 };
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path);
-  } catch (error) {
-    if (existsSync(path) && statSync(path).isDirectory()) return;
-    throw reasonError('output-failed', path, (error as Error).message, 'choose another folder with -o');
-  }
-}

@@ -1,15 +1,21 @@
 // The program: bin/suture runs this.
 
 import { buildingFolder } from '../host/cache.ts';
+import { systemMessage } from '../host/files.ts';
 import { sweepLeftovers } from '../host/temporary.ts';
 import { runCommandLine } from './command.ts';
 import { commands } from './commands.ts';
 
-// Whoever reads our output may have seen enough (`suture kernel list | head -1`).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  // Whoever reads our output may have seen enough (`suture kernel list | head -1`).
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(
+    `output-failed  standard output: ${systemMessage(error)}\n    send it elsewhere, then try again\n`,
+  );
+  process.exit(1);
 });
+// There is nobody left to tell.
+process.stderr.on('error', () => {});
 
 sweepLeftovers();
 sweepLeftovers(buildingFolder());

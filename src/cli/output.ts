@@ -39,7 +39,11 @@ export function print(report: Report, json: boolean, terminal: Terminal): number
     terminal.stdout(`${toJson(report)}\n`);
   } else {
     if (report.text !== '') terminal.stdout(`${printable(report.text)}\n`);
-    for (const reason of report.reasons) terminal.stderr(describeReason(reason, terminal.colours));
+    report.reasons.forEach((reason, i) => {
+      // What several reasons in a row have in common stands once, below the last.
+      const remedy = reason.remedy === report.reasons[i + 1]?.remedy ? '' : reason.remedy;
+      terminal.stderr(describeReason({ ...reason, remedy }, terminal.colours));
+    });
   }
   return exitStatus[report.status];
 }

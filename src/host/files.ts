@@ -1,8 +1,16 @@
 // The user's own files: read whole, written whole or not at all.
 
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync, statSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { getSystemErrorMap } from 'node:util';
 import { type ReasonError, reasonError } from '../reason.ts';
+
+/** What the system says of an error, without the call and the path that Node adds. */
+export function systemMessage(error: unknown): string {
+  const { errno, message } = error as NodeJS.ErrnoException;
+  return getSystemErrorMap().get(errno ?? 0)?.[1] ?? message;
+}
 
 /** The bytes of a file that the user named. Throws `file-missing`. */
 export async function readInput(path: string): Promise<Uint8Array> {
@@ -15,9 +23,22 @@ export async function readInput(path: string): Promise<Uint8Array> {
 
 /** The refusal of a file or folder that cannot be read. */
 export function cannotRead(path: string, error: unknown): ReasonError {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const why = code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'it is a folder, not a file' : message;
-  return reasonError('file-missing', path, why);
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT') return reasonError('file-missing', path, 'there is no such file', 'correct the path');
+  if (code === 'EISDIR') return reasonError('file-missing', path, 'it is a folder, not a file', 'name a file in it');
+  return reasonError('file-missing', path, systemMessage(error), 'make it readable, or name another one');
+}
+
+const elsewhere = 'choose another place with -o';
+
+/** Makes a folder that the user named, unless it is there; the one that it is to be in must be. Throws `output-failed`. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (existsSync(path) && statSync(path).isDirectory()) return;
+    throw cannotWrite(path, error);
+  }
 }
 
 /** Writes a file that the user named, by one rename. Throws `output-failed`. */
@@ -27,7 +48,15 @@ export async function writeOutput(path: string, bytes: Uint8Array | string): Pro
     await writeFile(next, bytes);
     await rename(next, path);
   } catch (error) {
-    await rm(next, { force: true });
-    throw reasonError('output-failed', path, (error as Error).message);
+    // Where the file cannot be made, it may be impossible even to ask for its removal (a part of the path is a file).
+    await rm(next, { force: true }).catch(() => {});
+    throw cannotWrite(path, error);
   }
+}
+
+function cannotWrite(path: string, error: unknown): ReasonError {
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== 'ENOENT') return reasonError('output-failed', path, systemMessage(error), elsewhere);
+  const folder = dirname(path);
+  return reasonError('output-failed', path, `there is no folder ${folder}`, `make it, or ${elsewhere}`);
 }
