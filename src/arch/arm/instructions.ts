@@ -1,7 +1,12 @@
 // Instruction words to instructions and back, from the one table in `encodings.ts`.
 
 import { reasonError } from '../../reason.ts';
-import { type FieldName, type Fields, fieldWidths, type Row, rows } from './encodings.ts';
+import { branchDistance } from './branches.ts';
+import { rows } from './encodings.ts';
+import { type AllFields, type FieldName, type Fields, fieldWidths, type Row } from './row.ts';
+
+export { expandImmediate } from './data-processing.ts';
+export { pcAhead } from './state.ts';
 
 /** A row made ready: which bits of a word are fixed, and where its fields are. */
 export interface Encoding extends Row {
@@ -50,17 +55,29 @@ const byOpcode: readonly (readonly Encoding[])[] = Array.from({ length: 256 }, (
   encodings.filter(({ mask, value }) => (((opcode << 20) ^ value) & mask & 0x0ff00000) === 0),
 );
 
-/** The instruction that a 32-bit word is, or undefined where the table says nothing. */
-export function decode(word: number): Instruction | undefined {
+function fieldsOf(word: number, encoding: Encoding): Fields {
+  const fields: Partial<Record<FieldName, number>> = {};
+  for (const { name, shift, width } of encoding.fields) fields[name] = (word >>> shift) & (2 ** width - 1);
+  return fields;
+}
+
+/** The first row that a word has the fixed bits of and is not sent away from, with its fields. */
+function find(word: number, takesUnpredictable: boolean): Instruction | undefined {
   for (const encoding of byOpcode[(word >>> 20) & 0xff]!) {
     if ((word & encoding.mask) >>> 0 !== encoding.value) continue;
-    const fields: Partial<Record<FieldName, number>> = {};
-    for (const { name, shift, width } of encoding.fields) fields[name] = (word >>> shift) & (2 ** width - 1);
-    if (fields.cond === unconditional || encoding.unless?.(fields as Required<Fields>)) continue;
+    const fields = fieldsOf(word, encoding);
+    if (fields.cond === unconditional || encoding.unless?.(fields as AllFields)) continue;
+    if (!takesUnpredictable && encoding.unpredictable?.(fields as AllFields)) continue;
     return { encoding, fields };
   }
   return undefined;
 }
+
+/** The instruction that a 32-bit word is, or undefined where the table says nothing. */
+export const decode = (word: number): Instruction | undefined => find(word, false);
+
+/** Whether a word is nothing but an encoding that the manual calls UNPREDICTABLE. */
+export const isUnpredictable = (word: number): boolean => !find(word, false) && find(word, true) !== undefined;
 
 /** The word of an instruction. Every field of the row must be there and fit; `cond` is `always` when left out. */
 export function encode(name: string, given: Fields): number {
@@ -74,15 +91,9 @@ export function encode(name: string, given: Fields): number {
       throw reasonError('bug', name, `field ${field} cannot be ${value}`);
     word |= value << shift;
   }
-  if (encoding.unless?.(values as Required<Fields>)) throw reasonError('bug', name, 'not this instruction');
+  if (encoding.unless?.(values as AllFields) || encoding.unpredictable?.(values as AllFields))
+    throw reasonError('bug', name, 'not this instruction');
   return word >>> 0;
-}
-
-/** A modified immediate (section A5.2.4): eight bits, rotated right by twice the upper four. */
-export function expandImmediate(imm12: number): number {
-  const byte = imm12 & 0xff;
-  const rotation = 2 * (imm12 >>> 8);
-  return rotation === 0 ? byte : ((byte >>> rotation) | (byte << (32 - rotation))) >>> 0;
 }
 
 /** The modified immediate of a value with the smallest rotation, as assemblers choose it, or undefined. */
@@ -94,9 +105,5 @@ export function modifiedImmediate(value: number): number | undefined {
   return undefined;
 }
 
-/** How far the PC, read as an operand or as a branch's origin, is ahead of the instruction in A32 (section A2.3). */
-export const pcAhead = 8;
-
 /** The target of B or BL with this imm24 at a 32-bit address. */
-export const branchTarget = (imm24: number, address: number): number =>
-  (address + pcAhead + (((imm24 << 8) >> 8) << 2)) >>> 0;
+export const branchTarget = (imm24: number, address: number): number => (address + branchDistance(imm24)) >>> 0;

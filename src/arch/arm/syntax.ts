@@ -1,8 +1,8 @@
 // Instructions as objdump writes them: the row's syntax with each placeholder filled in, its letters in lower case.
 
 import { type LinkAddress, linkAddress } from '../../elf/units.ts';
-import type { Fields } from './encodings.ts';
 import { branchTarget, decode, type Encoding, encodings, expandImmediate, modifiedImmediate } from './instructions.ts';
+import type { Fields } from './row.ts';
 
 /** Registers by number, under the names of the procedure call standard (AAPCS, section 5.1). */
 export const registerNames = [

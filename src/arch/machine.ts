@@ -1,0 +1,112 @@
+// The machine that semantics are written against.
+//
+// An instruction's semantics is a function on a `Machine<V>`: it reads registers and memory, computes with values of
+// type `V`, and writes back. What a value is, it does not know. On a concrete machine it is a number, and the
+// instruction runs as a processor would run it (that is how semantics are held against QEMU); on a symbolic one it is a
+// term, and the same function says what the instruction does to every number at once.
+//
+// All values are as wide as a register. A truth value is 1 or 0 of that width, and so is a flag: flags are registers
+// that hold nothing else. Semantics that must know a truth value ask `decide`. Where a machine cannot answer, it breaks
+// the instruction off, undoes what it did, and runs it once for each answer; so semantics may branch like any
+// program, and must keep no state of their own.
+
+/** How many bytes a load or store moves. All memory is little-endian. */
+export type Size = 1 | 2 | 4 | 8;
+
+type Apply = (bits: number, a: bigint, b: bigint) => bigint;
+
+const truth = (holds: boolean): bigint => (holds ? 1n : 0n);
+
+/**
+ * What can be computed from two values, with its meaning: `a` and `b` are unsigned and `bits` wide; what comes out is
+ * cut to that width. A shift by the width or more leaves nothing but zeros, or signs.
+ */
+export const operations = {
+  add: (_, a, b) => a + b,
+  subtract: (_, a, b) => a - b,
+  multiply: (_, a, b) => a * b,
+  and: (_, a, b) => a & b,
+  or: (_, a, b) => a | b,
+  xor: (_, a, b) => a ^ b,
+  shiftLeft: (bits, a, b) => (b >= bits ? 0n : a << b),
+  shiftRight: (bits, a, b) => (b >= bits ? 0n : a >> b),
+  shiftRightSigned: (bits, a, b) => BigInt.asIntN(bits, a) >> (b >= bits ? BigInt(bits) : b),
+  equal: (_, a, b) => truth(a === b),
+  lessUnsigned: (_, a, b) => truth(a < b),
+  lessSigned: (bits, a, b) => truth(BigInt.asIntN(bits, a) < BigInt.asIntN(bits, b)),
+} as const satisfies Record<string, Apply>;
+
+export type Operation = keyof typeof operations;
+
+/** One operation on numbers. */
+export const compute = (operation: Operation, bits: number, a: bigint, b: bigint): bigint =>
+  BigInt.asUintN(bits, operations[operation](bits, a, b));
+
+export interface Machine<V> {
+  /** The width of a register and of every value. */
+  readonly bits: 32 | 64;
+  /** The address of the instruction that runs. */
+  readonly pc: V;
+  /** A register by its number in `InstructionSet.registers`. */
+  read(register: number): V;
+  write(register: number, value: V): void;
+  /** Where to go on instead of behind this instruction. */
+  jump(target: V): void;
+  /** The loaded bytes with zeros above them. */
+  load(address: V, size: Size): V;
+  /** Stores the lowest `size` bytes of the value. */
+  store(address: V, size: Size, value: V): void;
+  /** A number, cut to the machine's width; negative numbers are fine. */
+  constant(value: number | bigint): V;
+  apply(operation: Operation, a: V, b: V): V;
+  /** Whether a value is other than zero. */
+  decide(condition: V): boolean;
+}
+
+/**
+ * Why an instruction cannot be run: it is not in the table, its manual calls it UNPREDICTABLE, or what it does is
+ * beyond the machine. Nothing has been guessed, and what ran of the instruction is void.
+ */
+export class NotUnderstood extends Error {
+  constructor(why: string) {
+    super(why);
+    this.name = 'NotUnderstood';
+  }
+}
+
+/** What a machine must know of an architecture in order to run its instructions. */
+export interface InstructionSet {
+  readonly bits: 32 | 64;
+  /** What the registers are called, by number. The pc is not one of them. */
+  readonly registers: readonly string[];
+  /** Of those, the stack pointer. The stack grows down. */
+  readonly stackPointer: number;
+  /** How many bytes below the stack pointer interrupts leave alone. */
+  readonly redZone: number;
+  /** How many low bits of the stack pointer the ABI keeps zero. */
+  readonly stackAlignment: number;
+  /** How long an instruction is, in bytes. */
+  readonly instructionSize: number;
+  /**
+   * Runs one instruction, whose word has been read at the machine's pc. The machine goes on behind it unless it jumps.
+   * Throws `NotUnderstood`.
+   */
+  execute<V>(machine: Machine<V>, word: number): void;
+}
+
+/** Combines a value with a number. */
+export const withNumber = <V>(m: Machine<V>, operation: Operation, a: V, b: number | bigint): V =>
+  m.apply(operation, a, m.constant(b));
+
+/** Every bit turned over. */
+export const not = <V>(m: Machine<V>, value: V): V => withNumber(m, 'xor', value, -1);
+
+/** The number's bit `position` counted from the lowest, as a truth value. */
+export const bit = <V>(m: Machine<V>, value: V, position: number): V =>
+  withNumber(m, 'and', withNumber(m, 'shiftRight', value, position), 1);
+
+/** The lowest `bits` bits as a signed number. */
+export function signExtend<V>(m: Machine<V>, value: V, bits: number): V {
+  const above = m.constant(m.bits - bits);
+  return m.apply('shiftRightSigned', m.apply('shiftLeft', value, above), above);
+}
