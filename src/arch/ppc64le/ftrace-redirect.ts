@@ -61,11 +61,13 @@
 //
 // One thing does change for the new function: its return address is in the stub. `_RET_IP_` and backtraces show it.
 
+import type { LinkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
 import type { FunctionText, Stub, StubRelocation, StubWord } from '../arch.ts';
 import { checkPrologue } from './call-sites.ts';
+import { frameHeader } from './frame-address.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
-import { findStackArguments, frameHeader, registerArguments } from './stack-arguments.ts';
+import { findStackArguments, registerArguments } from './stack-arguments.ts';
 
 const stackArgumentsAt = frameHeader + 8 * registerArguments;
 
@@ -125,7 +127,7 @@ export function makeStub(stackDoublewords: number): Stub {
 }
 
 /** `Architecture.ftraceStub`. Throws `prologue-unknown` and `stack-arguments`. */
-export function ftraceStub(old: FunctionText, site: bigint, replacement: Uint32Array): Stub {
+export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array): Stub {
   checkPrologue(old, site);
   const { doublewords, uncertain } = findStackArguments(replacement);
   if (uncertain !== undefined) {
@@ -133,7 +135,7 @@ export function ftraceStub(old: FunctionText, site: bigint, replacement: Uint32A
       'stack-arguments',
       old.name,
       `how many stack arguments the new function reads cannot be told: ${uncertain}`,
-      'Compile the fix with the flags that suture build uses. A function with variable arguments, or one that takes the address of a stack argument, can only be changed by patching its callers.',
+      'Compile the fix with the flags that suture build uses. A function with variable arguments, or one that takes the address of a stack argument or reads a struct there at an index, can only be changed by patching its callers.',
     );
   }
   const onStack = Math.max(0, doublewords - registerArguments);

@@ -78,6 +78,62 @@ describe('code that no branch leads to', () => {
   });
 });
 
+const add = (RT: number, RA: number, RB: number) => encode('add', { RT, RA, RB });
+const addi = (RT: number, RA: number, SI: number) => encode('addi', { RT, 'RA|0': RA, SI });
+const ldx = (RA: number, RB: number) => encode('ldx', { RT: 9, 'RA|0': RA, RB });
+
+describe('what an index chooses in the stack', () => {
+  test('is a variable when the constants say so, wherever the compiler has put them', () => {
+    const filled = [open, std(40, 3)];
+    const rest = [close, blr];
+    expect(sure(...filled, add(9, 1, 9), ld(40, 9), ...rest)).toBe(0);
+    expect(sure(...filled, addi(9, 9, 40), ldx(1, 9), ...rest)).toBe(0);
+    expect(sure(...filled, addi(9, 9, 112), add(9, 9, 1), ld(-72, 9), ...rest)).toBe(0);
+    expect(sure(...filled, addi(9, 1, 40), encode('subf', { RT: 9, RA: 10, RB: 9 }), ld(0, 9), ...rest)).toBe(0);
+  });
+
+  test('is not told when they lead elsewhere', () => {
+    const filled = [open, std(40, 3)];
+    const chooses = /an index chooses/;
+    expect(sure(add(9, 1, 9), ld(96, 9), blr)).toMatch(chooses);
+    expect(sure(ldx(1, 9), blr)).toMatch(chooses);
+    expect(sure(...filled, add(9, 1, 9), ld(208, 9), close, blr)).toMatch(chooses);
+    expect(sure(...filled, addi(9, 9, 208), ldx(1, 9), close, blr)).toMatch(chooses);
+    expect(sure(...filled, ld(0, 1, 11), add(9, 9, 11), ld(96, 9), close, blr)).toMatch(chooses);
+    expect(sure(...filled, encode('addis', { RT: 9, 'RA|0': 1, SI: 1 }), ldx(9, 10), close, blr)).toMatch(chooses);
+    expect(sure(...filled, encode('rldicr', { RA: 9, RS: 1, sh: 0, me: 49 }), ld(96, 9), close, blr)).toMatch(/may go/);
+    expect(sure(...filled, encode('subf', { RT: 9, RA: 1, RB: 9 }), ldx(9, 10), close, blr)).toMatch(/may go/);
+    expect(sure(...filled, encode('or', { RA: 9, RS: 1, RB: 10 }), ld(96, 9), close, blr)).toMatch(/may go/);
+    expect(sure(...filled, add(9, 1, 1), ld(0, 9), close, blr)).toMatch(/may go/);
+  });
+
+  test('is not told when two ways bring different addresses', () => {
+    const either = (one: number, two: number) => [encode('bc', { BO: 12, BI: 2, BD: 12 }), one, b(2), two];
+    const load = (...words: number[]) => sure(open, std(40, 3), ...words, close, blr);
+    expect(load(...either(addi(9, 10, 0), add(9, 1, 9)), ld(208, 9))).toMatch(/may go|an index chooses/);
+    expect(load(...either(addi(9, 1, 0), addi(9, 1, 16)), ld(208, 9))).toMatch(/may go/);
+    expect(load(...either(addi(9, 1, 40), addi(9, 10, 0)), ld(208, 9))).toMatch(/an index chooses/);
+    expect(load(...either(addi(9, 1, 40), addi(9, 1, 48)), ld(8, 9))).toBe(0);
+  });
+
+  test('may be a part of an argument while nothing else has been put into the frame', () => {
+    const saved = encode('std', { RS: 30, 'RA|0': 1, DS: -16 });
+    expect(sure(saved, open, add(9, 1, 9), ld(40, 9), close, blr)).toMatch(/may be a part of an argument/);
+    const register = encode('std', { RS: 10, 'RA|0': 1, DS: 112 + 88 });
+    expect(sure(open, std(40, 3), register, add(9, 1, 9), ld(40, 9), close, blr)).toMatch(/may be a part/);
+  });
+
+  test('does not come back from where it has been stored', () => {
+    expect(sure(open, add(9, 1, 9), std(40, 9), close, blr)).toMatch(/stored/);
+    expect(sure(open, add(9, 1, 9), encode('mtspr', { spr: 9, RS: 9 }), close, blr)).toMatch(/mtspr/);
+  });
+
+  test('does not matter to what only compares or prefetches', () => {
+    const dcbt = encode('dcbt', { TH: 0, 'RA|0': 1, RB: 9 });
+    expect(sure(add(9, 1, 9), dcbt, encode('cmp', { BF: 0, L: 1, RA: 9, RB: 1 }), blr)).toBe(0);
+  });
+});
+
 describe('what cannot be told', () => {
   const address = encode('addi', { RT: 3, 'RA|0': 1, SI: 96 });
   test.each([
@@ -88,13 +144,15 @@ describe('what cannot be told', () => {
     ],
     ['an argument’s address stored', [address, std(-8, 3), blr], /stored at \+0x4/],
     ['an argument’s address returned', [address, blr], /return at \+0x4/],
-    ['an argument’s address added to', [address, encode('add', { RT: 3, RA: 3, RB: 4 }), blr], /computes/],
+    ['an argument’s address added to', [address, encode('add', { RT: 3, RA: 3, RB: 4 }), blr], /return at/],
     [
       'an access that may go to an argument',
       [address, encode('bc', { BO: 12, BI: 2, BD: 8 }), encode('addi', { RT: 3, 'RA|0': 0, SI: 0 }), ld(0, 3), blr],
       /may go to/,
     ],
     ['a frame of a computed size', [encode('stdux', { RS: 1, RA: 1, RB: 9 }), blr], /r1 is computed/],
+    ['a second frame in the first', [open, open, blr], /second frame/],
+    ['a string or vector access', [0x7d2104aa, blr], /not in the tables/], // lswi r9,r1,0
     ['two frames at one place', [encode('bc', { BO: 12, BI: 2, BD: 8 }), open, nop, blr], /different size/],
     ['a return with the frame still there', [open, blr], /leaves a frame behind/],
     ['a branch out', [b(100), blr], /leaves the function/],

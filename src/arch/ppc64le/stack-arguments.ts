@@ -12,15 +12,28 @@
 // copies through the new function, word by word, and collects every access at or above the caller's 32(r1).
 //
 // Where that cannot be told the answer names the reason, and the function is refused: the address of an argument taken
-// (variable arguments, `va_start`, always do), a frame whose size is computed, a word that the tables do not know, a
-// branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
+// (variable arguments, `va_start`, always do), an argument chosen by an index, a frame whose size is computed, a word
+// that the tables do not know, a branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
 // on stack arguments that it does not touch, and no word would show it.
 
+import {
+  alignedDown,
+  difference,
+  frameHeader,
+  isIndexed,
+  isLocal,
+  isMadeFromSp,
+  isSame,
+  joined,
+  mayLeave,
+  shifted,
+  sum,
+  type Value,
+} from './frame-address.ts';
 import { decode, field, type Instruction } from './instructions.ts';
 import { registersRead, registersWritten, useOf } from './register-use.ts';
 
-/** Bytes from the caller's sp to its parameter save area, and the doublewords of it that registers stand for. */
-export const frameHeader = 32;
+/** The doublewords of the parameter save area that registers stand for. */
 export const registerArguments = 8;
 
 /** What a function does with its caller's parameter save area. */
@@ -33,11 +46,7 @@ export interface StackArguments {
   readonly uncertain: string | undefined;
 }
 
-/**
- * What a register holds, as far as it matters: a number is an address, in bytes from sp as it was at the function's
- * entry; 'other' has nothing to do with the caller's arguments; 'lost' may point to them, nobody knows where.
- */
-type Value = number | 'other' | 'lost';
+/** What each general register holds, as far as it matters. */
 type Registers = readonly Value[];
 
 const SP = 1;
@@ -46,6 +55,9 @@ const volatile = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 /** Registers that carry arguments to a callee, or results back. */
 const passed = [3, 4, 5, 6, 7, 8, 9, 10];
 
+/** From here on registers are the caller's, and stored to be given back. */
+const firstSaved = 14;
+
 /** Bounds for code made to keep us busy: no function of the stock kernel comes near either. */
 const mostUnreached = 1000;
 const mostFrames = 16;
@@ -53,15 +65,27 @@ const mostFrames = 16;
 /** Thrown inside, caught by `findStackArguments`. */
 class Uncertain extends Error {}
 
-const pointsToArguments = (value: Value) => value === 'lost' || (typeof value === 'number' && value >= frameHeader);
+const spOf = (registers: Registers) => registers[SP] as number;
 
-function joined(a: Value, b: Value): Value {
-  if (a === b) return a;
-  return pointsToArguments(a) || pointsToArguments(b) ? 'lost' : 'other';
-}
+const isVariable = (value: Value, sp: number) => typeof value === 'number' && isLocal(value, sp);
+
+const joinedRegisters = (a: Registers, b: Registers): Registers => a.map((value, r) => joined(value, b[r]!, spOf(a)));
 
 const afterCall = (registers: Registers): Registers =>
   registers.map((value, r) => (volatile.includes(r) ? 'other' : value));
+
+/** What an instruction other than an addition makes of an address in the stack. */
+function partOfAddress({ encoding: { name }, word }: Instruction, before: Registers): Value {
+  const pageShift = 16;
+  if (name === 'andi.') return 'other';
+  if ((name !== 'rldicl' && name !== 'rldicr') || field('sh', word) !== 0) return 'lost';
+  const value = before[field('RS', word)]!;
+  // To a remainder; to a physical address, whose first four bits are cleared (`__pa` in arch/powerpc/include/asm/page.h).
+  if (name === 'rldicl') return field('mb', word) >= 64 - pageShift ? 'other' : alignedDown(value, 0);
+  // To a variable that is aligned more than sp.
+  const aligned = alignedDown(value, 63 - field('me', word));
+  return isIndexed(aligned) && isLocal(aligned.from, spOf(before)) ? aligned : 'lost';
+}
 
 /** The branches that set LR. */
 const calls: ReadonlySet<string> = new Set(['bl', 'bla', 'bcl', 'bcla', 'bclrl', 'bcctrl']);
@@ -82,6 +106,12 @@ class Walk {
   readonly tables = new Set<number>();
   doublewords = 0;
   certain = 0;
+  /** Where a variable of the function's own is accessed, or handed on, at a place that an index chooses. */
+  private indexed: string | undefined;
+  /** Whether anything but callee-saved registers has been put where the function's variables are. */
+  private hasVariables = false;
+  /** Whether register arguments have been stored where the caller has room for them. */
+  private joinsArguments = false;
   private readonly words: Uint32Array;
   private readonly work: number[] = [];
   /** Words behind a call, which are reached only if the call returns: looked at when all else is done. */
@@ -92,6 +122,9 @@ class Walk {
     if (!from) return;
     this.doublewords = from.doublewords;
     this.certain = from.certain;
+    this.indexed = from.indexed;
+    this.hasVariables = from.hasVariables;
+    this.joinsArguments = from.joinsArguments;
     for (const [index, registers] of from.reached) this.reached.set(index, registers);
     for (const index of from.tables) this.tables.add(index);
   }
@@ -134,8 +167,8 @@ class Walk {
     if (known[SP] !== registers[SP]) {
       throw new Uncertain(`two ways lead to +0x${(index * 4).toString(16)} with frames of different size`);
     }
-    const both = known.map((value, r) => joined(value, registers[r]!));
-    if (both.every((value, r) => value === known[r])) return;
+    const both = joinedRegisters(known, registers);
+    if (both.every((value, r) => isSame(value, known[r]!))) return;
     this.reached.set(index, both);
     this.work.push(index);
   }
@@ -162,7 +195,7 @@ class Walk {
     }
     if (name === 'bclr') {
       if (before[SP] !== 0) throw new Uncertain(`the return at ${place} leaves a frame behind`);
-      if (pointsToArguments(before[3]!)) throw new Uncertain(`the return at ${place} hands out an argument’s address`);
+      if (mayLeave(before[3]!)) throw new Uncertain(`the return at ${place} hands out an argument’s address`);
       if (!branchesAlways(word)) this.enter(index + 1, before);
       return;
     }
@@ -178,9 +211,10 @@ class Walk {
 
     if (calls.has(name)) {
       const isReadPc = name === 'bcl' && field('BD', word) === 4;
-      if (!isReadPc && passed.some((r) => pointsToArguments(before[r]!))) {
+      if (!isReadPc && passed.some((r) => mayLeave(before[r]!))) {
         throw new Uncertain(`the call at ${place} hands on the address of an argument`);
       }
+      for (const r of passed) this.handOn(before[r]!, spOf(before), place);
       this.afterCalls.push({ index: index + 1, registers: isReadPc ? before : afterCall(before) });
       return;
     }
@@ -190,37 +224,83 @@ class Walk {
 
   /** The registers after an instruction that is no branch; accesses to the caller's frame are counted on the way. */
   private effect(instruction: Instruction, before: Registers, place: string): Registers {
-    const { word } = instruction;
-    const { name, fields, update } = instruction.encoding;
-    const { size, isStore, displacement } = useOf(instruction.encoding);
     const after = [...before];
     for (const r of registersWritten(instruction)) after[r] = 'other';
-
-    if (size > 0 && displacement !== undefined) {
-      const base = update || field('RA', word) !== 0 ? before[field('RA', word)]! : 'other';
-      if (base === 'lost') throw new Uncertain(`the access at ${place} may go to an argument`);
-      if (typeof base === 'number') {
-        const address = base + field(displacement, word);
-        this.touch(address, size, !isStore, place);
-        if (update) after[field('RA', word)] = address;
-        // The word that sp points to is the back chain: sp before the frame was made.
-        if (name === 'ld' && field('RA', word) === SP && field('DS', word) === 0 && base < 0)
-          after[field('RT', word)] = 0;
-      }
-      if (isStore && fields.includes('RS') && pointsToArguments(before[field('RS', word)]!)) {
-        throw new Uncertain(`an argument’s address is stored at ${place}`);
-      }
-    } else if ((name === 'addi' || name === 'addis') && field('RA', word) !== 0) {
-      const base = before[field('RA', word)]!;
-      const shift = name === 'addis' ? 16 : 0;
-      after[field('RT', word)] = typeof base === 'number' ? base + field('SI', word) * 2 ** shift : base;
-    } else if (name === 'or' && field('RS', word) === field('RB', word)) {
-      after[field('RA', word)] = before[field('RS', word)]!;
-    } else if (registersRead(instruction).some((r) => pointsToArguments(before[r]!))) {
-      throw new Uncertain(`the instruction at ${place} computes with an argument’s address`);
-    }
+    if (useOf(instruction.encoding).size > 0) this.access(instruction, before, after, place);
+    else this.compute(instruction, before, after, place);
     if (typeof after[SP] !== 'number' || after[SP] > 0) throw new Uncertain(`r1 is computed at ${place}`);
     return after;
+  }
+
+  /** A load or store. */
+  private access({ encoding, word }: Instruction, before: Registers, after: Value[], place: string): void {
+    const { name, fields, update } = encoding;
+    const { size, isStore, displacement } = useOf(encoding);
+    const sp = spOf(before);
+    const ra = field('RA', word);
+    const base = update || ra !== 0 ? before[ra]! : 'other';
+    const address = displacement ? shifted(base, field(displacement, word)) : sum(base, before[field('RB', word)]!);
+    if (update && ra === SP && typeof address !== 'number') throw new Uncertain(`r1 is computed at ${place}`);
+    if (address === 'lost') throw new Uncertain(`the access at ${place} may go to an argument`);
+    if (isIndexed(address) && !isLocal(address.from, sp)) {
+      throw new Uncertain(`the access at ${place} is to a place in the stack that an index chooses`);
+    }
+    if (isIndexed(address)) this.indexed ??= place;
+    if (typeof address === 'number') this.touch(address, size, !isStore, place);
+    const isSave = fields.includes('RS') && (field('RS', word) >= firstSaved || field('RS', word) === SP);
+    if (isStore && !isSave && (isIndexed(address) || isVariable(address, sp))) this.hasVariables = true;
+    if (update) after[ra] = address;
+    // The word that sp points to is the back chain: sp before the frame was made, by one instruction.
+    if (name === 'ld' && sp < 0 && address === sp) after[field('RT', word)] = 0;
+    if (!isStore || !fields.includes('RS')) return;
+    const rs = field('RS', word);
+    const value = before[rs]!;
+    if (rs === SP && ra === SP && update) {
+      if (sp !== 0) throw new Uncertain(`a second frame is made at ${place}`);
+    } else if (mayLeave(value) || (isIndexed(value) && !isLocal(value.from, sp))) {
+      throw new Uncertain(`an argument’s address is stored at ${place}`);
+    }
+    this.handOn(value, sp, place);
+  }
+
+  /** Notes a value that others may use from here on. */
+  private handOn(value: Value, sp: number, place: string): void {
+    if (isIndexed(value)) this.indexed ??= place;
+    if (isVariable(value, sp)) this.hasVariables = true;
+  }
+
+  /**
+   * Throws unless what an index chooses is a variable of the function's own. It may as well be a struct that came by
+   * value, when the compiler has taken a constant from the index (frame-address.ts). A struct of which a part came in
+   * registers shows by these registers being stored beside the rest. One that is wholly on the stack looks like an array
+   * that is read although nobody has ever written it.
+   */
+  checkIndexes(): void {
+    if (this.indexed === undefined || (this.hasVariables && !this.joinsArguments)) return;
+    throw new Uncertain(`what the index at ${this.indexed} chooses may be a part of an argument`);
+  }
+
+  /** An instruction that accesses no memory and is no branch. */
+  private compute(instruction: Instruction, before: Registers, after: Value[], place: string): void {
+    const { word } = instruction;
+    const { name } = instruction.encoding;
+    const [target] = registersWritten(instruction);
+    const value = (f: 'RA' | 'RB' | 'RS') => before[field(f, word)]!;
+    if (name === 'addi' || name === 'addis') {
+      const shift = name === 'addis' ? 16 : 0;
+      after[target!] = shifted(field('RA', word) === 0 ? 'other' : value('RA'), field('SI', word) * 2 ** shift);
+    } else if (name === 'add') after[target!] = sum(value('RA'), value('RB'));
+    else if (name === 'subf') after[target!] = difference(value('RB'), value('RA'));
+    else if (name === 'or' && field('RS', word) === field('RB', word)) after[target!] = value('RS');
+    else if (!registersRead(instruction).some((r) => isMadeFromSp(before[r]!))) return;
+    else if (target !== undefined) {
+      after[target] = partOfAddress(instruction, before);
+      // Only a variable of the function's own is aligned, and by a mask of a known address.
+      if (name === 'rldicr' && typeof value('RS') === 'number' && isIndexed(after[target])) this.hasVariables = true;
+    }
+    // Comparing, trapping and prefetching move nothing.
+    else if (name === 'mtspr' || name === 'dcbz')
+      throw new Uncertain(`${name} at ${place} has an address in the stack`);
   }
 
   /** Counts an access to [address, address + size), in bytes from sp at the entry. */
@@ -230,6 +310,7 @@ class Walk {
     const last = Math.ceil((address + size - frameHeader) / 8);
     this.doublewords = Math.max(this.doublewords, last);
     if (isLoad) this.certain = Math.max(this.certain, last);
+    else if (last <= registerArguments) this.joinsArguments = true;
   }
 
   /**
@@ -275,7 +356,7 @@ class Walk {
 /** What holds at all the words that were reached with the frame of this size. */
 function registersWithFrame(walk: Walk, sp: number): Registers {
   const states = [...walk.reached.values()].filter((registers) => registers[SP] === sp);
-  return states.reduce((all, registers) => all.map((value, r) => joined(value, registers[r]!)));
+  return states.reduce(joinedRegisters);
 }
 
 /**
@@ -323,6 +404,7 @@ export function findStackArguments(words: Uint32Array): StackArguments {
       if (rounds === mostUnreached) throw new Uncertain('too much of the code is reached by no branch');
       walk = walkUnreached(walk, words, start);
     }
+    walk.checkIndexes();
   } catch (error) {
     if (!(error instanceof Uncertain)) throw error;
     return { doublewords: walk.doublewords, certain: walk.certain, uncertain: error.message };
