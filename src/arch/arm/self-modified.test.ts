@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { kernelText, wordsFrom } from '../../../test/support/kernel-text.ts';
+import type { LinkAddress } from '../../elf/units.ts';
 import { selfModified } from './self-modified.ts';
 
 const nop = 0xe320f000;
@@ -52,6 +53,36 @@ describe('Jump labels', () => {
     });
   });
 
+  test('are not looked for in a function longer than any real one', () => {
+    const longer = { jump_label_init: init, next: init + 4100 };
+    const { words: found, unknown } = selfModified(kernelText(words(table + 24), longer, text));
+    expect(found).toEqual([]);
+    expect(unknown).toEqual([expect.stringMatching(/^jump_label_init takes 4100 bytes, more than 4096/)]);
+  });
+
+  test('are not looked for among more constants than any real function has', () => {
+    const constants = Array.from({ length: 129 }, (_, i) => movw(0, 4 * i));
+    const many = new Map([...words(table + 24), ...wordsFrom(init + 20, constants)]);
+    const symbols = { jump_label_init: init, next: init + 20 + 4 * constants.length };
+    const { unknown } = selfModified(kernelText(many, symbols, text));
+    expect(unknown).toEqual([expect.stringMatching(/^jump_label_init builds 13\d constants, more than 128/)]);
+  });
+
+  test('are read once, however many constants could be their end', () => {
+    const entries = Array.from({ length: 300 }, () => [code[0]!, 0xc0100080, 0xc0400001]).flat();
+    const bounds = [table, ...Array.from({ length: 50 }, (_, i) => table + 4 * entries.length + 12 * (i + 1))];
+    const constants = bounds.flatMap((bound) => [movw(6, bound), movt(6, bound)]);
+    const crafted = new Map([...wordsFrom(init, constants), ...wordsFrom(table, entries), [code[0]!, nop]]);
+    const image = kernelText(crafted, { jump_label_init: init, next: init + 4 * constants.length }, text);
+    let reads = 0;
+    const word = (address: LinkAddress) => {
+      if (address >= table && address < table + 4 * entries.length) reads++;
+      return image.word(address);
+    };
+    expect(selfModified({ ...image, word }).unknown).toHaveLength(1);
+    expect(reads).toBe(2 * 300);
+  });
+
   test('are unknown when an entry’s place is no nop and no branch', () => {
     const broken = words(table + 24).set(code[1]!, 0xe1a00001);
     expect(found(table + 24, broken).unknown).toHaveLength(1);
@@ -81,6 +112,25 @@ describe('Tables that the head walks', () => {
       words: [BigInt(place)],
       unknown: [],
     });
+  });
+
+  test('are looked for at the eight branches next to the text, and no further', () => {
+    const found = (others: number) => {
+      const start = head - 28 - 4 * others;
+      const words = new Map([
+        ...wordsFrom(start, [...adrL(4, start, table), ...adrL(5, start + 12, table + 4), b(start + 24, walker)]),
+        ...wordsFrom(start + 28, Array<number>((0xc0100000 - start - 28) / 4).fill(nop)),
+        ...wordsFrom(
+          head,
+          Array.from({ length: others }, (_, i) => b(head + 4 * i, walker)),
+        ),
+        ...wordsFrom(table, [entryFor(place, table)]),
+        [place, 0xe2800481],
+      ]);
+      return selfModified(kernelText(words, { __fixup_a_pv_table: walker, first: 0xc0100000 }, text)).words;
+    };
+    expect(found(7)).toEqual([BigInt(place)]);
+    expect(found(8)).toEqual([]);
   });
 
   test('do not pass when they name any other instruction', () => {

@@ -83,14 +83,26 @@ function readTable(
   return places;
 }
 
+/** In bytes. `jump_label_init` takes 252 in Debian's kernel, literals and all. */
+const longestWalker = 4096;
+
+/** The constants that a walker may build: some twenty do in Debian's kernel, of which two are the table's bounds. */
+const mostConstants = 128;
+
 /** Three words an entry, all absolute: the nop or branch, its target, the key with two flag bits. */
 function jumpLabels(text: KernelText): number[] | string {
   const walker = text.symbol('jump_label_init');
   const function_ = walker === undefined ? undefined : text.enclosing(walker);
   if (!function_) return [];
-  const values = constantsIn(text, Number(function_.start), Number(function_.end))
-    .map(({ value }) => value)
-    .sort((a, b) => a - b);
+  const size = function_.end - function_.start;
+  if (size > longestWalker) {
+    return `jump_label_init takes ${size} bytes, more than ${longestWalker}, so its constants are not looked through for the table of jump labels`;
+  }
+  const constants = constantsIn(text, Number(function_.start), Number(function_.end)).map(({ value }) => value);
+  const values = [...new Set(constants)].sort((a, b) => a - b);
+  if (values.length > mostConstants) {
+    return `jump_label_init builds ${values.length} constants, more than ${mostConstants}, so they are not looked through for the table of jump labels`;
+  }
   const entry = (address: number): number | undefined => {
     const code = wordAt(text, address) ?? 0;
     const target = wordAt(text, address + 4) ?? 0;
@@ -99,29 +111,36 @@ function jumpLabels(text: KernelText): number[] | string {
     const branch = instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, code) === target;
     return nop || branch ? code : undefined;
   };
-  // The widest pair of constants between which every entry makes sense.
+  // The widest pair of constants between which every entry makes sense. No entry is read for two starts: the second
+  // one would be an end for the first.
+  const entrySize = 12;
   for (const start of values) {
-    if (entry(start) === undefined) continue;
-    for (const end of values.toReversed()) {
-      const places = readTable(start, end, 12, entry);
-      if (places) return places;
-    }
+    let runEnd = start;
+    while (entry(runEnd) !== undefined) runEnd += entrySize;
+    const end = values.findLast((value) => value > start && value <= runEnd && (value - start) % entrySize === 0);
+    if (end !== undefined) return readTable(start, end, entrySize, entry)!;
   }
   return 'the table of jump labels cannot be found in jump_label_init';
 }
 
+/** A walker is entered from the head once. Each further branch costs a walk through a table. */
+const mostBranches = 8;
+
 /**
  * Finds the branches to `walker` in the code before the named text (`.head.text`, whose symbols kallsyms leaves
- * out).
+ * out), those next to the text first.
  */
 function* branchesFromHead(text: KernelText, walker: number): Generator<number> {
   const first = text.textRanges[0]?.start ?? 0n;
+  let found = 0;
   for (let address = Number(first) - 4; ; address -= 4) {
     const word = wordAt(text, address);
     if (word === undefined) return;
     const instruction = decode(word);
-    if (instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, address) === walker)
+    if (instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, address) === walker) {
+      if (++found > mostBranches) return;
       yield address;
+    }
   }
 }
 
