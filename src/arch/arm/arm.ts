@@ -20,6 +20,7 @@
 // the stub that undoes it; `stub-section.ts`, the stubs in a module; `self-modified.ts`, what the kernel rewrites in
 // itself.
 
+import { EM_ARM } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
@@ -29,12 +30,9 @@ import { selfModified } from './self-modified.ts';
 import { layOutStubs } from './stub-section.ts';
 import { disassemble } from './syntax.ts';
 
-const ELFCLASS32 = 32;
-const EM_ARM = 40;
-
 export const arm: Architecture = {
   platform,
-  elf: { class: ELFCLASS32, machine: EM_ARM, rela: false },
+  elf: { class: 32, machine: EM_ARM, rela: false },
   pointerRelocation: R_ARM_ABS32,
   relocationKind,
   // The loader's PLT needs nothing but an address (arch/arm/kernel/module-plts.c, Linux 6.1).

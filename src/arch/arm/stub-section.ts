@@ -9,18 +9,20 @@
 // The loader finds a table by its type and the section that it is for by its name: `.ARM.exidx` followed by that
 // section's (`module_finalize` in arch/arm/kernel/module.c, Linux 6.1).
 
+import {
+  SHF_ALLOC,
+  SHF_EXECINSTR,
+  SHF_LINK_ORDER,
+  SHT_ARM_EXIDX,
+  SHT_PROGBITS,
+  STB_LOCAL,
+  STT_SECTION,
+} from '../../elf/constants.ts';
+import { newSection, newSymbol } from '../../elf/elf.ts';
 import type { Section } from '../../elf/model.ts';
 import type { Stub } from '../arch.ts';
 import { encode } from './instructions.ts';
 import { R_ARM_PREL31 } from './relocations.ts';
-
-const SHT_PROGBITS = 1;
-const SHT_ARM_EXIDX = 0x70000001;
-const SHF_ALLOC = 2n;
-const SHF_EXECINSTR = 4n;
-const SHF_LINK_ORDER = 0x80n;
-const STT_SECTION = 3;
-const STB_LOCAL = 0;
 
 const textName = '.text.suture_stubs';
 
@@ -38,10 +40,8 @@ function littleEndian(words: readonly number[]): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-const section = (name: string, type: number, flags: bigint, data: Uint8Array, link?: Section): Section => ({
-  ...{ name, type, flags, data, link },
-  ...{ address: 0n, align: 4, entrySize: 0, size: data.length, info: 0, relocations: [] },
-});
+/** Both sections are made of words. */
+const align = 4;
 
 /** Lays the stubs out one behind the other: the section, the offset of each stub in it, and the unwind table. */
 export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets: number[]; companions: Section[] } {
@@ -51,15 +51,15 @@ export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets
     words.push(...stub.words.map(({ word }) => word));
     return offset;
   });
-  const text = section(textName, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, littleEndian(words));
+  const text = newSection(textName, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, littleEndian(words), { align });
 
-  const start = { name: '', value: 0n, size: 0n, binding: STB_LOCAL, type: STT_SECTION, other: 0, place: text };
-  const table = section(
+  const start = newSymbol('', { binding: STB_LOCAL, type: STT_SECTION, place: text });
+  const table = newSection(
     `.ARM.exidx${textName}`,
     SHT_ARM_EXIDX,
     SHF_ALLOC | SHF_LINK_ORDER,
     littleEndian([0, EXIDX_CANTUNWIND]),
-    text,
+    { align, link: text },
   );
   table.relocations.push({ offset: 0, type: R_ARM_PREL31, symbol: start, addend: undefined });
   return { section: text, offsets, companions: [table] };

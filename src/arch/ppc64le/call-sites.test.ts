@@ -70,7 +70,10 @@ test('call sites in a module are its R_PPC64_REL24 against _mcount', () => {
 
 describe('the prologue', () => {
   const check = (words: readonly number[], index: number) => () =>
-    checkPrologue({ name: 'f', address: linkAddress(base), words: Uint32Array.from(words) }, base + BigInt(4 * index));
+    checkPrologue(
+      { name: 'f', address: linkAddress(base), words: Uint32Array.from(words) },
+      linkAddress(base + BigInt(4 * index)),
+    );
   const toc = [0x3c4c00f0, 0x38421234];
   const largeToc = [0xe84cfff8, 0x7c426214];
   const bl = 0x48001001;

@@ -17,7 +17,7 @@
 // nop at run time. In the stock kernel `_mcount` alone is called so, never through a long-branch veneer of the linker's.
 
 import type { Section } from '../../elf/model.ts';
-import { linkAddress } from '../../elf/units.ts';
+import { type LinkAddress, linkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
 import type { CallSite, FunctionText, KernelText } from '../arch.ts';
 import { R_PPC64_REL24 } from './relocations.ts';
@@ -97,7 +97,7 @@ const isTocSetUp = (words: readonly number[]) =>
  * Checks that nothing but the known prologue stands between a function's entry and its call site, so that at the site
  * every register but r0, r2 and LR is as the caller left it. Throws `prologue-unknown`.
  */
-export function checkPrologue(old: FunctionText, site: bigint): void {
+export function checkPrologue(old: FunctionText, site: LinkAddress): void {
   const index = Number(site - old.address) / 4;
   const before = Array.from(old.words.subarray(0, Math.max(index, 0)));
   const refuse = (what: string) =>

@@ -1,6 +1,7 @@
 // 64-bit little-endian Power under the OpenPOWER ELFv2 ABI (revision 1.5), as one value. Each part is a chapter of its own;
 // the one to read first is `ftrace-redirect.ts`.
 
+import { EM_PPC64, SHN_LIVEPATCH } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
@@ -10,19 +11,13 @@ import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.
 import { selfModified } from './self-modified.ts';
 import { layOutStubs } from './stub-section.ts';
 
-const EM_PPC64 = 21;
-
-/**
- * SHN_LIVEPATCH. The loader makes stubs, and restores r2 behind a call, for SHN_UNDEF and this index alone
- * (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
- */
-const SHN_LIVEPATCH = 0xff20;
-
 export const ppc64le: Architecture = {
   platform,
   elf: { class: 64, machine: EM_PPC64, rela: true },
   pointerRelocation: R_PPC64_ADDR64,
   relocationKind,
+  // The loader makes stubs, and restores r2 behind a call, for SHN_UNDEF and this index alone
+  // (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
   boundFunctionPlace: { index: SHN_LIVEPATCH },
   // The module's TOC pointer: `find_dot_toc` and `my_r2` in module_64.c.
   loaderSymbols: ['.TOC.'],

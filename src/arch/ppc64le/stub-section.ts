@@ -1,11 +1,9 @@
 // The section that holds a module's stubs.
 
+import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS } from '../../elf/constants.ts';
+import { newSection } from '../../elf/elf.ts';
 import type { Section } from '../../elf/model.ts';
 import type { Stub } from '../arch.ts';
-
-const SHT_PROGBITS = 1;
-const SHF_ALLOC = 2n;
-const SHF_EXECINSTR = 4n;
 
 /** Each stub starts on 16 bytes, as functions do. The gaps are traps, so that a wrong jump into one is seen. */
 const stubAlign = 16;
@@ -25,18 +23,7 @@ export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets
   for (const [i, stub] of stubs.entries()) {
     for (const [n, { word }] of stub.words.entries()) view.setUint32(offsets[i]! + 4 * n, word, true);
   }
-  const section: Section = {
-    name: '.text.suture_stubs',
-    type: SHT_PROGBITS,
-    flags: SHF_ALLOC | SHF_EXECINSTR,
-    address: 0n,
-    align: stubAlign,
-    entrySize: 0,
-    data,
-    size,
-    link: undefined,
-    info: 0,
-    relocations: [],
-  };
+  const flags = SHF_ALLOC | SHF_EXECINSTR;
+  const section = newSection('.text.suture_stubs', SHT_PROGBITS, flags, data, { align: stubAlign });
   return { section, offsets, companions: [] };
 }
