@@ -1,7 +1,7 @@
 // `suture build` on both stock kernels: what it makes is whole and always the same, and what it cannot make right it
 // refuses with a code, the place and what would help.
 
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -67,6 +67,27 @@ describe.each(stockKernels)('suture build for $name', ({ name: kernel, architect
       }),
     );
     expect(made[0]!.equals(made[1]!)).toBe(true);
+  });
+
+  it('takes a fix from any folder, with what lies beside it, and a module of any name', async () => {
+    const own = join(folder, `a folder of ${kernel}, 100% #1 $(HOME) 'it'`);
+    await mkdir(own);
+    await writeFile(join(own, 'part.h'), 'static const char *said(void) { return __FILE__; }\n');
+    const fix = join(own, 'the fix.c');
+    const source = `#include <linux/seq_file.h>
+      #include "part.h"
+      static int cmdline_proc_show(struct seq_file *m, void *v) { seq_puts(m, said()); return 0; }`;
+    await writeFile(fix, source);
+    const arguments_ = ['build', '--kernel', kernel, '--name', 'fix', '-o', `${own}/`, fix];
+    const report = await sutureJson(arguments_);
+    expect(report).toMatchObject({ exit: 0, result: { output: join(own, 'fix.ko') } });
+    const text = (await readFile(join(own, 'fix.ko'))).toString('latin1');
+    expect(text).toContain('\0part.h\0');
+    expect(text).not.toContain('a folder of');
+
+    await writeFile(join(own, 'part.h'), 'not C\n');
+    const { reasons } = await sutureJson(arguments_);
+    expect(reasons).toMatchObject([{ code: 'compile-failed', message: expect.stringContaining(`${own}/part.h:1`) }]);
   });
 
   it('lists the call sites that the kernel’s own recordmcount lists', async () => {
@@ -207,4 +228,15 @@ it('refuses a kernel, and faults on a file, that is not there, and writes nothin
     fix,
   ]);
   expect(bad).toMatchObject({ exit: 1, reasons: [{ code: 'output-failed' }] });
+});
+
+it('faults on a temporary folder that make cannot work in, and says which', async () => {
+  const TMPDIR = join(folder, 'with blanks');
+  await mkdir(TMPDIR);
+  const output = join(folder, 'none.ko');
+  const arguments_ = ['build', '--kernel', stockKernels[0]!.name, '-o', output, examples[0]!.fix];
+  expect(await sutureJson(arguments_, { TMPDIR })).toMatchObject({
+    exit: 1,
+    reasons: [{ code: 'usage', place: expect.stringContaining(TMPDIR), remedy: expect.stringContaining('TMPDIR') }],
+  });
 });

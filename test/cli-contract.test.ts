@@ -11,12 +11,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { commands } from '../src/cli/commands.ts';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
 import { stockKernels } from './stock-kernels.ts';
+import { stockImage } from './support/stock-image.ts';
 import { suture, sutureJson } from './suture.ts';
 
 const example = fileURLToPath(new URL('../examples/cmdline', import.meta.url));
 
 let scratch: string;
 let stock: StoredKernel;
+/** A kernel of another architecture, parts of which fit no image but its own. */
+let foreign: StoredKernel;
 
 /** A cache of its own, that the rows below fill from nothing; and what stands for WORDS in their command lines. */
 const environment = () => ({ XDG_CACHE_HOME: scratch });
@@ -30,12 +33,21 @@ const fill = (line: string) =>
         .replace('MODULES', stock.modules)
         .replace('HEADERS', stock.headers)
         .replace('BUSYBOX', stock.busybox!)
+        .replace('FOREIGN_TREE', foreign.headers)
+        .replace('FOREIGN_KERNEL', foreign.image)
         .replace('EXAMPLE', example),
     );
 
 beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'cli-contract-test-'));
   stock = await openKernel(stockKernels[0].name);
+  foreign = await openKernel(stockKernels[1].name);
+  const { kallsyms } = await stockImage(foreign.name);
+  const lines = kallsyms.map(
+    ({ address, type, name }) => `${address.toString(16).padStart(16, '0')} ${type} ${name}\n`,
+  );
+  writeFileSync(join(scratch, 'System.map'), lines.join(''));
+  writeFileSync(join(scratch, 'config'), 'CONFIG_MODULES=y\nCONFIG_DYNAMIC_FTRACE_WITH_REGS=y\nCONFIG_LIVEPATCH=y\n');
   writeFileSync(join(scratch, 'garbage'), 'neither an image nor a module\n');
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -49,6 +61,19 @@ const table: readonly [line: string, end: string][] = [
   ['kernel import --name other --image SCRATCH/none --modules MODULES --headers HEADERS', 'file-missing'],
   ['kernel import --name other --image IMAGE --modules MODULES --headers SCRATCH', 'file-missing'],
   ['kernel import --name other --image SCRATCH/garbage --modules MODULES --headers HEADERS', 'image-unreadable'],
+  ['kernel import --name other --image IMAGE --modules MODULES --headers FOREIGN_TREE', 'wrong-kernel'],
+  ...[
+    ['--system-map SCRATCH/System.map', 'wrong-kernel'] as const,
+    ['--system-map SCRATCH/garbage', 'system-map-malformed'] as const,
+    ['--vmlinux FOREIGN_KERNEL', 'wrong-kernel'] as const,
+    ['--vmlinux SCRATCH/garbage', 'elf-malformed'] as const,
+  ].map(([option, end]): [string, string] => [
+    `kernel import --name other --image IMAGE --modules MODULES --headers HEADERS ${option}`,
+    end,
+  ]),
+  ['kernel import --name own --image IMAGE --modules MODULES --headers HEADERS --config SCRATCH/config', 'done'],
+  ['core --kernel own -o SCRATCH/own', 'kernel-unsupported'],
+  ['build --kernel own -o SCRATCH/other.ko EXAMPLE.c', 'kernel-unsupported'],
   ['kernel list', 'done'],
   ['kernel list all', 'usage'],
   ['kernel show mine', 'done'],

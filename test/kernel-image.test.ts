@@ -7,9 +7,12 @@ import { architectureByName } from '../src/arch/architectures.ts';
 import { readElf } from '../src/elf/elf.ts';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
 import { parseConfig } from '../src/kernel/config.ts';
+import { readFurtherSymbols } from '../src/kernel/further-symbols.ts';
 import type { KernelImage } from '../src/kernel/image.ts';
+import { isInitMemory } from '../src/kernel/init-memory.ts';
 import { learnModuleAbi } from '../src/kernel/module-abi.ts';
 import { moduleExports } from '../src/kernel/module-exports.ts';
+import { stockKernels } from './stock-kernels.ts';
 import { moduleFiles } from './support/modules.ts';
 import { stockImage } from './support/stock-image.ts';
 
@@ -113,6 +116,32 @@ describe.each([
     expect(wanted.map((option) => config.get(option))).toEqual(['y', 'y', 'y']);
     expect(['KALLSYMS_ALL', 'LIVEPATCH'].filter((option) => config.has(option))).toEqual([]);
   });
+});
+
+describe('A System.map', () => {
+  /** What kallsyms and the exports tell, in the form of one; the packages bring none. */
+  const mapOf = ({ kallsyms, exports }: KernelImage) => {
+    const data = [...exports.values()].map((each) => ({ ...each, type: 'D' }));
+    const lines = [...kallsyms, ...data].map(
+      ({ address, type, name }) => `${address.toString(16).padStart(address >> 32n ? 16 : 8, '0')} ${type} ${name}\n`,
+    );
+    return { name: 'System.map', bytes: new TextEncoder().encode(lines.join('')) };
+  };
+
+  test.each([0, 1] as const)('is taken for its own kernel, and refused for the other (%i)', async (i) => {
+    const image = await stockImage(stockKernels[i].name);
+    const other = await stockImage(stockKernels[1 - i]!.name);
+    const symbols = readFurtherSymbols(image, { systemMap: mapOf(image) });
+    expect(symbols.get('init_task')).toContain(image.exports.get('init_task')!.address);
+    expect(() => readFurtherSymbols(image, { systemMap: mapOf(other) })).toThrow(/in the image and .* more symbols/);
+  });
+});
+
+test('What ppc64le gives back lies between __init_begin and __init_end, without the per-CPU area', async () => {
+  const image = await stockImage('6.1.0-50-powerpc64le');
+  const given = (name: string) => isInitMemory(image.symbol(name)!, (known) => image.symbol(known));
+  expect(['start_kernel', '__init_begin', '__con_initcall_start'].map(given)).toEqual([true, true, true]);
+  expect(['vfs_read', '__per_cpu_start', '_sdata', 'init_task'].map(given)).toEqual([false, false, false, false]);
 });
 
 test('The build id of the ppc64le image is that of its .notes', async () => {

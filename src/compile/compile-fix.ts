@@ -3,7 +3,7 @@
 // The fix is compiled twice: first as it is, to learn from the compiler which functions it defines and to show its errors
 // in the user's own terms, then together with the few lines that make a livepatch module of it.
 
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { Architecture } from '../arch/arch.ts';
 import { readElf } from '../elf/elf.ts';
@@ -23,6 +23,13 @@ export interface CompiledFix {
   readonly warnings: string;
 }
 
+/** The fix as the compiler sees it. No module is called so: their names have no hyphen. */
+const source = 'the-fix.c';
+/** Links in the folder where Kbuild runs: make and the shell split the real paths at blanks and expand what is in them. */
+const [besideFix, coreInclude] = ['beside-fix', 'core-include'];
+/** What the compiler says of the fix's functions (fix-source.ts). */
+const auxFile = 'the-fix.aux';
+
 /**
  * Compiles a fix. `isKernelFunction` says whether vmlinux has a function of a name.
  * Throws `compile-failed` with the compiler's own words, `nothing-to-patch`, `file-missing`.
@@ -35,20 +42,25 @@ export function compileFix(
   isKernelFunction: (name: string) => boolean,
 ): Promise<CompiledFix> {
   return withTemporaryFolder(async (folder) => {
-    // The compiler sees the fix under its own name, in a folder where Kbuild may write.
-    const source = 'fix.c';
     await copyFile(fix, join(folder, source)).catch((error: Error) => {
       throw reasonError('file-missing', fix, `it cannot be read: ${error.message}`);
     });
+    await symlink(dirname(resolve(fix)), join(folder, besideFix));
+    await symlink(join(coreSources(), 'include'), join(folder, coreInclude));
+    const plainObject = source.replace('.c', '.o');
     const object = `${moduleName}.o`;
-    await writeFile(join(folder, 'Kbuild'), kbuildFile(arch, resolve(fix), ['fix.o', object]));
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(arch, plainObject, object));
 
     const translate = (text: string) =>
-      text.replaceAll(join(folder, source), fix).replaceAll(`${folder}/`, '').replaceAll(source, basename(fix));
-    const first = await kbuild(kernel, arch.platform, folder, ['fix.o'], [0, 2]);
+      text
+        .replaceAll(join(folder, source), fix)
+        .replaceAll(join(folder, besideFix), dirname(fix))
+        .replaceAll(`${folder}/`, '')
+        .replaceAll(source, basename(fix));
+    const first = await kbuild(kernel, arch.platform, folder, [plainObject], [0, 2]);
     if (first.status !== 0) throw compileFailed(fix, translate, first);
-    const aux = await readFile(join(folder, 'fix.aux'), 'utf8');
-    const plain = readElf(new Uint8Array(await readFile(join(folder, 'fix.o'))), fix);
+    const aux = await readFile(join(folder, auxFile), 'utf8');
+    const plain = readElf(new Uint8Array(await readFile(join(folder, plainObject))), fix);
     const declared = plain.sections.find((section) => section.name === '.suture.replaces')?.data ?? new Uint8Array();
     const replacements = replacementsOf(
       definedFunctions(aux, join(folder, source)),
@@ -75,13 +87,14 @@ export function compileFix(
   });
 }
 
-function kbuildFile(arch: Architecture, fix: string, objects: readonly string[]): string {
-  return `obj-m := ${objects.join(' ')}
+function kbuildFile(arch: Architecture, plainObject: string, object: string): string {
+  return `obj-m := ${plainObject} ${object}
 # Our <linux/livepatch.h> must be found before the kernel's own.
-LINUXINCLUDE := -I${coreSources()}/include $(LINUXINCLUDE)
-# Files that the fix includes by "..." lie beside it. No path of the build may get into the module.
-ccflags-y += -iquote ${dirname(fix)} -ffile-prefix-map=$(src)/= ${arch.platform.fixFlags.join(' ')}
-CFLAGS_fix.o += -aux-info $(src)/fix.aux -Wno-unused-function
+LINUXINCLUDE := -I$(src)/${coreInclude} $(LINUXINCLUDE)
+# Files that the fix includes by "..." lie beside it. No path of the build may get into the module; the last map wins.
+ccflags-y += -iquote $(src)/${besideFix} -ffile-prefix-map=$(src)/= -ffile-prefix-map=$(src)/${besideFix}/=
+ccflags-y += ${arch.platform.fixFlags.join(' ')}
+CFLAGS_${plainObject} += -aux-info $(src)/${auxFile} -Wno-unused-function
 `;
 }
 

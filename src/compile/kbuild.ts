@@ -4,15 +4,24 @@
 import type { Platform } from '../arch/arch.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { type RunResult, run } from '../host/run.ts';
+import { reasonError } from '../reason.ts';
 
-/** The kernel's own make, for the cross compiler of the platform. `folder` holds a Kbuild file; nothing outside it is written. */
-export function kbuild(
+/** What make and the shells that it runs do not take as part of a path. The kernel's own Makefile refuses blanks and colons. */
+const unfitForMake = /[\s:#$%&;|<>()*?[\]'"`\\]/;
+
+/**
+ * The kernel's own make, for the cross compiler of the platform. `folder` holds a Kbuild file; nothing outside it is written.
+ * Throws `usage` for a path that make cannot work with, `tool-failed`, `tool-missing`.
+ */
+export async function kbuild(
   kernel: StoredKernel,
   platform: Platform,
   folder: string,
   targets: readonly string[],
   accept: readonly number[] = [0],
 ): Promise<RunResult> {
+  checkPath(folder, 'set TMPDIR to another folder');
+  checkPath(kernel.headers, 'move the headers, and import the kernel again');
   return run(
     'make',
     [
@@ -30,5 +39,16 @@ export function kbuild(
       timeout: 600,
       env: { MAKEFLAGS: undefined, MAKELEVEL: undefined, KBUILD_EXTMOD: undefined, LC_ALL: 'C' },
     },
+  );
+}
+
+function checkPath(path: string, remedy: string): void {
+  const unfit = unfitForMake.exec(path)?.[0];
+  if (unfit === undefined) return;
+  throw reasonError(
+    'usage',
+    path,
+    `the kernel’s build system takes no path with ${JSON.stringify(unfit)} in it`,
+    remedy,
   );
 }
