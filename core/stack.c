@@ -13,10 +13,16 @@
  * does not ask at all yet: it switches whoever is inside an old function, who
  * finishes that call in the old code.
  *
- * Two kinds of tasks are not looked at. Idle tasks are in no list that a module can
- * reach; switched out, they are in schedule_idle(). And on each CPU the stopper runs,
- * with stale words saved for it and this very look on its stack. Neither can be
- * inside a patch, because table.c refuses to patch what is always on their stacks.
+ * Three kinds of tasks are not looked at, and cannot be inside a patch:
+ * - idle tasks, which are in no list that a module can reach. Switched out, they are
+ *   in schedule_idle(); table.c refuses what is on their stacks then.
+ * - the stopper that runs on each CPU, with stale words saved for it and this very
+ *   look on its stack. table.c refuses that too; what else a stopper calls while it
+ *   waits it has left before the next stop, and the patch was switched off in an
+ *   earlier one.
+ * - dying tasks, which leave the list before they leave their stack. Past
+ *   exit_notify() they get old functions only (redirect.c), and table.c refuses what
+ *   is on their stacks then.
  */
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
@@ -33,20 +39,33 @@ static bool inside(const struct suture_range *text, unsigned long address)
 	return address >= text->start && address < text->end;
 }
 
-static bool stack_holds(struct task_struct *task,
+/* All else is switched out. Without SMP nothing runs but who asked, and no stopper. */
+static bool runs_stopper(const struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	return task->on_cpu;
+#else
+	return false;
+#endif
+}
+
+static bool stack_holds(const struct suture_look *look, struct task_struct *task,
 			const struct suture_range *text)
 {
 	unsigned long bottom = (unsigned long)task_stack_page(task);
 	unsigned long top = bottom + THREAD_SIZE;
-	unsigned long sp = arch_saved_sp(task);
+	unsigned long sp;
 
 	/* A dead task has given its stack back already. */
 	if (!bottom)
 		return false;
 
-	/* The stopper of a CPU: all else is switched out. */
-	if (task->on_cpu)
+	if (task == look->caller)
+		sp = look->caller_sp;
+	else if (runs_stopper(task))
 		return false;
+	else
+		sp = arch_saved_sp(task);
 
 	if (sp < bottom || sp > top || !IS_ALIGNED(sp, sizeof(long)))
 		return true;
@@ -72,10 +91,15 @@ static bool graph_holds(struct task_struct *task,
 	return false;
 }
 
+/* None of the architectures here has it, and it would be read in another way. */
+#ifdef CONFIG_RETHOOK
+#error return addresses that rethook keeps are not looked at
+#endif
+
 static bool kretprobes_hold(struct task_struct *task,
 			    const struct suture_range *text)
 {
-#if defined(CONFIG_KRETPROBES) && !defined(CONFIG_KRETPROBE_ON_RETHOOK)
+#ifdef CONFIG_KRETPROBES
 	struct kretprobe_instance *instance;
 
 	llist_for_each_entry(instance, task->kretprobe_instances.first, llist) {
@@ -88,18 +112,18 @@ static bool kretprobes_hold(struct task_struct *task,
 
 /**
  * suture_somebody_inside() - looks at every task, under stop_machine()
- * @data:	the struct module whose code must be left. Not the range itself: on the
- *		stack of the caller, its start would be found.
+ * @data:	struct suture_look: the module whose code must be left
  *
  * Return: 1 if a task is inside or may be, else 0.
  */
 int suture_somebody_inside(void *data)
 {
-	struct suture_range text = suture_text(data);
+	const struct suture_look *look = data;
+	struct suture_range text = suture_text(look->mod);
 	struct task_struct *process, *task;
 
 	for_each_process_thread(process, task) {
-		if (stack_holds(task, &text) || graph_holds(task, &text) ||
+		if (stack_holds(look, task, &text) || graph_holds(task, &text) ||
 		    kretprobes_hold(task, &text)) {
 			pr_debug("suture: %s:%d is inside\n", task->comm,
 				 task->pid);

@@ -5,15 +5,6 @@
 
 #include <linux/livepatch.h>
 
-/* One redirected function: what the handler looks up. */
-struct suture_site {
-	struct hlist_node node;
-	struct klp_patch *patch;
-	const char *name;	/* in the patch module */
-	unsigned long ip;
-	unsigned long stub;
-};
-
 /* A range of addresses, [start, end). */
 struct suture_range {
 	unsigned long start;
@@ -33,8 +24,30 @@ static inline struct suture_range suture_text(const struct module *mod)
 	return (struct suture_range){ base, base + layout->text_size };
 }
 
+/* Whose code suture_somebody_inside() looks for. */
+struct suture_look {
+	/*
+	 * Not the range of its code: on the stack of the caller, its start would
+	 * be found.
+	 */
+	const struct module *mod;
+	/* Who asks for the look, and from where on its own stack counts. */
+	const struct task_struct *caller;
+	unsigned long caller_sp;
+};
+
+/* table.c */
 int suture_check(struct klp_patch *patch,
 		 const struct suture_patch_table *table);
+
+/* redirect.c */
+int suture_make_sites(struct klp_patch *patch,
+		      const struct suture_patch_table *table);
+void suture_free_sites(struct klp_patch *patch);
+int suture_switch_on(struct klp_patch *patch);
+int suture_switch_off(struct klp_patch *patch);
+
+/* stack.c */
 int suture_somebody_inside(void *data);
 
 #endif /* _SUTURE_H */

@@ -201,15 +201,48 @@ static int check_pointers(const struct module *mod,
 }
 
 /*
+ * Functions of which the core could never see that all tasks have left them:
+ * stack.c does not look at some tasks, or always finds one inside.
+ */
+static const char * const never_left[] = {
+	/* Wherever a task is switched out, and so every task that sleeps. */
+	"__schedule", "schedule", "schedule_idle", "__switch_to",
+	/* Idle tasks, also of CPUs that are off. */
+	"rest_init", "start_secondary", "secondary_start_kernel",
+	"cpu_startup_entry", "do_idle", "arch_cpu_idle_dead",
+	"pseries_cpu_offline_self",
+	/* The stoppers of stop_machine(), and workers. */
+	"kthread", "smpboot_thread_fn", "cpu_stopper_thread", "multi_cpu_stop",
+	"worker_thread",
+	/* Dying tasks, when they are in no list any more. */
+	"do_exit", "exit_notify", "release_task", "do_task_dead",
+	/* Who tells the core that a module goes. */
+	"blocking_notifier_call_chain", "notifier_call_chain",
+};
+
+static bool is_never_left(const char *name)
+{
+	size_t i, length = strcspn(name, ".");	/* gcc's .isra.0 and the like */
+
+	for (i = 0; i < ARRAY_SIZE(never_left); i++) {
+		if (strlen(never_left[i]) == length &&
+		    !strncmp(never_left[i], name, length))
+			return true;
+	}
+	return false;
+}
+
+/*
  * The kernel's own kallsyms must have a function of the kernel at that address, no
- * shorter. Its name is not compared: of several at one address kallsyms tells one.
+ * shorter. Of several names at one address kallsyms tells one, which need not be the
+ * table's: both are looked up among those that cannot be patched.
  */
 static int check_place(const struct module *mod,
 		       const struct suture_redirect *redirect)
 {
 	static char symbol[KSYM_SYMBOL_LEN];	/* too big for the stack */
 	unsigned long offset, size;
-	const char *place;
+	char *place;
 	int end = 0;
 
 	sprint_symbol(symbol, redirect->old_address);
@@ -221,6 +254,12 @@ static int check_place(const struct module *mod,
 			      redirect->old_name, redirect->old_address, symbol);
 		return -EINVAL;
 	}
+	*place = '\0';
+	if (is_never_left(symbol) || is_never_left(redirect->old_name)) {
+		suture_refuse(mod, "'%s' (%s): some task may always be inside it, unseen, so it cannot be patched",
+			      redirect->old_name, symbol);
+		return -EOPNOTSUPP;
+	}
 	if (redirect->old_size > size) {
 		suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
 			      redirect->old_name, redirect->old_size, size);
@@ -229,14 +268,17 @@ static int check_place(const struct module *mod,
 	return 0;
 }
 
-/* The old function's instructions, those aside that the kernel rewrites. */
+/*
+ * The old function's instructions, those aside that the kernel rewrites. With most
+ * of them aside, any function would do.
+ */
 static int check_words(const struct module *mod,
 		       const struct suture_redirect *redirect)
 {
 	const u32 *old = (const u32 *)redirect->old_address;
 	unsigned long words = redirect->old_size / sizeof(u32);
 	unsigned long site = (redirect->ip - redirect->old_address) / sizeof(u32);
-	unsigned long i, masked = 0;
+	unsigned long i, masked = 0, compared = 0;
 	u32 running;
 
 	for (i = 0; i < words; i++) {
@@ -258,18 +300,15 @@ static int check_words(const struct module *mod,
 				      redirect->old_words[i], i * sizeof(u32));
 			return -EINVAL;
 		}
+		compared++;
+	}
+	if (2 * compared < words) {
+		suture_refuse(mod, "'%s': only %lu of its %lu instructions can be compared, and half of them must be",
+			      redirect->old_name, compared, words);
+		return -EINVAL;
 	}
 	return 0;
 }
-
-/*
- * What idle tasks and the stoppers of stop_machine() are in while all stacks are
- * looked at. New code in their place could not be seen to have been left (stack.c).
- */
-static const char * const always_active[] = {
-	"cpu_startup_entry", "do_idle", "schedule_idle",
-	"kthread", "smpboot_thread_fn", "cpu_stopper_thread", "multi_cpu_stop",
-};
 
 static int check_redirect(const struct module *mod,
 			  const struct suture_redirect *redirect,
@@ -280,12 +319,6 @@ static int check_redirect(const struct module *mod,
 	ret = check_pointers(mod, redirect, memory);
 	if (ret)
 		return ret;
-	if (match_string(always_active, ARRAY_SIZE(always_active),
-			 redirect->old_name) >= 0) {
-		suture_refuse(mod, "'%s': some task is always inside it, so it cannot be patched",
-			      redirect->old_name);
-		return -EOPNOTSUPP;
-	}
 	ret = check_place(mod, redirect);
 	if (ret)
 		return ret;

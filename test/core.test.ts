@@ -5,14 +5,18 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildPatch } from '../src/cli/build-patch.ts';
 import { buildCore, checkLayout, coreSources } from '../src/compile/core-module.ts';
 import { kbuild } from '../src/compile/kbuild.ts';
+import { findSection, readElf, writeElf } from '../src/elf/elf.ts';
+import type { Section } from '../src/elf/model.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
+import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
+import { patchOf } from './support/patches.ts';
 
 /** Its reader sleeps inside it until a signal comes. */
 const sleeper = `
@@ -26,11 +30,98 @@ static int version_proc_show(struct seq_file *m, void *v)
 }
 `;
 
+/** Its init fails although the patch is in force. */
+const failing = `
+#include <linux/livepatch.h>
+#include <linux/seq_file.h>
+
+static int cmdline_proc_show(struct seq_file *m, void *v)
+{
+	seq_puts(m, "still patched\\n");
+	return 0;
+}
+
+static int enable_and_fail(struct klp_patch *patch)
+{
+	return suture_enable_patch(patch, &suture_patch_table) ?: -EIO;
+}
+#undef klp_enable_patch
+#define klp_enable_patch enable_and_fail
+`;
+
+/** Called by whoever takes a dead process out of the lists: the process itself if its parent does not want to know. */
+const flushing = `
+#include <linux/pid.h>
+#include <linux/sched.h>
+
+void proc_invalidate_siblings_dcache(struct hlist_head *inodes, spinlock_t *lock);
+
+void proc_flush_pid(struct pid *pid)
+{
+	pr_info("flushed by %s\\n", current->exit_state ? "itself" : "another");
+	proc_invalidate_siblings_dcache(&pid->inodes, &pid->lock);
+}
+`;
+
+/** Functions that the core could not see to be left. */
+const neverLeft = {
+  schedule: '#include <linux/sched.h>\nvoid schedule(void) { }\n',
+  worker_thread: 'static int worker_thread(void *worker) { return 0; }\n',
+  do_exit: '#include <linux/sched.h>\nvoid __noreturn do_exit(long code) { for (;;) schedule(); }\n',
+};
+
+/** What processors call that wait for the others in a stopped machine; ARM has no such function with a call site. */
+const whileStopped = {
+  arm: {},
+  ppc64le: { watchdog: '#include <linux/nmi.h>\nvoid arch_touch_nmi_watchdog(void) { }\n' },
+};
+
 const sysfs = '/sys/kernel/livepatch';
+/** A patch with its model changed, signed again. */
+async function changed(patch: Uint8Array, change: (table: Section, offset: RedirectOffsets) => void) {
+  const model = readElf((await checkSignature(patch)).module.slice(), 'patch.ko');
+  const layout = tableLayout(model.header.class === 64 ? 8 : 4);
+  const first = Math.ceil(layout.suture_patch_table.size / 8) * 8;
+  const offsets = Object.entries(layout.suture_redirect.offset).map(([member, offset]) => [member, first + offset]);
+  change(findSection(model, patchSection)!, Object.fromEntries(offsets));
+  return signModule(writeElf(model));
+}
+
+/** Where the section of the table has the members of its first redirect. */
+type RedirectOffsets = Record<keyof ReturnType<typeof tableLayout>['suture_redirect']['offset'], number>;
+
+const viewOf = ({ data }: Section) => new DataView(data.buffer, data.byteOffset, data.byteLength);
+const relocationAt = (table: Section, offset: number) => table.relocations.find((r) => r.offset === offset)!;
+
+/** Has none of the old function's words compared. */
+function maskAllWords(table: Section, offset: RedirectOffsets): void {
+  const words = viewOf(table).getUint32(offset.old_size, true) / 4;
+  const listAt = Math.ceil(table.data.length / 4) * 4;
+  const data = new Uint8Array(listAt + 4 * words);
+  data.set(table.data);
+  table.data = data;
+  const view = viewOf(table);
+  for (let i = 0; i < words; i++) view.setUint32(listAt + 4 * i, i, true);
+  view.setUint32(offset.masked_count, words, true);
+  const masked = relocationAt(table, offset.masked);
+  if (masked.addend === undefined) view.setUint32(offset.masked, listAt, true);
+  else masked.addend = BigInt(listAt);
+}
+
+/** Has the table call the old function by another name. */
+function renameOldFunction(table: Section, offset: RedirectOffsets): void {
+  const name = relocationAt(table, offset.old_name);
+  table.data[Number(name.addend ?? viewOf(table).getUint32(offset.old_name, true))] = 'X'.charCodeAt(0);
+}
+
 /** Until a condition holds; the guest is ended by the lab if it never does. */
 const until = (condition: string) => `until ${condition}; do usleep 10000; done`;
+const takeBack = (patch: string) =>
+  `echo 0 > ${sysfs}/${patch}/enabled; ${until(`[ ! -e ${sysfs}/${patch} ]`)}; rmmod ${patch}`;
+/** Has a process sleep in the patch `sleeper`, its number in /reader. */
+const reading = `(cat /proc/version & echo $! > /reader); ${until('grep -q "^State:.S" /proc/$(cat /reader)/status')}`;
 
-describe.each(stockKernels)('the core on $name', ({ name }) => {
+describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
   let folder: string;
   let kernel: LoadedKernel;
   let core: Uint8Array;
@@ -40,16 +131,21 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-core-'));
     kernel = await loadKernel(name);
     core = new Uint8Array(await readFile((await buildCore(kernel.stored)).ko));
-    const fix = join(folder, 'sleeper.c');
-    await writeFile(fix, sleeper);
-    const patch = async (file: string, as: string) => ({
-      path: `/${as}.ko`,
-      bytes: (await buildPatch(kernel, file, as, () => {})).bytes,
-    });
+    const patch = async (as: string, source: string) => {
+      const fix = join(folder, `${as}.c`);
+      await writeFile(fix, source);
+      return { path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) };
+    };
+    const quick = await patch('quick', await readFile(examples[0]!.fix, 'utf8'));
+    const sources = { sleeper, failing, flushing, ...neverLeft, ...whileStopped[architecture] };
+    const built = await Promise.all(Object.entries(sources).map(([as, source]) => patch(as, source)));
+    const schedule = built.find(({ path }) => path === '/schedule.ko')!;
     const files = [
       { path: '/suture.ko', bytes: core },
-      await patch(examples[0]!.fix, 'quick'),
-      await patch(fix, 'sleeper'),
+      quick,
+      ...built,
+      { path: '/masked.ko', bytes: await changed(quick.bytes, maskAllWords) },
+      { path: '/renamed.ko', bytes: await changed(schedule.bytes, renameOldFunction) },
     ];
     guest = await bootGuest(guestKernel(kernel.stored), { files });
     await guest.succeed('insmod /suture.ko');
@@ -64,6 +160,14 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     await cp(coreSources(), copy, { recursive: true });
     const { stderr } = await kbuild(kernel.stored, kernel.arch.platform, copy, ['W=1', 'modules']);
     expect(stderr).toBe('');
+  });
+
+  it('says in one line that a kernel with livepatch of its own needs no core', async () => {
+    const copy = join(folder, 'core-livepatch');
+    await cp(coreSources(), copy, { recursive: true });
+    const targets = ['CONFIG_LIVEPATCH=y', 'modules'];
+    const { stderr } = await kbuild(kernel.stored, kernel.arch.platform, copy, targets, [2]);
+    expect(stderr).toMatch(/^.*Kbuild:\d+: \*\*\* this kernel has livepatch of its own:.*\nmake: .*\n$/);
   });
 
   it('is not taken when its tables do not lie as the linker writes them', () => {
@@ -101,7 +205,6 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
 
   it('keeps a patch that somebody sleeps in, lets it be put back in force, and releases it when it is left', async () => {
     const state = `cat ${sysfs}/sleeper/enabled ${sysfs}/sleeper/transition`;
-    const reading = `(cat /proc/version & echo $! > /reader); ${until('grep -q "^State:.S" /proc/$(cat /reader)/status')}`;
     await guest.succeed(`insmod /sleeper.ko; ${reading}`);
     await guest.succeed(`echo 0 > ${sysfs}/sleeper/enabled`);
     expect(await guest.succeed('cat /proc/version')).toMatch(/^Linux version/);
@@ -122,13 +225,72 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     expect(await guest.kernelLog()).toMatch(/suture: quick: its module goes while the patch is there/);
   });
 
+  it('holds a module that is forced out until it is left, and nobody else', async () => {
+    const log = async () => (await guest.succeed('dmesg -c')).match(/suture: sleeper: .*/g);
+    await guest.succeed(`dmesg -c > /dev/null; insmod /sleeper.ko; ${reading}`);
+    await guest.succeed(`rmmod -f sleeper & echo $! > /remover; ${until('dmesg | grep -q "its module waits"')}`);
+    expect(await log()).toEqual([
+      expect.stringContaining('its module goes while the patch is there'),
+      expect.stringContaining('somebody is inside the patch, so its module waits'),
+    ]);
+    expect(await guest.succeed('cat /proc/version')).toMatch(/^Linux version/);
+    expect(await guest.run(`echo 1 > ${sysfs}/sleeper/enabled`)).not.toMatchObject({ status: 0 });
+    await guest.succeed(`insmod /quick.ko; ${takeBack('quick')}`);
+    expect(await guest.succeed('[ -d /proc/$(cat /remover) ] && cut -d" " -f1 /proc/modules')).toMatch(/^sleeper$/m);
+
+    await guest.succeed(`kill $(cat /reader); ${until('[ ! -d /proc/$(cat /remover) ]')}`);
+    expect(await guest.succeed(`ls ${sysfs}; cut -d" " -f1 /proc/modules`)).toBe('suture\n');
+    expect(await log()).toBeNull();
+  });
+
+  it('takes a patch back whose init fails after it was enabled', async () => {
+    for (let i = 0; i < 3; i++) expect(await guest.run('insmod /failing.ko')).not.toMatchObject({ status: 0 });
+    expect(await guest.succeed('cat /proc/cmdline')).toMatch(/^console=/);
+    expect(await guest.succeed(`ls ${sysfs}; cut -d" " -f1 /proc/modules`)).toBe('suture\n');
+    expect(await guest.kernelLog()).toMatch(/suture: failing: its module goes while the patch is there/);
+  });
+
+  it.each(Object.keys(neverLeft))('refuses to patch %s, which it could not see to be left', async (old) => {
+    expect(await guest.run(`dmesg -c > /dev/null; insmod /${old}.ko`)).not.toMatchObject({ status: 0 });
+    const refusal = `suture: ${old}: '${old}' (${old}): some task may always be inside it`;
+    expect(await guest.succeed('dmesg')).toContain(refusal);
+  });
+
+  it('knows such a function by the name that the kernel has for it too', async () => {
+    expect(await guest.run('dmesg -c > /dev/null; insmod /renamed.ko')).not.toMatchObject({ status: 0 });
+    expect(await guest.succeed('dmesg')).toContain("'Xchedule' (schedule): some task may always be inside it");
+  });
+
+  it('refuses a patch that would compare next to nothing with the running kernel', async () => {
+    expect(await guest.run('dmesg -c > /dev/null; insmod /masked.ko')).not.toMatchObject({ status: 0 });
+    expect(await guest.succeed('dmesg')).toMatch(/only 0 of its \d+ instructions can be compared/);
+  });
+
+  it('leaves the old functions to tasks that are dying, and so in no list', async () => {
+    // A helper that the kernel starts for a core: its parent, a kernel thread, does not want to know of its death.
+    await guest.copyIn('/helper', Buffer.from('#!/bin/sh\necho $$ > /helper.pid\n'), 0o755);
+    await guest.succeed(`insmod /flushing.ko; echo '|/helper' > /proc/sys/kernel/core_pattern`);
+    await guest.run('ulimit -c unlimited; kill -ABRT $$');
+    await guest.succeed(`${until('[ -s /helper.pid ] && [ ! -d /proc/$(cat /helper.pid) ]')}; ${takeBack('flushing')}`);
+    const log = await guest.succeed('dmesg');
+    expect(log).toContain('flushed by another');
+    expect(log).not.toContain('flushed by itself');
+  });
+
+  it.each(Object.keys(whileStopped[architecture]))(
+    'switches a function that runs while the machine is stopped: %s',
+    async (patch) => {
+      await guest.succeed(`for i in $(seq 20); do insmod /${patch}.ko; ${takeBack(patch)}; done`);
+    },
+  );
+
   it('refuses while ftrace is off, and does not let it be switched off under a patch', async () => {
     await guest.succeed('echo 0 > /proc/sys/kernel/ftrace_enabled');
     expect(await guest.run('insmod /quick.ko')).not.toMatchObject({ status: 0 });
     expect(await guest.kernelLog()).toMatch(/suture: quick: ftrace is switched off \(kernel\.ftrace_enabled is 0\)/);
     await guest.succeed('echo 1 > /proc/sys/kernel/ftrace_enabled; insmod /quick.ko');
     expect(await guest.run('echo 0 > /proc/sys/kernel/ftrace_enabled')).not.toMatchObject({ status: 0 });
-    await guest.succeed(`echo 0 > ${sysfs}/quick/enabled; ${until(`[ ! -e ${sysfs}/quick ]`)}; rmmod quick`);
+    await guest.succeed(takeBack('quick'));
   });
 
   it('leaves nothing behind', async () => {

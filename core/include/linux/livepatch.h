@@ -102,7 +102,7 @@ struct klp_state {
  * @list:	core: in the list of patches
  * @kobj:	core: /sys/kernel/livepatch/<patch>
  * @enabled:	core: its functions are redirected
- * @gone:	core: out of the list, only waiting for its kobject
+ * @going:	core: on its way out for good
  * @finish:	core: its kobject is released
  * @sites:	core: one for each redirected function
  * @ips:	core: their call sites as ftrace is told them
@@ -118,26 +118,21 @@ struct klp_patch {
 	struct list_head list;
 	struct kobject kobj;
 	bool enabled;
-	bool gone;
+	bool going;
 	struct completion finish;
 	struct suture_site *sites;
 	unsigned long *ips;
 	unsigned int site_count;
 };
 
-#define klp_for_each_object_static(patch, obj) \
-	for (obj = (patch)->objs; obj->funcs || obj->name; obj++)
-
-#define klp_for_each_func_static(obj, func) \
-	for (func = (obj)->funcs; \
-	     func->old_name || func->new_func || func->old_sympos; func++)
-
 int suture_enable_patch(struct klp_patch *patch,
 			const struct suture_patch_table *table);
 
 /*
- * Enables a patch, to be called from its module's init and from nowhere else. If
- * init fails although this succeeded, the patch is taken back as the module goes.
+ * Enables a patch, to be called from its module's init and from nowhere else, and
+ * last: init is to return what this returns. If init fails although this succeeded,
+ * the patch is taken back as the module goes, and who loads it waits until everybody
+ * has left the new functions.
  */
 #define klp_enable_patch(patch) suture_enable_patch(patch, &suture_patch_table)
 
