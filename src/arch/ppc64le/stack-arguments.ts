@@ -273,7 +273,8 @@ class Walk {
    * Throws unless what an index chooses is a variable of the function's own. It may as well be a struct that came by
    * value, when the compiler has taken a constant from the index (frame-address.ts). A struct of which a part came in
    * registers shows by these registers being stored beside the rest. One that is wholly on the stack looks like an array
-   * that is read although nobody has ever written it.
+   * that is read although nobody has ever written it. What stays hidden is one wholly on the stack in a function that has
+   * variables too, and only if it is read at nothing but an index less 96 bytes or more.
    */
   checkIndexes(): void {
     if (this.indexed === undefined || (this.hasVariables && !this.joinsArguments)) return;
