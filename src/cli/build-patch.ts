@@ -6,6 +6,7 @@ import { buildCore } from '../compile/core-module.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
+import { coreModule } from '../link/bind-symbols.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
 
@@ -13,6 +14,8 @@ export interface BuiltPatch extends LinkedPatch {
   readonly name: string;
   /** What the compiler remarked. */
   readonly warnings: string;
+  /** Functions of the fix that are not static and yet replace nothing. */
+  readonly idle: readonly string[];
 }
 
 /** The name of the patch module when the user gives none, after kpatch-build: `livepatch_` and the fix's name. */
@@ -34,6 +37,9 @@ export async function buildPatch(
       'a module name has letters, digits and underscores only, 48 at most',
       'use --name',
     );
+  }
+  if (name === coreModule) {
+    throw reasonError('usage', name, 'that is the name of the core, which a patch stands beside', 'use --name');
   }
   const { arch, stored } = kernel;
   progress(`building the core for ${stored.name}`);
@@ -62,5 +68,5 @@ export async function buildPatch(
     name,
     replacements: compiled.replacements,
   });
-  return { ...linked, bytes: await signModule(linked.bytes), name, warnings: compiled.warnings };
+  return { ...linked, bytes: await signModule(linked.bytes), name, warnings: compiled.warnings, idle: compiled.idle };
 }

@@ -33,6 +33,11 @@ export const buildCommand: Addition = (program, act) => {
         const kernel = await loadKernel(options.kernel);
         const patch = await buildPatch(kernel, fix, name, context.progress);
         if (patch.warnings !== '') context.remark(patch.warnings.trimEnd());
+        for (const idle of patch.idle) {
+          context.remark(
+            `${idle} replaces nothing: the kernel has no function of that name (a helper should be static)`,
+          );
+        }
         await writeOutput(target, patch.bytes);
         return { result: { output: target, ...summary(patch) }, text: describe(target, patch) };
       }),
@@ -49,6 +54,7 @@ function summary(patch: BuiltPatch) {
   return {
     name: patch.name,
     bytes: patch.bytes.length,
+    replacesNothing: patch.idle,
     redirects: patch.redirects.map(({ old, newName, stub }) => ({
       oldName: old.name,
       oldAddress: old.address,

@@ -19,6 +19,8 @@ import { kbuild } from './kbuild.ts';
 export interface CompiledFix {
   readonly object: ElfModel;
   readonly replacements: readonly Replacement[];
+  /** Functions that are not static and yet replace nothing. */
+  readonly idle: readonly string[];
   /** What the compiler remarked, in the user's file names; empty if nothing. */
   readonly warnings: string;
 }
@@ -62,7 +64,7 @@ export function compileFix(
     const aux = await readFile(join(folder, auxFile), 'utf8');
     const plain = readElf(new Uint8Array(await readFile(join(folder, plainObject))), fix);
     const declared = plain.sections.find((section) => section.name === '.suture.replaces')?.data ?? new Uint8Array();
-    const replacements = replacementsOf(
+    const { replacements, idle } = replacementsOf(
       definedFunctions(aux, join(folder, source)),
       declaredReplacements(declared),
       isKernelFunction,
@@ -71,8 +73,8 @@ export function compileFix(
       throw reasonError(
         'nothing-to-patch',
         fix,
-        'none of the functions that it defines has the name of a function of the kernel',
-        'give the function the name of the one that it replaces, or say so with SUTURE_REPLACES of <suture/fix.h>',
+        `none of the functions that it defines has the name of a function of the kernel${idle.length > 0 ? `: ${idle.join(', ')}` : ''}`,
+        'check the spelling; give the function the name of the one that it replaces, or say so with SUTURE_REPLACES of <suture/fix.h>',
       );
     }
 
@@ -82,6 +84,7 @@ export function compileFix(
     return {
       object: readElf(new Uint8Array(await readFile(join(folder, object))), object),
       replacements,
+      idle,
       warnings: translate(second.stderr),
     };
   });
@@ -102,5 +105,10 @@ function compileFailed(fix: string, translate: (text: string) => string, result:
   const lines = translate(result.stderr)
     .split('\n')
     .filter((line) => line.trim() !== '' && !line.startsWith('make['));
-  return reasonError('compile-failed', fix, lines.join('\n') || `make ended with status ${result.status}`);
+  return reasonError(
+    'compile-failed',
+    fix,
+    lines.join('\n') || `make ended with status ${result.status}`,
+    'mend the fix; it is compiled as a module of this kernel, with the headers of its package',
+  );
 }

@@ -18,7 +18,10 @@ describe('the functions that a fix defines', () => {
 `;
 
   it('are those with a body in the fix itself, not its headers’ and not mere declarations', () => {
-    expect(definedFunctions(aux, 'fix.c')).toEqual(['ip_append_data', 'cmdline_proc_show']);
+    expect(definedFunctions(aux, 'fix.c')).toEqual([
+      { name: 'ip_append_data', isStatic: false },
+      { name: 'cmdline_proc_show', isStatic: true },
+    ]);
   });
 
   it('are none in an empty file', () => {
@@ -40,23 +43,34 @@ describe('SUTURE_REPLACES', () => {
 });
 
 describe('what replaces what', () => {
+  const functions = (...names: string[]) => names.map((name) => ({ name, isStatic: false }));
+
   it('goes by name', () => {
-    expect(replacementsOf(['cmdline_proc_show', 'helper'], [], inKernel)).toEqual([
-      { newName: 'cmdline_proc_show', oldName: 'cmdline_proc_show', sympos: 0, module: '' },
-    ]);
+    expect(replacementsOf(functions('cmdline_proc_show'), [], inKernel)).toEqual({
+      replacements: [{ newName: 'cmdline_proc_show', oldName: 'cmdline_proc_show', sympos: 0, module: '' }],
+      idle: [],
+    });
   });
 
   it('goes by what is declared where the fix says so, also for a function that has a kernel name', () => {
     const declared = [{ newName: 'show', oldName: 'show', sympos: 2, module: '' }];
-    expect(replacementsOf(['show', 'ip_append_data'], declared, inKernel)).toEqual([
+    expect(replacementsOf(functions('show', 'ip_append_data'), declared, inKernel).replacements).toEqual([
       ...declared,
       { newName: 'ip_append_data', oldName: 'ip_append_data', sympos: 0, module: '' },
     ]);
   });
 
+  it('leaves out helpers, and tells of those that are not static: their names may be mistyped', () => {
+    const defined = [...functions('cmdline_proc_shwo', 'show'), { name: 'helper', isStatic: true }];
+    expect(replacementsOf(defined, [], inKernel)).toMatchObject({
+      replacements: [{ oldName: 'show' }],
+      idle: ['cmdline_proc_shwo'],
+    });
+  });
+
   it('refuses a declaration for a function that the fix does not define', () => {
     const declared = [{ newName: 'gone', oldName: 'show', sympos: 0, module: '' }];
-    expect(() => replacementsOf(['other'], declared, inKernel)).toThrow(/defines no function gone/);
+    expect(() => replacementsOf(functions('other'), declared, inKernel)).toThrow(/defines no function gone/);
   });
 });
 

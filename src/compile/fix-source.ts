@@ -21,18 +21,24 @@ export interface Replacement {
   readonly module: string;
 }
 
+/** A function that a fix defines. */
+export interface DefinedFunction {
+  readonly name: string;
+  readonly isStatic: boolean;
+}
+
 /** The functions that `source` (the path as given to the compiler) itself defines, in source order, without those of headers. */
-export function definedFunctions(auxInfo: string, source: string): string[] {
-  const names: string[] = [];
+export function definedFunctions(auxInfo: string, source: string): DefinedFunction[] {
+  const functions: DefinedFunction[] = [];
   const prefix = `/* ${source}:`;
   for (const line of auxInfo.split('\n')) {
     if (!line.startsWith(prefix)) continue;
     const match = /^\d+:[NOI]F \*\/ ([^;]*);/.exec(line.slice(prefix.length));
     // The declarator's name is the identifier before the first parenthesis that opens a parameter list.
     const name = match && /([A-Za-z_]\w*) \(/.exec(match[1]!)?.[1];
-    if (name) names.push(name);
+    if (name) functions.push({ name, isStatic: match[1]!.startsWith('static ') });
   }
-  return names;
+  return functions;
 }
 
 /** The lines that SUTURE_REPLACES left in `.suture.replaces`: NUL-terminated "new old sympos module". Throws `usage`. */
@@ -55,17 +61,23 @@ export function declaredReplacements(section: Uint8Array): Replacement[] {
     });
 }
 
+/** What becomes of the functions of a fix. */
+export interface FixFunctions {
+  readonly replacements: readonly Replacement[];
+  /** Functions that are not static and yet replace nothing: most likely names that are mistyped. */
+  readonly idle: readonly string[];
+}
+
 /**
  * Which functions of the fix replace which of the kernel: those that SUTURE_REPLACES names, and every other one that the
  * fix defines under the name of a kernel function.
  */
 export function replacementsOf(
-  defined: readonly string[],
+  defined: readonly DefinedFunction[],
   declared: readonly Replacement[],
   isKernelFunction: (name: string) => boolean,
-): Replacement[] {
-  const named = new Set(declared.map((r) => r.newName));
-  const missing = declared.find((r) => !defined.includes(r.newName));
+): FixFunctions {
+  const missing = declared.find((r) => !defined.some(({ name }) => name === r.newName));
   if (missing) {
     throw reasonError(
       'compile-failed',
@@ -74,10 +86,12 @@ export function replacementsOf(
       'define it in the same file, or correct the name',
     );
   }
-  const byName = defined
-    .filter((name) => !named.has(name) && isKernelFunction(name))
-    .map((name) => ({ newName: name, oldName: name, sympos: 0, module: '' }));
-  return [...declared, ...byName];
+  const undeclared = defined.filter(({ name }) => !declared.some((r) => r.newName === name));
+  const byName = undeclared.filter(({ name }) => isKernelFunction(name));
+  return {
+    replacements: [...declared, ...byName.map(({ name }) => ({ newName: name, oldName: name, sympos: 0, module: '' }))],
+    idle: undeclared.filter((f) => !f.isStatic && !byName.includes(f)).map(({ name }) => name),
+  };
 }
 
 /**
