@@ -80,7 +80,40 @@ describe('a rehearsal', () => {
   it('finds a trace that the patch leaves behind', async () => {
     const check = '[ $SUTURE_PHASE != reverted ] || echo scar';
     const { reasons } = await rehearse(kernel, checked(check));
-    expect(reasons).toMatchObject([{ place: 'check reverted', message: expect.stringMatching(/"scar/) }]);
+    expect(reasons).toMatchObject([
+      {
+        place: 'check reverted',
+        message: expect.stringMatching(/"scar/),
+        // Nothing in the log speaks against the patch: the check itself is the first to be looked at.
+        remedy: expect.stringMatching(/leave out what changes by itself/),
+      },
+    ]);
+  });
+
+  it.each([
+    ['fails', 'echo halfway; exit 3', /ended with status 3: halfway/],
+    ['is no shell script', 'if', /syntax error/],
+    ['hangs', 'echo halfway; sleep 600', /halfway\nKilled\nit did not end within 5 s/],
+  ])(
+    'blames a check that %s without the patch, shows what it printed, and loads no patch',
+    async (_how, check, said) => {
+      const { reasons, steps } = await rehearse(kernel, { ...checked(check), timeout: 5 });
+      expect(steps.map((step) => step.name)).toEqual(['load core', 'check before']);
+      expect(reasons).toMatchObject([
+        {
+          place: 'check before',
+          message: expect.stringMatching(said),
+          remedy: 'the check fails without the patch: mend the check',
+        },
+      ]);
+    },
+  );
+
+  it('takes a patch back under which the check hangs', async () => {
+    const check = '[ $SUTURE_PHASE != applied ] || sleep 600';
+    const { reasons, steps } = await rehearse(kernel, { ...checked(check), timeout: 5 });
+    expect(reasons).toMatchObject([{ place: 'check applied', remedy: 'the patch must not go to a machine as it is' }]);
+    expect(steps.at(-1)).toMatchObject({ name: 'check reverted', status: 0 });
   });
 
   it('finds a patch that is no module, and leaves out what then makes no sense', async () => {
@@ -94,9 +127,20 @@ describe('a rehearsal', () => {
     const check = `
       echo "<4>always said" >/dev/kmsg
       [ $SUTURE_PHASE != applied ] || echo "<4>never heard of" >/dev/kmsg`;
-    const { verdict, findings } = await rehearse(kernel, checked(check));
+    const { verdict, findings, reasons } = await rehearse(kernel, checked(check));
     expect(verdict).toBe('failed');
     expect(findings).toEqual([{ kind: 'unfamiliar', line: 'never heard of' }]);
+    expect(reasons.at(-1)?.remedy).toMatch(/--expect-log/);
+    expect(await rehearse(kernel, { ...checked(check), expectedLog: [/^never heard/] })).toMatchObject({
+      verdict: 'passed',
+      findings: [],
+    });
+  });
+
+  it('finds an alarm whatever is announced', async () => {
+    const check = '[ $SUTURE_PHASE != applied ] || echo "<4>WARNING: CPU: 0 PID: 1 at fix.c:1" >/dev/kmsg';
+    const { findings } = await rehearse(kernel, { ...checked(check), expectedLog: [/./] });
+    expect(findings).toMatchObject([{ kind: 'warning' }]);
   });
 
   it('does not blame the patch for what the kernel says by itself, only later', async () => {

@@ -1,5 +1,6 @@
 // suture rehearse: a patch on a twin of the machine, there and back.
 
+import { InvalidArgumentError } from 'commander';
 import { buildCore } from '../compile/core-module.ts';
 import { readInput } from '../host/files.ts';
 import { loadKernel } from '../host/read-kernel.ts';
@@ -13,7 +14,22 @@ interface RehearseOptions {
   readonly kernel: string;
   readonly check?: string;
   readonly load: readonly string[];
+  readonly expectLog: readonly RegExp[];
+  readonly timeout?: number;
 }
+
+/** What `--help` says below the options: all that a check has to keep to. */
+const contract = `
+The check F.sh is run in the guest by busybox's sh, three times:
+  SUTURE_PHASE=before    the patch is not loaded
+  SUTURE_PHASE=applied   the patch is in effect
+  SUTURE_PHASE=reverted  the patch has been taken back and its module removed
+It ends with status 0 if all is as it should be in that phase, and each time within the seconds of --timeout.
+What it prints before and reverted must be the same: leave out what changes by itself, such as times and counters.
+
+The kernel's log must have no line that it does not have without the patch. Lines that the patch is meant to print
+are announced by --expect-log, a regular expression for the line without its time stamp: --expect-log '^my fix: '.
+Warnings, oopses and lockups fail the rehearsal whatever is announced.`;
 
 export const rehearseCommand: Addition = (program, act) => {
   program
@@ -24,8 +40,8 @@ export const rehearseCommand: Addition = (program, act) => {
     .argument('<patch>', 'the patch module')
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option(
-      '--check <script>',
-      'run in the guest with SUTURE_PHASE=before, applied, reverted; ends with 0 if all is well',
+      '--check <F.sh>',
+      'a script that is run in the guest before, while and after the patch is applied; see below',
     )
     .option(
       '--load <module>',
@@ -33,6 +49,9 @@ export const rehearseCommand: Addition = (program, act) => {
       also,
       [],
     )
+    .option('--expect-log <regex>', 'lines that the patch is meant to print; may be given again', alsoPattern, [])
+    .option('--timeout <seconds>', 'what one step may take (default: 60)', seconds)
+    .addHelpText('after', contract)
     .action(
       act(async (context, patch: string, options: RehearseOptions) => {
         const kernel = await loadKernel(options.kernel);
@@ -46,7 +65,13 @@ export const rehearseCommand: Addition = (program, act) => {
         const core = await readInput((await buildCore(stored)).ko);
         const rehearsal = await rehearse(
           guestKernel(stored),
-          { core, patches: [{ name: '', module: file.bytes, check }], targets },
+          {
+            core,
+            patches: [{ name: '', module: file.bytes, check }],
+            targets,
+            expectedLog: options.expectLog,
+            timeout: options.timeout,
+          },
           context.progress,
         );
         const { reasons, ...result } = rehearsal;
@@ -61,6 +86,20 @@ export const rehearseCommand: Addition = (program, act) => {
 };
 
 const also = (value: string, before: readonly string[]): string[] => [...before, value];
+
+function alsoPattern(value: string, before: readonly RegExp[]): readonly RegExp[] {
+  try {
+    return [...before, new RegExp(value)];
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+function seconds(value: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(value))
+    throw new InvalidArgumentError('It must be a whole number of seconds, 1 at least.');
+  return Number(value);
+}
 
 function describe({ verdict, steps }: Rehearsal): string {
   return [...steps.map(describeStep), verdict].join('\n');

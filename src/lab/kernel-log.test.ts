@@ -84,6 +84,16 @@ test('what loading and switching a patch says is expected', () => {
   expect(findings("[    7.000005] livepatch: failed to enable patch 'livepatch_cmdline'", '')).toHaveLength(1);
 });
 
+test('what the patch is meant to print can be announced, line by line, and an alarm cannot', () => {
+  const warning = '[    7.000002] WARNING: CPU: 0 PID: 7 at fs/fix.c:1 fix+0x8/0x10';
+  const log = `[    7.000000] fix: 3 bytes left out\n[    7.000001] fix: no bytes at all\n${warning}`;
+  expect(findings(log, '', [/^fix: \d+ bytes left out$/]).map(({ line }) => line)).toEqual([
+    'fix: no bytes at all',
+    'WARNING: CPU: 0 PID: 7 at fs/fix.c:1 fix+0x8/0x10',
+  ]);
+  expect(findings(log, '', [/./])).toMatchObject([{ kind: 'warning' }]);
+});
+
 test('a twin that had to wait for its host says nothing about the patch', () => {
   expect(findings('[   12.000000] hrtimer: interrupt took 13787344 ns', '')).toEqual([]);
 });

@@ -19,8 +19,10 @@ export interface RehearsalPlan {
   /** Modules that are loaded before everything else, in this order: the patch's targets. */
   readonly targets?: readonly StockModule[];
   readonly guest?: Omit<GuestOptions, 'files'>;
-  /** Seconds that one step may take. */
-  readonly timeout?: number;
+  /** Seconds that one step may take; 60 if left out. */
+  readonly timeout?: number | undefined;
+  /** Lines of the kernel's log that the patches are meant to print. What means that something is wrong is found all the same. */
+  readonly expectedLog?: readonly RegExp[];
 }
 
 export interface RehearsedPatch {
@@ -66,19 +68,19 @@ export async function rehearse(
   progress: (text: string) => void = () => {},
 ): Promise<Rehearsal> {
   const twin = await perform(kernel, plan, withPatches(plan.patches.length), progress);
-  const reasons = [...twin.steps.flatMap(reasonOfStep), ...reasonsOfDifference(twin.steps)];
-  let found = findings(twin.log, twin.logBefore);
-  const unfamiliar = found.some(({ kind }) => kind === 'unfamiliar');
-  if (reasons.length > 0) {
+  const failures = twin.steps.flatMap(reasonOfStep);
+  let found = findings(twin.log, twin.logBefore, plan.expectedLog);
+  if (failures.length > 0) {
     // Steps that failed have told what the kernel said to that.
     found = found.filter(({ kind }) => kind !== 'unfamiliar');
-  } else if (unfamiliar) {
+  } else if (found.some(({ kind }) => kind === 'unfamiliar')) {
     // Some lines only take their time to come. Those another twin prints too, if it does the same without the patch.
     progress('the log has unfamiliar lines: repeating without the patch');
     const other = await perform(kernel, plan, withoutPatches(plan.patches.length), progress);
-    found = findings(twin.log, `${twin.logBefore}\n${other.log}`);
+    found = findings(twin.log, `${twin.logBefore}\n${other.log}`, plan.expectedLog);
   }
-  reasons.push(...found.map(reasonOfFinding));
+  const differences = reasonsOfDifference(twin.steps, found.length === 0);
+  const reasons = [...failures, ...differences, ...found.map(reasonOfFinding)];
   return { verdict: reasons.length === 0 ? 'passed' : 'failed', steps: twin.steps, findings: found, reasons };
 }
 
@@ -91,6 +93,9 @@ interface Performance {
 }
 
 const folder = '/rehearsal';
+const secondsOfStep = 60;
+/** What a step that is over in time may take besides, in seconds: a slow host, and the channel. */
+const grace = 20;
 
 async function perform(
   kernel: GuestKernel,
@@ -116,11 +121,14 @@ async function perform(
     await play(async (name, index) => {
       if (steps.at(-1)?.status === null) return false;
       const patch = index === undefined ? undefined : plan.patches[index]!;
-      const command = patch ? patchCommands(`${folder}/${index}`, patch.check)[name] : twinCommands(plan)[name];
+      const seconds = plan.timeout ?? secondsOfStep;
+      const command = patch
+        ? patchCommands(`${folder}/${index}`, patch.check, seconds)[name]
+        : twinCommands(plan)[name];
       if (command === undefined) return true;
       progress(patch?.name ? `${patch.name}: ${name}` : name);
       if (name === 'apply' && index === 0) logBefore = log;
-      const step = await take(guest, { name, patch: patch?.name ?? '' }, command, plan.timeout ?? 60, log);
+      const step = await take(guest, { name, patch: patch?.name ?? '' }, command, seconds + grace, log);
       steps.push(step.step);
       log = step.log;
       return step.step.status === 0;
@@ -185,13 +193,17 @@ type Commands = Readonly<Partial<Record<StepName, string | undefined>>>;
 
 const livepatchFolder = '/sys/kernel/livepatch';
 
-/** Waits in the guest until a condition holds; about ten seconds. */
+/** Waits in the guest until a condition holds; about ten seconds. `failure` is what the shell then prints, within "". */
 const waitFor = (condition: string, failure: string): string => `
 tries=0
 until ${condition}; do
-  if [ $((tries += 1)) -gt 200 ]; then echo ${failure}; exit 1; fi
+  if [ $((tries += 1)) -gt 200 ]; then echo "${failure}"; exit 1; fi
   usleep 50000
 done`;
+
+/** What a patch's folder in sysfs says, for the shell to fill in within "". */
+const stateOf = (patch: string): string =>
+  ['transition', 'enabled'].map((name) => `${name} is $(cat ${patch}/${name} 2>&1)`).join(', ');
 
 /** The steps of one twin, in its shell; undefined for one that has nothing to do. */
 function twinCommands({ targets = [], core }: RehearsalPlan): Commands {
@@ -201,15 +213,25 @@ function twinCommands({ targets = [], core }: RehearsalPlan): Commands {
   };
 }
 
-/** The steps of one patch, whose files are in the folder `own`. */
-function patchCommands(own: string, check: string | undefined): Commands {
-  const checkIn = (phase: Phase) => (check === undefined ? undefined : `SUTURE_PHASE=${phase} sh ${own}/check.sh`);
+/**
+ * The steps of one patch, whose files are in the folder `own`. A check that takes too long is ended in the guest, so that
+ * what it printed is known and the patch is still taken back. 137 is 128 and SIGKILL.
+ */
+function patchCommands(own: string, check: string | undefined, seconds: number): Commands {
+  const checkIn = (phase: Phase) =>
+    check === undefined
+      ? undefined
+      : `
+SUTURE_PHASE=${phase} timeout -s KILL ${seconds} sh ${own}/check.sh
+status=$?
+[ $status != 137 ] || echo "it did not end within ${seconds} s (--timeout)"
+exit $status`;
   return {
     'check before': checkIn('before'),
     apply: `
 insmod ${own}/patch.ko || exit
 cd ${livepatchFolder}/* || exit
-${waitFor('[ "$(cat transition)" = 0 ]', 'the transition to the patch does not end')}
+${waitFor('[ "$(cat transition)" = 0 ]', `the transition to the patch does not end: ${stateOf('.')}`)}
 [ "$(cat enabled)" = 1 ] || { echo the patch is loaded but not enabled; exit 1; }`,
     'check applied': checkIn('applied'),
     revert: `
@@ -217,7 +239,7 @@ cd ${livepatchFolder}/* || exit
 patch=\${PWD##*/}
 echo 0 >enabled || exit
 cd /
-${waitFor(`[ ! -e ${livepatchFolder}/$patch ]`, 'the transition from the patch does not end')}
+${waitFor(`[ ! -e ${livepatchFolder}/$patch ]`, `the transition from the patch does not end: ${stateOf(`${livepatchFolder}/$patch`)}`)}
 ${waitFor('rmmod $patch', 'the patch module cannot be removed')}`,
     'check reverted': checkIn('reverted'),
   };
@@ -226,34 +248,51 @@ ${waitFor('rmmod $patch', 'the patch module cannot be removed')}`,
 /** Where a step is, in words. */
 const placeOf = ({ name, patch }: Step): string => (patch ? `${patch}: ${name}` : name);
 
+const remedies = {
+  /** For what the patch is to blame for, or may be. */
+  patch: 'the patch must not go to a machine as it is',
+  twin: 'the patch was not loaded yet: see that the modules given with --load, and the core, belong to this kernel',
+  check: 'the check fails without the patch: mend the check',
+  difference: 'what the check prints before and after must be the same; leave out what changes by itself',
+  unfamiliar:
+    'if the patch is meant to print it, say so with --expect-log; if not, the patch must not go to a machine as it is',
+} as const;
+
+const remedyOfStep = ({ name }: Step): string => {
+  if (name === 'load targets' || name === 'load core') return remedies.twin;
+  return name === 'check before' ? remedies.check : remedies.patch;
+};
+
 function reasonOfStep(step: Step): Reason[] {
   const { status, output, log } = step;
   if (status === 0) return [];
   const what = status === null ? '' : `ended with status ${status}: `;
   // The kernel names the cause first; registers and stacks come behind.
   const said = [output.trim(), ...log.slice(0, 30)].filter((line) => line !== '').join('\n');
-  return [failed(placeOf(step), `${what}${said}`)];
+  return [failed(placeOf(step), `${what}${said}`, remedyOfStep(step))];
 }
 
-/** What a check printed after the patch was gone, and before it came. */
-function reasonsOfDifference(steps: readonly Step[]): Reason[] {
+/** What a check printed after the patch was gone, and before it came. In a healthy kernel that is likely the check's own doing. */
+function reasonsOfDifference(steps: readonly Step[], healthy: boolean): Reason[] {
   return steps.flatMap((reverted) => {
     if (reverted.name !== 'check reverted') return [];
     const before = steps.find(({ name, patch }) => name === 'check before' && patch === reverted.patch);
     if (before === undefined || before.output === reverted.output) return [];
     const [was, is] = [before.output, reverted.output].map((output) => JSON.stringify(output));
-    return [failed(placeOf(reverted), `printed ${is} and before the patch ${was}`)];
+    const remedy = healthy ? remedies.difference : remedies.patch;
+    return [failed(placeOf(reverted), `printed ${is} and before the patch ${was}`, remedy)];
   });
 }
 
 function reasonOfFinding({ kind, line }: Finding): Reason {
-  const meaning = kind === 'unfamiliar' ? 'a line that is not there without the patch' : `of the kind ${kind}`;
-  return failed('log', `${line} (${meaning})`);
+  return kind === 'unfamiliar'
+    ? failed('log', `${line} (a line that is not there without the patch)`, remedies.unfamiliar)
+    : failed('log', `${line} (of the kind ${kind})`, remedies.patch);
 }
 
-const failed = (place: string, message: string): Reason => ({
+const failed = (place: string, message: string, remedy: string): Reason => ({
   code: 'rehearsal-failed',
   place,
   message,
-  remedy: 'the patch must not go to a machine as it is',
+  remedy,
 });
