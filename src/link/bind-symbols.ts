@@ -50,7 +50,7 @@ export function bindSymbol(sources: SymbolSources, name: string): Binding {
     throw reasonError(
       'init-text',
       name,
-      `the kernel has given back the memory at ${hex(address)} once it had started, or it cannot be told that it has not`,
+      `as far as can be told, the kernel gives the memory at ${hex(address)} back once it has started`,
       'put a copy of it into the fix, or reach what it does in another way',
     );
   }
