@@ -1,0 +1,44 @@
+// npm run selftests [KERNEL …]: mainline's own livepatch selftests in guests with the stock kernels, a line a case.
+//
+// Scripts and test modules come from Debian's source package of the kernel's own version, unmodified, and are kept in the
+// cache. Ends with 0 if every case of every kernel passes.
+
+import { selftests } from '../dist/cli/selftests.js';
+import { fetchKernel } from '../dist/host/fetch-kernel.js';
+import { listKernels } from '../dist/host/kernel-store.js';
+
+const say = (text) => process.stderr.write(`selftests: ${text}\n`);
+const indent = (text) => text.replace(/^(?=.)/gm, '    ');
+
+/** The newest stock kernel of each architecture, unless kernels are named. */
+async function kernels(named) {
+  if (named.length > 0) return named;
+  const cached = (await listKernels()).filter(({ version }) => version !== '');
+  return Promise.all(
+    ['armhf', 'ppc64el'].map(async (architecture) => {
+      const name = { armhf: 'arm', ppc64el: 'ppc64le' }[architecture];
+      const found = cached.filter((kernel) => kernel.architecture === name).at(-1);
+      return (found ?? (await fetchKernel(architecture, { onProgress: say }))).name;
+    }),
+  );
+}
+
+function print({ script, title, outcome, detail, remark }) {
+  console.log(`  ${outcome.padEnd(8)}${script}: ${title}${remark ? ` (${remark})` : ''}`);
+  if (outcome !== 'passed' && detail) console.log(indent(detail));
+}
+
+let allPassed = true;
+for (const name of await kernels(process.argv.slice(2))) {
+  console.log(name);
+  const { cases, modules } = await selftests(name, say, print);
+  for (const { name: module, ko, undefinedSymbols, complaints } of modules) {
+    const first = ko ? `needs ${undefinedSymbols.join(', ')}` : (complaints[0] ?? 'see what it includes');
+    if (!ko || undefinedSymbols.length > 0)
+      console.log(`  ${ko ? 'not complete' : 'not compiled'}: ${module}: ${first}`);
+  }
+  const passed = cases.filter(({ outcome }) => outcome === 'passed').length;
+  console.log(`  ${passed} of ${cases.length}`);
+  allPassed &&= cases.length > 0 && passed === cases.length;
+}
+process.exitCode = allPassed ? 0 : 1;

@@ -1,0 +1,58 @@
+// Mainline's own livepatch selftests on one kernel, all steps: what `npm run selftests` runs for each architecture.
+
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { architectureByName } from '../arch/architectures.ts';
+import { buildCore } from '../compile/core-module.ts';
+import { type CompiledModule, compileSelftestModules } from '../compile/selftest-modules.ts';
+import { openKernel } from '../host/kernel-store.ts';
+import { selftestSources } from '../host/selftest-sources.ts';
+import { fetchUserland } from '../host/userland.ts';
+import { guestKernel } from '../lab/guest-kernel.ts';
+import type { SelftestCase } from '../lab/selftest-output.ts';
+import { runSelftests, type SelftestPlan } from '../lab/selftests.ts';
+
+export interface SelftestRun {
+  readonly cases: readonly SelftestCase[];
+  readonly modules: readonly CompiledModule[];
+}
+
+/** All that the guests need for a kernel's selftests; `modules` says what did not compile. */
+export async function planSelftests(
+  name: string,
+  progress: (text: string) => void,
+): Promise<{ plan: SelftestPlan; modules: readonly CompiledModule[] }> {
+  const kernel = await openKernel(name);
+  const arch = architectureByName(kernel.architecture);
+  const userland = await fetchUserland(arch.platform, progress);
+  const sources = await selftestSources(kernel, progress);
+  progress(`building the core for ${name}`);
+  const core = await buildCore(kernel);
+  progress(`compiling mainline's test modules for ${name}`);
+  const modules = await compileSelftestModules(kernel, core, [sources.modules, sources.samples]);
+
+  const loadable = new Map<string, Uint8Array>([['suture', new Uint8Array(await readFile(core.ko))]]);
+  for (const { name, ko } of modules) if (ko) loadable.set(name, ko);
+  const scripts = await Promise.all(
+    (await readdir(sources.scripts)).map(async (file) => {
+      return [file, new Uint8Array(await readFile(join(sources.scripts, file)))] as const;
+    }),
+  );
+  const pointerSize = arch.elf.class === 64 ? 8 : 4;
+  return {
+    plan: { userland, scripts: new Map(scripts), modules: loadable, preload: ['suture'], pointerSize },
+    modules,
+  };
+}
+
+/** Runs them; the kernel must be in the cache. Failing cases are results, not errors. */
+export async function selftests(
+  name: string,
+  progress: (text: string) => void,
+  onCase: (result: SelftestCase) => void,
+): Promise<SelftestRun> {
+  const { plan, modules } = await planSelftests(name, progress);
+  progress(`running on ${name}`);
+  const cases = await runSelftests(guestKernel(await openKernel(name)), plan, onCase);
+  return { cases, modules };
+}

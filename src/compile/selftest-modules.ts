@@ -1,0 +1,80 @@
+// Mainline's test modules and samples, compiled as they are for a kernel without LIVEPATCH: by the kernel's own Kbuild,
+// with our <linux/livepatch.h> before its own.
+//
+// What comes out are standard livepatch modules, not yet loadable: they carry `livepatch=Y`, which such a kernel refuses,
+// and lack the table that only Suture's linker writes.
+
+import { existsSync } from 'node:fs';
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { architectureByName } from '../arch/architectures.ts';
+import type { StoredKernel } from '../host/kernel-store.ts';
+import { withTemporaryFolder } from '../host/temporary.ts';
+import { type CoreModule, coreSources } from './core-module.ts';
+import { kbuild } from './kbuild.ts';
+
+export interface CompiledModule {
+  /** As in /proc/modules: the file's name with underscores. */
+  readonly name: string;
+  /** The `.ko`; undefined if it did not compile. */
+  readonly ko: Uint8Array | undefined;
+  /** Symbols that neither the kernel nor the core exports, Suture's own table left out. */
+  readonly undefinedSymbols: readonly string[];
+  /** The compiler's errors and warnings that name this source; lines. None for what stands in a file that it includes. */
+  readonly complaints: readonly string[];
+}
+
+/** What Suture's linker supplies (core/include/suture/patch-table.h). */
+const suppliedByLinker = new Set(['suture_patch_table']);
+
+/**
+ * Compiles every C file of `folders` as a module of its own, unmodified. One that does not compile is told of and does not
+ * keep the others from it. Throws `tool-missing`, `tool-failed` if Kbuild itself fails.
+ */
+export function compileSelftestModules(
+  kernel: StoredKernel,
+  core: CoreModule,
+  folders: readonly string[],
+): Promise<CompiledModule[]> {
+  const { platform } = architectureByName(kernel.architecture);
+  return withTemporaryFolder(async (folder) => {
+    const sources: string[] = [];
+    for (const from of folders) {
+      const files = (await readdir(from)).filter((file) => file.endsWith('.c')).sort();
+      for (const file of files) await copyFile(join(from, file), join(folder, file));
+      sources.push(...files.map((file) => basename(file, '.c')));
+    }
+    // Twice: modules are linked only when every object of the folder is there.
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(sources));
+    const first = await kbuild(kernel, platform, folder, ['-k', 'KCFLAGS=-g0', 'modules'], [0, 2]);
+    const compiled = sources.filter((source) => existsSync(join(folder, `${source}.o`)));
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(compiled));
+    const { stderr } = await kbuild(kernel, platform, folder, [
+      'KCFLAGS=-g0',
+      `KBUILD_EXTRA_SYMBOLS=${join(dirname(core.ko), 'Module.symvers')}`,
+      // What is undefined is for Suture's linker, or a finding of ours.
+      'KBUILD_MODPOST_WARN=1',
+      'modules',
+    ]);
+
+    const undefinedOf = (source: string) =>
+      [...stderr.matchAll(/modpost: "([^"]+)" \[([^\]]+)\] undefined!/g)]
+        .filter(([, symbol, ko]) => basename(ko!, '.ko') === source && !suppliedByLinker.has(symbol!))
+        .map(([, symbol]) => symbol!);
+    const complaints = first.stderr.replaceAll(`${folder}/`, '').split('\n');
+    return Promise.all(
+      sources.map(async (source) => ({
+        name: source.replaceAll('-', '_'),
+        ko: compiled.includes(source) ? new Uint8Array(await readFile(join(folder, `${source}.ko`))) : undefined,
+        undefinedSymbols: undefinedOf(source),
+        complaints: complaints.filter((line) => line.startsWith(`${source}.c:`) && /: (error|warning):/.test(line)),
+      })),
+    );
+  });
+}
+
+const kbuildFile = (sources: readonly string[]): string => `obj-m := ${sources.map((each) => `${each}.o`).join(' ')}
+# Our <linux/livepatch.h> must be found before the kernel's own.
+LINUXINCLUDE := -I${coreSources()}/include $(LINUXINCLUDE)
+ccflags-y += -ffile-prefix-map=$(src)/=
+`;
