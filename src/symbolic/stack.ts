@@ -1,0 +1,112 @@
+// Memory as far as a proof needs it: the stack, byte by byte.
+//
+// Every address of the stack is the initial stack pointer and a distance. Above the initial stack pointer lies what
+// callers have put there, which has names: what memory held at the start. Below, down to where the stack pointer is
+// now, lies what was stored there since, or nothing that anybody knows. Below that everything is anybody's:
+// interrupts use it, so what is stored there is lost at once and each read gives another number.
+
+import type { Size } from '../arch/machine.ts';
+import { keyOf, onlyAtom, same, type Term, type Terms } from './terms.ts';
+
+/** Byte `index` of a term. */
+interface Byte {
+  readonly term: Term;
+  readonly index: number;
+}
+
+export class Stack {
+  /** By distance from the initial stack pointer. */
+  private readonly bytes: Map<number, Byte>;
+  private readonly terms: Terms;
+  private readonly top: Term;
+
+  constructor(terms: Terms, top: Term, bytes: ReadonlyMap<number, Byte> = new Map()) {
+    this.terms = terms;
+    this.top = top;
+    this.bytes = new Map(bytes);
+  }
+
+  copy(): Stack {
+    return new Stack(this.terms, this.top, this.bytes);
+  }
+
+  store(distance: number, size: Size, term: Term): void {
+    for (let index = 0; index < size; index++) this.bytes.set(distance + index, { term, index });
+  }
+
+  /** What `size` bytes hold, with zeros above. `lowest` is the distance below which nothing is known. */
+  load(distance: number, size: Size, lowest: number): Term {
+    if (distance < lowest) return this.terms.unknown('the stack below the stack pointer', size);
+    const distances = Array.from({ length: size }, (_, i) => distance + i);
+    // What was never stored there stays the same for as long as it is above the stack pointer.
+    if (distances.every((each) => each < 0 && !this.bytes.has(each)))
+      this.store(distance, size, this.terms.unknown('the stack where nothing was stored', size));
+    const bytes = distances.map((each) => this.byte(each));
+    return this.whole(bytes) ?? this.initial(bytes) ?? this.assembled(bytes);
+  }
+
+  /** Gives up what lies below a distance. */
+  forgetBelow(lowest: number): void {
+    for (const distance of this.bytes.keys()) if (distance < lowest) this.bytes.delete(distance);
+  }
+
+  private byte(distance: number): Byte {
+    const known = this.bytes.get(distance);
+    if (known) return known;
+    if (distance < 0) {
+      this.store(distance, 1, this.terms.unknown('the stack where nothing was stored', 1));
+      return this.bytes.get(distance)!;
+    }
+    const place = this.terms.apply('add', this.top, this.terms.constant(distance));
+    return { term: this.terms.memory(place, 1), index: 0 };
+  }
+
+  /** The bytes as the lowest ones of one term. */
+  private whole(bytes: readonly Byte[]): Term | undefined {
+    const { term } = bytes[0]!;
+    if (!bytes.every((byte, i) => byte.index === i && same(byte.term, term))) return undefined;
+    return this.terms.apply('and', term, this.terms.constant((1n << BigInt(8 * bytes.length)) - 1n));
+  }
+
+  /** The bytes as one piece of what memory held at the start, whatever the pieces were that were moved. */
+  private initial(bytes: readonly Byte[]): Term | undefined {
+    const places = bytes.map(({ term, index }) => this.initialPlace(term, index));
+    const [first] = places;
+    const inOrder = places.every(
+      (place, i) => place && same(place, this.terms.apply('add', first!, this.terms.constant(i))),
+    );
+    return inOrder ? this.terms.memory(first!, bytes.length) : undefined;
+  }
+
+  /** The address of the byte of initial memory that byte `index` of a term is. */
+  private initialPlace(term: Term, index: number): Term | undefined {
+    const origin = onlyAtom(term)?.origin;
+    if (origin?.kind !== 'memory' || index >= origin.size) return undefined;
+    return this.terms.apply('add', origin.address, this.terms.constant(index));
+  }
+
+  private assembled(bytes: readonly Byte[]): Term {
+    const { terms } = this;
+    return bytes.reduce((sum, { term, index }, i) => {
+      const lowered = terms.apply('shiftRight', term, terms.constant(8 * index));
+      const byte = terms.apply('and', lowered, terms.constant(0xff));
+      return terms.apply('or', sum, terms.apply('shiftLeft', byte, terms.constant(8 * i)));
+    }, terms.constant(0));
+  }
+
+  /** For people: words and their places, from the lowest up. */
+  describe(): string[] {
+    const lines: string[] = [];
+    let last = '';
+    for (const [distance, { term, index }] of [...this.bytes].sort(([a], [b]) => a - b)) {
+      const key = `${distance - index} ${keyOf(term)}`;
+      if (key === last) continue;
+      last = key;
+      const place = this.terms.apply('add', this.top, this.terms.constant(distance));
+      lines.push(
+        `[${this.terms.describe(place)}] = ${this.terms.describe(term)}${index === 0 ? '' : `, from byte ${index} on`}`,
+      );
+    }
+    return lines;
+  }
+}

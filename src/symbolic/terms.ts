@@ -1,0 +1,328 @@
+// The values of the symbolic machine: numbers that nobody knows yet.
+//
+// A term is a sum: atoms with coefficients, and a constant, all modulo the register's width. An atom is something that
+// cannot be said in simpler terms: what a register held at the start, what memory held, a number that nobody can
+// know, or an operation other than addition on terms. So an address is always base and offset, and `x + y - y` is `x`.
+//
+// Two terms that are the same object are equal whatever the atoms stand for: that is all that `same` says. Two that are
+// not may be equal none the less; `evaluate` with numbers in place of the atoms tells when they are not.
+
+import { compute, type Operation } from '../arch/machine.ts';
+
+/** Where a number comes from. */
+export type Origin =
+  /** What something held at the start of the run: a register, or the address of something, by name. */
+  | { readonly kind: 'initial'; readonly name: string }
+  /** What memory held at the start of the run; the address of its first byte, and how many bytes. */
+  | { readonly kind: 'memory'; readonly address: Term; readonly size: number }
+  /** A number that may be any. Each is one of its own. */
+  | { readonly kind: 'unknown'; readonly why: string }
+  | { readonly kind: 'operation'; readonly operation: Operation; readonly a: Term; readonly b: Term };
+
+export interface Atom {
+  readonly id: number;
+  readonly origin: Origin;
+  /** How many low bits are known to be zero. */
+  readonly lowZeros: number;
+  /** How many bits it may have: those above are zero. */
+  readonly width: number;
+  /** How many operations and loads are nested in it. */
+  readonly depth: number;
+}
+
+/** The atoms of a sum with their coefficients, in the order of their numbers. The same sum is the same object. */
+export interface Base {
+  readonly key: string;
+  readonly parts: readonly (readonly [atom: Atom, coefficient: bigint])[];
+}
+
+export interface Term {
+  /** Undefined for a plain number. */
+  readonly base: Base | undefined;
+  readonly plus: bigint;
+}
+
+/** Operations with a name of their own where terms are printed. */
+const signs: Record<Operation, string> = {
+  add: '+',
+  subtract: '-',
+  multiply: '*',
+  and: '&',
+  or: '|',
+  xor: '^',
+  shiftLeft: '<<',
+  shiftRight: '>>',
+  shiftRightSigned: '>>>',
+  equal: '==',
+  lessUnsigned: '<',
+  lessSigned: 'is less, as signed, than',
+};
+
+const truths: ReadonlySet<Operation> = new Set(['equal', 'lessUnsigned', 'lessSigned']);
+/** a op b is b op a. */
+const symmetric: ReadonlySet<Operation> = new Set(['multiply', 'and', 'or', 'xor', 'equal']);
+
+const bitLength = (value: bigint): number => (value === 0n ? 0 : value.toString(2).length);
+const trailingZeros = (value: bigint, bits: number): number => (value === 0n ? bits : bitLength(value & -value) - 1);
+
+// Code can be written to make terms grow without end, and a proof has no use for long ones: beyond these a term is
+// unknown.
+const mostParts = 16;
+const deepest = 48;
+/** How far down a term is printed. */
+const printedDepth = 4;
+
+export const same = (a: Term, b: Term): boolean => a.base === b.base && a.plus === b.plus;
+
+/** The terms of one run and of all that forks from it. */
+export class Terms {
+  readonly bits: 32 | 64;
+  private readonly bases = new Map<string, Base>();
+  private readonly atoms = new Map<string, Atom>();
+  private count = 0;
+
+  constructor(bits: 32 | 64) {
+    this.bits = bits;
+  }
+
+  constant(value: number | bigint): Term {
+    return { base: undefined, plus: this.cut(BigInt(value)) };
+  }
+
+  /** What something of this name held at the start; the lowest `lowZeros` bits of it are zero. */
+  initial(name: string, lowZeros = 0): Term {
+    return this.atom(`initial ${name}`, { kind: 'initial', name }, { lowZeros });
+  }
+
+  /** What memory held at the start. */
+  memory(address: Term, size: number): Term {
+    const depth = depthOf(address) + 1;
+    if (depth > deepest) return this.unknown('a load at the end of a long chain', size);
+    return this.atom(`memory ${size} ${keyOf(address)}`, { kind: 'memory', address, size }, { width: 8 * size, depth });
+  }
+
+  /** A number that no other term has to do with. */
+  unknown(why: string, size = this.bits / 8): Term {
+    return this.atom(`unknown ${this.count}`, { kind: 'unknown', why }, { width: 8 * size });
+  }
+
+  apply(operation: Operation, a: Term, b: Term): Term {
+    if (!a.base && !b.base) return this.constant(compute(operation, this.bits, a.plus, b.plus));
+    switch (operation) {
+      case 'add':
+        return this.sum(a, b, 1n);
+      case 'subtract':
+        return this.sum(a, b, -1n);
+      case 'multiply':
+        if (!b.base) return this.scale(a, b.plus);
+        if (!a.base) return this.scale(b, a.plus);
+        break;
+      case 'shiftLeft':
+        if (!b.base) return this.scale(a, b.plus >= this.bits ? 0n : 1n << b.plus);
+        break;
+      case 'shiftRight':
+      case 'shiftRightSigned':
+        if (!b.base && b.plus === 0n) return a;
+        if (operation === 'shiftRight' && !b.base && b.plus >= this.widthOf(a)) return this.constant(0);
+        break;
+      case 'and':
+        return this.and(a, b);
+      case 'or':
+        if (same(a, b) || isNumber(b, 0n)) return a;
+        if (isNumber(a, 0n)) return b;
+        if (isNumber(a, this.ones)) return a;
+        if (isNumber(b, this.ones)) return b;
+        break;
+      case 'xor':
+        if (same(a, b)) return this.constant(0);
+        if (isNumber(b, 0n)) return a;
+        if (isNumber(a, 0n)) return b;
+        // Turning every bit over is -1 - x.
+        if (isNumber(b, this.ones)) return this.sum(b, a, -1n);
+        if (isNumber(a, this.ones)) return this.sum(a, b, -1n);
+        break;
+      case 'equal':
+        return this.equal(a, b);
+      case 'lessUnsigned':
+      case 'lessSigned':
+        if (same(a, b)) return this.constant(0);
+    }
+    return this.operation(operation, a, b);
+  }
+
+  /** How many low bits of a term are certain, and so those of its constant. */
+  certainBits({ base }: Term): number {
+    if (!base) return this.bits;
+    return Math.min(
+      this.bits,
+      ...base.parts.map(([atom, coefficient]) => atom.lowZeros + trailingZeros(coefficient, this.bits)),
+    );
+  }
+
+  /** The number that a term is when each atom is what `numbers` says; operations are computed. */
+  evaluate(term: Term, numbers: (atom: Atom) => bigint): bigint {
+    const known = new Map<Atom, bigint>();
+    const ofAtom = (atom: Atom): bigint => {
+      const { origin } = atom;
+      const value =
+        known.get(atom) ??
+        (origin.kind === 'operation'
+          ? compute(origin.operation, this.bits, ofTerm(origin.a), ofTerm(origin.b))
+          : numbers(atom));
+      known.set(atom, value);
+      return value;
+    };
+    const ofTerm = ({ base, plus }: Term): bigint =>
+      this.cut((base?.parts ?? []).reduce((sum, [atom, coefficient]) => sum + coefficient * ofAtom(atom), plus));
+    return ofTerm(term);
+  }
+
+  /** A term for people: `sp - 0x10`, `[sp + 4]`, `(r0 & 0xff)`. */
+  describe({ base, plus }: Term, depth = printedDepth): string {
+    if (!base) return hex(plus);
+    if (depth === 0) return '…';
+    const signed = BigInt.asIntN(this.bits, plus);
+    const parts = base.parts.map(([atom, coefficient]) => {
+      const factor = BigInt.asIntN(this.bits, coefficient);
+      const text = this.describeAtom(atom, depth - 1);
+      if (factor === 1n) return text;
+      return factor === -1n ? `-${text}` : `${factor} * ${text}`;
+    });
+    if (signed !== 0n) parts.push(`${signed < 0n ? '-' : ''}${hex(signed < 0n ? -signed : signed)}`);
+    return parts.reduce((text, part) => (part.startsWith('-') ? `${text} - ${part.slice(1)}` : `${text} + ${part}`));
+  }
+
+  private describeAtom({ origin }: Atom, depth: number): string {
+    switch (origin.kind) {
+      case 'initial':
+        return origin.name;
+      case 'memory':
+        return `[${this.describe(origin.address, depth)}]`;
+      case 'unknown':
+        return `unknown (${origin.why})`;
+      case 'operation':
+        return `(${this.describe(origin.a, depth)} ${signs[origin.operation]} ${this.describe(origin.b, depth)})`;
+    }
+  }
+
+  private get ones(): bigint {
+    return (1n << BigInt(this.bits)) - 1n;
+  }
+
+  private cut(value: bigint): bigint {
+    return BigInt.asUintN(this.bits, value);
+  }
+
+  /** The one atom of this key. */
+  private atom(key: string, origin: Origin, known: Partial<Omit<Atom, 'id' | 'origin'>>): Term {
+    let atom = this.atoms.get(key);
+    if (!atom) {
+      atom = { id: this.count++, origin, lowZeros: 0, width: this.bits, depth: 0, ...known };
+      this.atoms.set(key, atom);
+    }
+    return { base: this.base([[atom, 1n]]), plus: 0n };
+  }
+
+  private base(parts: readonly (readonly [Atom, bigint])[]): Base | undefined {
+    if (parts.length === 0) return undefined;
+    const key = parts.map(([{ id }, coefficient]) => `${coefficient}*${id}`).join('+');
+    let base = this.bases.get(key);
+    if (!base) {
+      base = { key, parts };
+      this.bases.set(key, base);
+    }
+    return base;
+  }
+
+  private sum(a: Term, b: Term, factor: bigint): Term {
+    const plus = this.cut(a.plus + factor * b.plus);
+    if (!b.base) return { base: a.base, plus };
+    const coefficients = new Map(a.base?.parts);
+    for (const [atom, coefficient] of b.base.parts)
+      coefficients.set(atom, this.cut((coefficients.get(atom) ?? 0n) + factor * coefficient));
+    const parts = [...coefficients].filter(([, coefficient]) => coefficient !== 0n);
+    if (parts.length > mostParts) return this.unknown('a sum of many numbers');
+    return { base: this.base(parts.sort(([x], [y]) => x.id - y.id)), plus };
+  }
+
+  private scale({ base, plus }: Term, factor: bigint): Term {
+    const parts = (base?.parts ?? []).map(([atom, coefficient]) => [atom, this.cut(coefficient * factor)] as const);
+    return { base: this.base(parts.filter(([, coefficient]) => coefficient !== 0n)), plus: this.cut(plus * factor) };
+  }
+
+  /** How many low bits a term may have that are not zero. */
+  private widthOf(term: Term): number {
+    return term.base ? (onlyAtom(term)?.width ?? this.bits) : bitLength(term.plus);
+  }
+
+  private and(a: Term, b: Term): Term {
+    if (!a.base) return this.and(b, a);
+    if (same(a, b)) return a;
+    if (b.base) return this.operation('and', a, b);
+    const mask = b.plus;
+    if (mask === 0n) return b;
+    // Bits that the term does not have need no mask, and those that are certain none either.
+    const certain = this.certainBits(a);
+    if (bitLength(mask) <= certain) return this.constant(a.plus & mask);
+    const possible = (1n << BigInt(this.widthOf(a))) - 1n;
+    const cleared = possible & ~mask;
+    if (bitLength(cleared) <= certain) return { base: a.base, plus: a.plus - (a.plus & cleared) };
+    // A mask of a mask is one mask.
+    const origin = onlyAtom(a)?.origin;
+    if (origin?.kind === 'operation' && origin.operation === 'and' && !origin.b.base)
+      return this.and(origin.a, this.constant(origin.b.plus & mask));
+    return this.operation('and', a, b);
+  }
+
+  private equal(a: Term, b: Term): Term {
+    const { base, plus } = this.sum(a, b, -1n);
+    if (!base) return this.constant(plus === 0n ? 1 : 0);
+    // They differ in bits that are certain.
+    const certain = BigInt(this.certainBits({ base, plus }));
+    if ((plus & ((1n << certain) - 1n)) !== 0n) return this.constant(0);
+    // Said as `term == number` where it can be.
+    return this.operation('equal', { base, plus: 0n }, this.constant(-plus));
+  }
+
+  private operation(operation: Operation, left: Term, right: Term): Term {
+    const turned = symmetric.has(operation) && (!left.base || (right.base && left.base.key > right.base.key));
+    const [a, b] = turned ? [right, left] : [left, right];
+    const depth = Math.max(depthOf(a), depthOf(b)) + 1;
+    if (depth > deepest) return this.unknown('a number at the end of a long calculation');
+    const lowZeros = operation === 'and' && !b.base ? trailingZeros(b.plus, this.bits) : 0;
+    const width = this.widthOfOperation(operation, a, b);
+    const key = `${operation} ${keyOf(a)} ${keyOf(b)}`;
+    return this.atom(key, { kind: 'operation', operation, a, b }, { lowZeros, width, depth });
+  }
+
+  private widthOfOperation(operation: Operation, a: Term, b: Term): number {
+    if (truths.has(operation)) return 1;
+    const widths = [this.widthOf(a), this.widthOf(b)];
+    switch (operation) {
+      case 'and':
+        return Math.min(...widths);
+      case 'or':
+      case 'xor':
+        return Math.max(...widths);
+      case 'shiftRight':
+        return b.base ? this.widthOf(a) : this.widthOf(a) - Number(b.plus);
+      default:
+        return this.bits;
+    }
+  }
+}
+
+const depthOf = ({ base }: Term): number => Math.max(0, ...(base?.parts ?? []).map(([{ depth }]) => depth));
+
+/** The atom that a term is, and nothing else. */
+export function onlyAtom({ base, plus }: Term): Atom | undefined {
+  const [part, ...more] = base?.parts ?? [];
+  return part && more.length === 0 && plus === 0n && part[1] === 1n ? part[0] : undefined;
+}
+
+const isNumber = ({ base, plus }: Term, value: bigint): boolean => !base && plus === value;
+
+/** A text that only the same term has. */
+export const keyOf = ({ base, plus }: Term): string => `${base?.key ?? ''}+${plus}`;
+
+const hex = (value: bigint): string => (value < 10n ? `${value}` : `0x${value.toString(16)}`);
