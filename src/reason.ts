@@ -43,7 +43,9 @@ export const reasonCodes = {
   'init-text': ['refused', 'the function or the data is in memory that the kernel gives back after start-up'],
 
   // Building a live patch.
+  'whole-module': ['refused', 'the fix is a whole livepatch module, not only the functions'],
   'compile-failed': ['refused', 'the compiler does not accept the fix'],
+  'fix-unsupported': ['refused', 'the fix has something in it that a patch cannot carry'],
   'nothing-to-patch': ['refused', 'the fix replaces no function of the kernel'],
   'compiler-made-copy': ['refused', 'the old function is a copy that the compiler made, with arguments of its own'],
   'replaced-twice': ['refused', 'two functions of the fix replace the same function of the kernel'],

@@ -2,9 +2,12 @@
 // commands, well and badly used, in the order that a user might call them; a command that is not in it fails the last
 // test.
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,7 +15,7 @@ import { commands } from '../src/cli/commands.ts';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { stockImage } from './support/stock-image.ts';
-import { suture, sutureJson } from './suture.ts';
+import { program, suture, sutureJson } from './suture.ts';
 
 const example = fileURLToPath(new URL('../examples/cmdline', import.meta.url));
 
@@ -49,6 +52,8 @@ beforeAll(async () => {
   writeFileSync(join(scratch, 'System.map'), lines.join(''));
   writeFileSync(join(scratch, 'config'), 'CONFIG_MODULES=y\nCONFIG_DYNAMIC_FTRACE_WITH_REGS=y\nCONFIG_LIVEPATCH=y\n');
   writeFileSync(join(scratch, 'garbage'), 'neither an image nor a module\n');
+  writeFileSync(join(scratch, 'fix.patch'), '--- a/fs/proc/cmdline.c\n');
+  writeFileSync(join(scratch, 'whole.c'), 'static int __init init(void) { return klp_enable_patch(&patch); }\n');
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -82,6 +87,7 @@ const table: readonly [line: string, end: string][] = [
   // By its exact name, what is there is not looked for: no network.
   ['kernel fetch linux-image-mine', 'done'],
   ['kernel fetch linux-image-other:s390x', 'usage'],
+  ['kernel fetch armfh', 'usage'],
   ['core --kernel mine -o SCRATCH/core', 'done'],
   ['core --kernel other -o SCRATCH/core', 'kernel-unknown'],
   ['core --kernel mine', 'usage'],
@@ -89,14 +95,21 @@ const table: readonly [line: string, end: string][] = [
   ['build --kernel other -o SCRATCH/other.ko EXAMPLE.c', 'kernel-unknown'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/none.c', 'file-missing'],
   ['build --kernel mine -o SCRATCH/none/other.ko EXAMPLE.c', 'output-failed'],
+  ['build --kernel mine -o SCRATCH/new/ EXAMPLE.c', 'done'],
+  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/fix.patch', 'usage'],
+  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/whole.c', 'whole-module'],
+  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/garbage', 'compile-failed'],
   ['build EXAMPLE.c', 'usage'],
   ['info SCRATCH/fix.ko', 'done'],
   ['info SCRATCH/none.ko', 'file-missing'],
-  ['info SCRATCH/garbage', 'elf-malformed'],
+  ['info SCRATCH/garbage', 'not-a-patch-module'],
   ['info', 'usage'],
   ['rehearse --kernel mine SCRATCH/fix.ko --check EXAMPLE.sh', 'done'],
   ['rehearse --kernel other SCRATCH/fix.ko', 'kernel-unknown'],
   ['rehearse --kernel mine SCRATCH/none.ko', 'file-missing'],
+  ['rehearse --kernel mine SCRATCH/fix.ko --load no_such_module', 'file-missing'],
+  ['rehearse --kernel mine SCRATCH/fix.ko --expect-log (', 'usage'],
+  ['rehearse --kernel mine SCRATCH/fix.ko --timeout soon', 'usage'],
   ['rehearse SCRATCH/fix.ko', 'usage'],
   ['demo --kernel mine', 'done'],
   ['demo --kernel other', 'kernel-unknown'],
@@ -120,7 +133,8 @@ test.each(table)('%s → %s', async (line, end) => {
   for (const { message, remedy, place } of report.reasons) {
     expect(message).not.toBe('');
     expect(typeof place).toBe('string');
-    expect(typeof remedy).toBe('string');
+    // Whoever is refused is told what to do next.
+    expect(remedy).not.toBe('');
   }
 });
 
@@ -141,6 +155,29 @@ describe('without --json', () => {
     expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
     expect(stderr).toMatch(/^kernel-unknown {2}nobody: /);
     expect(stderr).not.toContain('\x1b');
+  });
+
+  test('a device that takes no more is named in one line', async () => {
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [program, 'kernel', 'list', '--json'], { stdio: ['ignore', full, 'pipe'] });
+    const [said, [status]] = await Promise.all([text(child.stderr!), once(child, 'close')]);
+    closeSync(full);
+    expect(status).toBe(1);
+    expect(said.split('\n')[0]).toBe('output-failed  standard output: no space left on device');
+    expect(said).not.toMatch(/\n +at /);
+  });
+
+  test('an empty cache is no fault, and how to fill it is said beside the empty list', async () => {
+    const { status, stdout, stderr } = await suture(['kernel', 'list'], { XDG_CACHE_HOME: join(scratch, 'empty') });
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+    expect(stderr).toMatch(/suture kernel fetch/);
+  });
+
+  test('the help of rehearse tells all that a check has to keep to', async () => {
+    const { stdout } = await suture(['rehearse', '--help']);
+    for (const word of ['before', 'applied', 'reverted', 'status 0', 'must be the same', '--timeout', '--expect-log']) {
+      expect(stdout).toContain(word);
+    }
   });
 
   test('help is no fault, and nothing at all is one', async () => {

@@ -40,6 +40,14 @@ const refusals: [what: string, code: string, file: () => Promise<string>][] = [
     },
   ],
   [
+    'a file that is no ELF file',
+    'not-a-patch-module',
+    async () => {
+      await writeFile(join(folder, 'README.md'), '# A patch\n');
+      return join(folder, 'README.md');
+    },
+  ],
+  [
     'a patch of which one bit has changed',
     'patch-malformed',
     () =>
@@ -81,7 +89,14 @@ it('suture info needs no kernel', async () => {
     exit: 0,
     result: { architecture: 'arm', signed: true, redirects: [{ oldName: 'cmdline_proc_show', way: 'ftrace' }] },
   });
-  expect(report.result.redirects[0].stub.at(-1).text).toMatch(/^b\s/);
+  expect(report.result.redirects[0].stub.at(-1).text).toMatch(/^b\s+new_function$/);
+  expect(report.result.kernel).toBe(mine.name);
+});
+
+it('suture build and suture info tell the same of the redirects', async () => {
+  const built = await sutureJson(['build', '--kernel', mine.name, '-o', join(folder, 'same.ko'), examples[0]!.fix]);
+  const read = await sutureJson(['info', join(folder, 'same.ko')]);
+  expect(built.result.redirects).toEqual(read.result.redirects);
 });
 
 it('a kernel of which a part has gone is refused, and the part named', async () => {

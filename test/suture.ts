@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { type RunResult, run } from '../src/host/run.ts';
 
-const program = fileURLToPath(new URL('../bin/suture', import.meta.url));
+export const program = fileURLToPath(new URL('../bin/suture', import.meta.url));
 
 type Environment = Readonly<Record<string, string>>;
 

@@ -2,11 +2,15 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { readInput, writeOutput } from '../host/files.ts';
+import { makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
 import { checkSupported, loadKernel } from '../host/read-kernel.ts';
+import { checkSignature } from '../kernel/module-signature.ts';
+import { readPatchModule } from '../kernel/read-patch-module.ts';
 import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
 import type { Addition } from './command.ts';
+import { describePatch } from './describe-patch.ts';
+import { readFix } from './read-fix.ts';
 
 interface BuildOptions {
   readonly kernel: string;
@@ -20,14 +24,18 @@ export const buildCommand: Addition = (program, act) => {
     .description('build a live patch from a C file: functions named as the kernel’s replace those')
     .argument('<fix>', 'the C file')
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
-    .option('-o, --output <path>', 'the module to write, or a folder for it; the current folder if left out')
+    .option(
+      '-o, --output <path>',
+      'the module to write, or a folder for it (FOLDER/ is made); the current folder if left out',
+    )
     .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
     .action(
       act(async (context, fix: string, options: BuildOptions) => {
         const name = options.name ?? patchName(fix);
-        const target = outputFile(options.output ?? '.', name);
+        const { output = '.' } = options;
+        const target = outputFile(output, name);
         // Before the kernel is read, which takes seconds: what can be refused at once.
-        await readInput(fix);
+        await readFix(fix);
         await checkSupported(await openKernel(options.kernel));
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
@@ -38,39 +46,35 @@ export const buildCommand: Addition = (program, act) => {
             `${idle} replaces nothing: the kernel has no function of that name (a helper should be static)`,
           );
         }
+        const result = await summary(patch);
+        if (output.endsWith('/')) await makeFolder(output);
         await writeOutput(target, patch.bytes);
-        return { result: { output: target, ...summary(patch) }, text: describe(target, patch) };
+        return { result: { output: target, ...result }, text: describe(target, result) };
       }),
     );
 };
 
-/** OUT is a file, or a folder that is there (or ends in a slash) and gets `NAME.ko`. */
+/** OUT is a file, or a folder that gets `NAME.ko`: one that is there, or one that ends in a slash and will be made. */
 function outputFile(output: string, name: string): string {
   const isFolder = output.endsWith('/') || (existsSync(output) && statSync(output).isDirectory());
   return isFolder ? join(output, `${name}.ko`) : output;
 }
 
-function summary(patch: BuiltPatch) {
+/** The result for --json; its `redirects` are told from the module's bytes, as `suture info` tells them. */
+async function summary(patch: BuiltPatch) {
+  const { module } = await checkSignature(patch.bytes);
   return {
     name: patch.name,
     bytes: patch.bytes.length,
     replacesNothing: patch.idle,
-    redirects: patch.redirects.map(({ old, newName, stub }) => ({
-      oldName: old.name,
-      oldAddress: old.address,
-      newName,
-      way: 'ftrace',
-      callSite: old.site,
-      stub: stub.words.map((word) => word.text),
-    })),
+    redirects: describePatch(readPatchModule(module, patch.name)).redirects,
     bound: [...patch.bound].flatMap(([name, binding]) =>
       binding.kind === 'exported' ? [] : [{ name, kind: binding.kind, address: binding.address }],
     ),
   };
 }
 
-function describe(target: string, patch: BuiltPatch): string {
-  const { redirects, bound } = summary(patch);
+function describe(target: string, { redirects, bound }: Awaited<ReturnType<typeof summary>>): string {
   const lines = redirects.map((r) => {
     const by = r.newName === r.oldName ? '' : ` by ${r.newName}`;
     return `  replaces ${r.oldName} at 0x${r.oldAddress.toString(16)}${by}`;

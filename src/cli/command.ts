@@ -130,7 +130,10 @@ async function reportOf(command: string, context: Context, handler: () => Promis
     return { command, kernel: context.kernel, status, result, reasons, text };
   } catch (error) {
     const known = error instanceof ReasonError ? error : asReason(error);
-    return { command, kernel: context.kernel, status: known.kind, result: null, reasons: known.reasons, text: '' };
+    const reasons = known.reasons.map((reason) =>
+      reason.code === 'bug' && reason.remedy === '' ? { ...reason, remedy: reportIt } : reason,
+    );
+    return { command, kernel: context.kernel, status: known.kind, result: null, reasons, text: '' };
   }
 }
 
@@ -144,9 +147,10 @@ function asReason(error: unknown): ReasonError {
   if (path !== undefined && (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR' || code === 'EISDIR')) {
     return cannotRead(path, error);
   }
-  const remedy = 'please report it, with what `SUTURE_DEBUG=1` in the environment prints';
-  return new ReasonError({ code: 'bug', place: '', message: message ?? String(error), remedy });
+  return new ReasonError({ code: 'bug', place: '', message: message ?? String(error), remedy: reportIt });
 }
+
+const reportIt = 'please report it, with what `SUTURE_DEBUG=1` in the environment prints';
 
 /** As package.json has it; the file is two folders up from here, compiled or not. */
 const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;

@@ -16,7 +16,7 @@ export const kernelCommands: Addition = (program, act) => {
   kernel
     .command('fetch')
     .description('get a Debian kernel (image, headers, build tools); nothing is installed on this machine')
-    .argument('<what>', `${debianNames} for the newest, or PACKAGE[:ARCH][=VERSION]`)
+    .argument('<what>', `${debianNames} for the newest, or linux-image-RELEASE[:ARCH][=VERSION]`)
     .option('--source', 'also its source tree (140 MB to fetch, 1.5 GB unpacked)')
     .option('--debug', 'also its debug package (600 MB to fetch, 2.8 GB unpacked)')
     .action(
@@ -52,8 +52,11 @@ export const kernelCommands: Addition = (program, act) => {
     .command('list')
     .description('the kernels in the cache')
     .action(
-      act(async () => {
+      act(async (context) => {
         const kernels = await listKernels();
+        if (kernels.length === 0) {
+          context.remark(`no kernel is in the cache; \`suture kernel fetch ARCHITECTURE\` gets one: ${debianNames}`);
+        }
         return { result: { kernels }, text: columns(kernels.map(row)) };
       }),
     );
@@ -66,7 +69,7 @@ export const kernelCommands: Addition = (program, act) => {
       act(async (context, name: string) => {
         context.kernel = name;
         const result = describeKernel(await loadKernel(name));
-        return { result, text: columns(Object.entries(result).flatMap(lines)) };
+        return { result, text: columns(rowsOf(result)) };
       }),
     );
 
@@ -120,11 +123,40 @@ function describeKernel({ stored, image, callSites, selfModified, abi }: LoadedK
   };
 }
 
-/** A value as lines of a name and a text; a group of values under its members' own names. */
-function lines([name, value]: [string, unknown]): string[][] {
-  if (value instanceof Uint8Array) return [[name, Buffer.from(value).toString('hex')]];
-  if (typeof value === 'bigint') return [[name, `0x${value.toString(16)}`]];
-  if (Array.isArray(value)) return value.length > 0 ? [[name, value.join('; ')]] : [];
-  if (typeof value === 'object' && value !== null) return Object.entries(value).flatMap(lines);
-  return value === '' || value === undefined ? [] : [[name, String(value)]];
+/** The same for people: a label and what it is, without what is not there. */
+function rowsOf(kernel: ReturnType<typeof describeKernel>): string[][] {
+  const { moduleAbi: abi } = kernel;
+  const rows: [string, string | number | undefined][] = [
+    ['kernel', kernel.name],
+    ['architecture', kernel.architecture],
+    ['package version', kernel.version || 'none: imported'],
+    ['release', kernel.release],
+    ['banner', kernel.banner],
+    ['build id', Buffer.from(kernel.buildId).toString('hex')],
+    ['image', kernel.image],
+    ['modules', kernel.modules],
+    ['headers', kernel.headers],
+    ['configuration', kernel.config],
+    ['build tools', kernel.kbuild],
+    ['source', kernel.source],
+    ['System.map', kernel.systemMap],
+    ['vmlinux', kernel.vmlinux],
+    ['debug package', kernel.debug],
+    ['busybox', kernel.busybox],
+    ['cross tools', `${kernel.crossPrefix}…`],
+    ['unpacked image', `${kernel.imageSize} bytes at 0x${kernel.base.toString(16)}`],
+    ['symbols', `${kernel.kallsyms} in kallsyms, ${kernel.symbols} in a symbol table of the image`],
+    ['exported symbols', kernel.exports],
+    ['ftrace call sites', kernel.callSites],
+    ['words that it rewrites itself', kernel.selfModifiedWords],
+    ['not known about them', kernel.selfModifiedUnknown.join('; ')],
+    ['vermagic of modules', abi.vermagic.trim()],
+    ['symbol versions', abi.modversions ? 'yes' : 'no'],
+    [
+      'struct module',
+      `${abi.structModuleSize} bytes; name at ${abi.nameOffset}, init at ${abi.initOffset}, exit at ${abi.exitOffset}`,
+    ],
+    ['sections that its loader asks for', abi.requiredSections.join(', ')],
+  ];
+  return rows.flatMap(([label, value]) => (value === undefined || value === '' ? [] : [[label, String(value)]]));
 }

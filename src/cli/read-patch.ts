@@ -1,5 +1,6 @@
 // A patch module that the user names, read whole and looked at before anything is done with it.
 
+import { identification } from '../elf/layout.ts';
 import { readInput } from '../host/files.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
@@ -14,9 +15,12 @@ export interface PatchFile {
   readonly signed: boolean;
 }
 
-/** Reads a patch module. Throws `file-missing`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
+/** Reads a patch module. Throws `file-missing`, `not-a-patch-module`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
 export async function readPatch(file: string): Promise<PatchFile> {
   const bytes = await readInput(file);
+  if (!identification.magic.every((byte, i) => bytes[i] === byte)) {
+    throw reasonError('not-a-patch-module', file, 'it is no ELF file', '`suture build` makes patch modules');
+  }
   const { module, intact } = await checkSignature(bytes);
   if (intact === false) {
     throw reasonError(

@@ -122,7 +122,18 @@ describe('what can be asked for', () => {
     expect(readRequest('6.1.0-50-armmp').image).toBe('linux-image-6.1.0-50-armmp');
   });
 
-  test.each(['', 'linux-image-x:s390x', '-oDir=/', '../x', 'a b', 'linux-image-x='])('%j is not', (text) => {
+  test.each([
+    '',
+    'linux-image-x:s390x',
+    '-oDir=/',
+    '../x',
+    'a b',
+    'linux-image-x=',
+    'amd64',
+    'armfh',
+    'bash',
+    'linux-image-',
+  ])('%j is not', (text) => {
     expect(refusal(() => readRequest(text)).reasons[0].code).toBe('usage');
   });
 });

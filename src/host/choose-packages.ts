@@ -39,8 +39,8 @@ export function isStockRelease(release: string, { debian }: Platform): boolean {
 }
 
 /**
- * Reads `armhf|ppc64el|PACKAGE[:ARCH][=VERSION]`. A bare release (`6.1.0-50-armmp`) stands for its image's package.
- * Throws `usage` for an architecture that Suture does not know.
+ * Reads `armhf|ppc64el|linux-image-RELEASE[:ARCH][=VERSION]`. A bare release (`6.1.0-50-armmp`) stands for its image's package.
+ * Throws `usage` for an architecture that Suture does not know, and for what is no kernel's image.
  */
 export function readRequest(text: string): KernelRequest {
   const platforms = architectures.map(({ platform }) => platform);
@@ -49,22 +49,22 @@ export function readRequest(text: string): KernelRequest {
 
   const match = /^([a-z0-9][a-z0-9+.~_-]*)(?::([a-z0-9-]+))?(?:=(\S+))?$/.exec(text);
   const among = match?.[2] === undefined ? platforms : platformsNamed(match[2]);
-  if (!match || among.length === 0) {
+  const image = match?.[1]?.replace(/^(?=\d)/, 'linux-image-');
+  // A name that is neither is a mistyped architecture more likely than a package.
+  if (!image || !/^linux-image-./.test(image) || among.length === 0) {
     const names = platforms.map((each) => each.debian.architecture);
     throw reasonError(
       'usage',
       text,
-      `neither an architecture (${names.join(', ')}) nor PACKAGE[:ARCH][=VERSION] with one of them`,
+      `neither an architecture that Suture knows (${names.join(', ')}) nor linux-image-RELEASE[:ARCH][=VERSION] for one of them`,
       `for example \`suture kernel fetch ${names[0]}\``,
     );
   }
-  const name = match[1]!;
-  const image = /^\d/.test(name) ? `linux-image-${name}` : name;
   const fits = (each: Platform) => image.includes(each.debian.flavour);
   return {
     platforms: [...among.filter(fits), ...among.filter((each) => !fits(each))],
     image,
-    ...(match[3] === undefined ? {} : { version: match[3] }),
+    ...(match?.[3] === undefined ? {} : { version: match[3] }),
   };
 }
 

@@ -74,6 +74,10 @@ export async function fetchKernel(request: string, options: FetchOptions = {}): 
   );
 }
 
+const sources = 'the sources in /etc/apt decide what can be had';
+const unknownLayout =
+  'this kernel’s packages are laid out in a way not known yet; `suture kernel import` takes its files one by one';
+
 const hasAll = (kernel: StoredKernel, { source, debug }: FetchOptions): boolean =>
   !(source && kernel.source === undefined) && !(debug && kernel.debug === undefined);
 
@@ -134,7 +138,10 @@ async function fetchNew(
   const trouble = await host.update();
   const kbuild = nearestVersion(await host.show(packages.kbuild), image.version);
   if (!kbuild) {
-    throw withTrouble(reasonError('fetch-failed', packages.kbuild, `not to be had for ${host.architecture}`), trouble);
+    throw withTrouble(
+      reasonError('fetch-failed', packages.kbuild, `not to be had for ${host.architecture}`, sources),
+      trouble,
+    );
   }
 
   await publish(kernelFolder(release), async (folder) => {
@@ -177,12 +184,7 @@ async function unpackAll(
 async function firstExisting(folder: string, paths: readonly string[]): Promise<string> {
   const found = paths.find((path) => existsSync(join(folder, path)));
   if (found === undefined) {
-    throw reasonError(
-      'fetch-failed',
-      paths[0]!,
-      'the package does not hold this file',
-      'this kernel’s packages are laid out in a way not known yet',
-    );
+    throw reasonError('fetch-failed', paths[0]!, 'the package does not hold this file', unknownLayout);
   }
   return found;
 }
@@ -220,7 +222,8 @@ async function addParts(
       await unpackAll(apt, [packages.source], downloads, downloads, progress);
       const archives = join(downloads, 'usr/src');
       const archive = (await readdir(archives)).find((name) => /^linux-source-.*\.tar\.xz$/.test(name));
-      if (archive === undefined) throw reasonError('fetch-failed', packages.source.name, 'holds no source archive');
+      if (archive === undefined)
+        throw reasonError('fetch-failed', packages.source.name, 'holds no source archive', unknownLayout);
       progress(`unpacking ${archive}`);
       await run('tar', ['--extract', '--file', join(archives, archive), '--strip-components=1', '--directory', part]);
     });
@@ -228,7 +231,13 @@ async function addParts(
   }
   if (options.debug && kernel.debug === undefined) {
     const { debug, release } = packages;
-    if (!debug) throw reasonError('fetch-failed', `linux-image-${release}-dbg`, 'not to be had in this version');
+    if (!debug)
+      throw reasonError(
+        'fetch-failed',
+        `linux-image-${release}-dbg`,
+        'not to be had in this version',
+        `leave out --debug; ${sources}`,
+      );
     await publishPart(join(folder, 'debug'), (part, downloads) => unpackAll(apt, [debug], downloads, part, progress));
     const { source } = (await findKernel(kernel.name))!;
     await rewriteKernelFile(folder, {

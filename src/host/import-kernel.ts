@@ -121,5 +121,5 @@ async function checkIs(path: string, what: 'file' | 'folder'): Promise<void> {
   } catch (error) {
     throw cannotRead(path, error);
   }
-  throw reasonError('file-missing', path, `it is not a ${what}`);
+  throw reasonError('file-missing', path, `it is not a ${what}`, `name the ${what} that is meant`);
 }

@@ -1,9 +1,19 @@
 // kernel.json is written by one run and trusted by all later ones; a damaged one must be named, never half believed.
 
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ReasonError } from '../reason.ts';
-import { checkKernelName, type KernelDescription, readKernelFile, writeKernelFile } from './kernel-store.ts';
+import {
+  checkKernelName,
+  type KernelDescription,
+  listKernels,
+  openKernel,
+  readKernelFile,
+  writeKernelFile,
+} from './kernel-store.ts';
 
 const described: KernelDescription = {
   name: '6.1.0-50-armmp',
@@ -61,4 +71,29 @@ describe('kernel.json', () => {
 
 test.each(['..', '.', '', 'a/b', '/etc', 'a b', '../../x', 'a\n'])('%j is no kernel’s name', (name) => {
   expect(() => checkKernelName(name)).toThrow(ReasonError);
+});
+
+describe('the list of kernels', () => {
+  let cache: string;
+  beforeEach(() => {
+    cache = mkdtempSync(join(tmpdir(), 'kernel-store-test-'));
+    vi.stubEnv('XDG_CACHE_HOME', cache);
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(cache, { recursive: true });
+  });
+
+  test('is empty where there is no cache yet, and an unknown kernel’s refusal leads to it', async () => {
+    expect(await listKernels()).toEqual([]);
+    await expect(openKernel('nope')).rejects.toMatchObject({
+      reasons: [{ code: 'kernel-unknown', place: 'nope', remedy: expect.stringContaining('`suture kernel list`') }],
+    });
+  });
+
+  test('is not empty but a fault where the cache cannot be read', async () => {
+    mkdirSync(join(cache, 'suture'));
+    writeFileSync(join(cache, 'suture', 'kernels'), 'not a folder');
+    await expect(listKernels()).rejects.toMatchObject({ kind: 'fault', reasons: [{ code: 'file-missing' }] });
+  });
 });

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { architectures } from '../arch/architectures.ts';
 import { reasonError } from '../reason.ts';
 import { buildingFolder, cacheFolder, withLock } from './cache.ts';
+import { cannotRead } from './files.ts';
 import { withTemporaryFolder } from './temporary.ts';
 
 /** The parts of a kernel that are files or folders. */
@@ -65,7 +66,12 @@ export const kernelFolder = (name: string): string => join(kernelsFolder(), name
 /** A name that is a plain file name, and thus safe to make a path of. */
 export function checkKernelName(name: string): void {
   if (!kernelFile.shape.name.safeParse(name).success || /^\.+$/.test(name)) {
-    throw reasonError('usage', name, 'a kernel’s name has letters, digits and the signs . _ + ~ - only');
+    throw reasonError(
+      'usage',
+      name,
+      'a kernel’s name has letters, digits and the signs . _ + ~ - only',
+      '`suture kernel list` shows the names',
+    );
   }
 }
 
@@ -110,7 +116,7 @@ export async function openKernel(name: string): Promise<StoredKernel> {
     'kernel-unknown',
     name,
     `no kernel of this name is in the cache${known.length ? `, which has ${known.join(', ')}` : ''}`,
-    '`suture kernel fetch` or `suture kernel import` brings one there',
+    '`suture kernel list` shows those that are there; `suture kernel fetch` or `suture kernel import` brings one',
   );
 }
 
@@ -122,9 +128,12 @@ export async function findKernel(name: string): Promise<StoredKernel | undefined
   return existsSync(file) ? readKernelFile(await readFile(file, 'utf8'), folder) : undefined;
 }
 
-/** All kernels in the cache, by name. */
+/** All kernels in the cache, by name. Throws `file-missing` for a cache that is there and cannot be read. */
 export async function listKernels(): Promise<StoredKernel[]> {
-  const names = existsSync(kernelsFolder()) ? await readdir(kernelsFolder()) : [];
+  const names = await readdir(kernelsFolder()).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw cannotRead(kernelsFolder(), error);
+  });
   const found = await Promise.all(names.sort().map(findKernel));
   return found.filter((kernel) => kernel !== undefined);
 }

@@ -30,6 +30,9 @@ export interface RunResult {
   readonly stderr: string;
 }
 
+const tryAgain = 'try again when the machine is less busy';
+const itsWords = 'mend what it complains of, then try again';
+
 /** Kills a program that `start` or `run` started, with everything that it started itself. */
 export function kill(child: ChildProcess): void {
   if (child.pid === undefined) return;
@@ -87,7 +90,14 @@ export function run(program: string, args: readonly string[], options: RunOption
 
     child.once('error', (error) => {
       clearTimeout(timer);
-      reject(reasonError('tool-failed', program, `cannot be started: ${error.message}`));
+      reject(
+        reasonError(
+          'tool-failed',
+          program,
+          `cannot be started: ${error.message}`,
+          'see that it can be run from a shell',
+        ),
+      );
     });
     child.once('close', (status, signal) => {
       clearTimeout(timer);
@@ -99,7 +109,7 @@ export function run(program: string, args: readonly string[], options: RunOption
           ? `was ended by ${signal}`
           : `ended with status ${status}`;
       const said = stderr.tail() || stdout.tail();
-      reject(reasonError('tool-failed', program, said ? `${how}: ${said}` : how));
+      reject(reasonError('tool-failed', program, said ? `${how}: ${said}` : how, timedOut ? tryAgain : itsWords));
     });
   });
 }

@@ -27,7 +27,13 @@ export async function modulesWithDependencies(folder: string, names: readonly st
     if (ordered.has(name)) return;
     if (dependents.includes(name)) throw circular(name, dependents);
     const file = fileOf.get(name);
-    if (file === undefined) throw reasonError('file-missing', name, `there is no module of this name in ${folder}`);
+    if (file === undefined)
+      throw reasonError(
+        'file-missing',
+        name,
+        `there is no module of this name in ${folder}`,
+        'name it as `lsmod` does',
+      );
     const bytes = new Uint8Array(await readFile(join(folder, file)));
     for (const dependency of dependenciesOf(bytes, file)) await visit(dependency, [...dependents, name]);
     ordered.set(name, { name, bytes });
@@ -47,5 +53,10 @@ function dependenciesOf(bytes: Uint8Array, place: string): string[] {
 
 function circular(name: string, dependents: readonly string[]) {
   const circle = [...dependents.slice(dependents.indexOf(name)), name].join(' → ');
-  return reasonError('kernel-incomplete', name, `its modules depend on each other in a circle: ${circle}`);
+  return reasonError(
+    'kernel-incomplete',
+    name,
+    `its modules depend on each other in a circle: ${circle}`,
+    'bring the kernel into the cache again',
+  );
 }
