@@ -116,6 +116,19 @@ describe('a rehearsal', () => {
     expect(steps.at(-1)).toMatchObject({ name: 'check reverted', status: 0 });
   });
 
+  it('says what it read of a transition that does not end', async () => {
+    // Something that looks like a patch in transition for ever, in the place of the real one.
+    const check = `
+      mount -t tmpfs stuck /sys/kernel/livepatch
+      mkdir /sys/kernel/livepatch/stuck
+      cd /sys/kernel/livepatch/stuck
+      echo 1 >transition
+      echo 0 >enabled`;
+    const { reasons } = await rehearse(kernel, checked(check));
+    const message = expect.stringMatching(/the transition to the patch does not end: transition is 1, enabled is 0/);
+    expect(reasons).toMatchObject([{ place: 'apply', message }]);
+  });
+
   it('finds a patch that is no module, and leaves out what then makes no sense', async () => {
     const module = new TextEncoder().encode('no module at all');
     const { reasons, steps } = await rehearse(kernel, { ...plan, patches: [{ name: '', module }] });

@@ -13,8 +13,8 @@ import { checkPatchIsFor, readPatch } from './read-patch.ts';
 interface RehearseOptions {
   readonly kernel: string;
   readonly check?: string;
-  readonly load: readonly string[];
-  readonly expectLog: readonly RegExp[];
+  readonly load?: readonly string[];
+  readonly expectLog?: readonly RegExp[];
   readonly timeout?: number;
 }
 
@@ -47,9 +47,8 @@ export const rehearseCommand: Addition = (program, act) => {
       '--load <module>',
       'a module of the kernel to load first, with what it depends on; may be given again',
       also,
-      [],
     )
-    .option('--expect-log <regex>', 'lines that the patch is meant to print; may be given again', alsoPattern, [])
+    .option('--expect-log <regex>', 'lines that the patch is meant to print; may be given again', alsoPattern)
     .option('--timeout <seconds>', 'what one step may take (default: 60)', seconds)
     .addHelpText('after', contract)
     .action(
@@ -60,7 +59,7 @@ export const rehearseCommand: Addition = (program, act) => {
         checkPatchIsFor(kernel, stored.name, file, patch);
         const check =
           options.check === undefined ? undefined : new TextDecoder().decode(await readInput(options.check));
-        const targets = await modulesWithDependencies(stored.modules, options.load);
+        const targets = await modulesWithDependencies(stored.modules, options.load ?? []);
         context.progress(`building the core for ${stored.name}`);
         const core = await readInput((await buildCore(stored)).ko);
         const rehearsal = await rehearse(
@@ -69,7 +68,7 @@ export const rehearseCommand: Addition = (program, act) => {
             core,
             patches: [{ name: '', module: file.bytes, check }],
             targets,
-            expectedLog: options.expectLog,
+            expectedLog: options.expectLog ?? [],
             timeout: options.timeout,
           },
           context.progress,
@@ -87,7 +86,7 @@ export const rehearseCommand: Addition = (program, act) => {
 
 const also = (value: string, before: readonly string[]): string[] => [...before, value];
 
-function alsoPattern(value: string, before: readonly RegExp[]): readonly RegExp[] {
+function alsoPattern(value: string, before: readonly RegExp[] = []): readonly RegExp[] {
   try {
     return [...before, new RegExp(value)];
   } catch (error) {
