@@ -46,7 +46,8 @@ struct suture_redirect {
 	/*
 	 * Indexes into old_words, strictly ascending, of the words that a kernel
 	 * rewrites itself: not compared, and neither is the call site, whether it
-	 * is listed or not. May be NULL if masked_count is 0.
+	 * is listed or not. Half of the words at least must be compared. May be
+	 * NULL if masked_count is 0.
 	 */
 	const u32 *masked;
 	unsigned long masked_count;
