@@ -8,6 +8,8 @@ import { existsSync } from 'node:fs';
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { architectureByName } from '../arch/architectures.ts';
+import { STB_WEAK } from '../elf/constants.ts';
+import { readElf } from '../elf/elf.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { type CoreModule, coreSources } from './core-module.ts';
@@ -49,7 +51,7 @@ export function compileSelftestModules(
     const first = await kbuild(kernel, platform, folder, ['-k', 'KCFLAGS=-g0', 'modules'], [0, 2]);
     const compiled = sources.filter((source) => existsSync(join(folder, `${source}.o`)));
     await writeFile(join(folder, 'Kbuild'), kbuildFile(compiled));
-    const { stderr } = await kbuild(kernel, platform, folder, [
+    await kbuild(kernel, platform, folder, [
       'KCFLAGS=-g0',
       `KBUILD_EXTRA_SYMBOLS=${join(dirname(core.ko), 'Module.symvers')}`,
       // What is undefined is for Suture's linker, or a finding of ours.
@@ -57,20 +59,33 @@ export function compileSelftestModules(
       'modules',
     ]);
 
-    const undefinedOf = (source: string) =>
-      [...stderr.matchAll(/modpost: "([^"]+)" \[([^\]]+)\] undefined!/g)]
-        .filter(([, symbol, ko]) => basename(ko!, '.ko') === source && !suppliedByLinker.has(symbol!))
-        .map(([, symbol]) => symbol!);
+    // Not asked of modpost, which names ten and then keeps silent.
+    const exported = new Set([...(await exportedNames(kernel)), ...core.exportedCrcs.keys(), ...suppliedByLinker]);
+    const undefinedOf = (ko: Uint8Array, source: string) =>
+      readElf(ko, source)
+        .symbols.filter(({ place, binding, name }) => place === 'undefined' && binding !== STB_WEAK && name !== '')
+        .map(({ name }) => name)
+        .filter((name) => !exported.has(name));
     const complaints = first.stderr.replaceAll(`${folder}/`, '').split('\n');
     return Promise.all(
-      sources.map(async (source) => ({
-        name: source.replaceAll('-', '_'),
-        ko: compiled.includes(source) ? new Uint8Array(await readFile(join(folder, `${source}.ko`))) : undefined,
-        undefinedSymbols: undefinedOf(source),
-        complaints: complaints.filter((line) => line.startsWith(`${source}.c:`) && /: (error|warning):/.test(line)),
-      })),
+      sources.map(async (source) => {
+        const file = join(folder, `${source}.ko`);
+        const ko = compiled.includes(source) ? new Uint8Array(await readFile(file)) : undefined;
+        return {
+          name: source.replaceAll('-', '_'),
+          ko,
+          undefinedSymbols: ko ? undefinedOf(ko, source) : [],
+          complaints: complaints.filter((line) => line.startsWith(`${source}.c:`) && /: (error|warning):/.test(line)),
+        };
+      }),
     );
   });
+}
+
+/** What the kernel and its modules export: the second column of the headers' Module.symvers. */
+async function exportedNames(kernel: StoredKernel): Promise<string[]> {
+  const symvers = await readFile(join(kernel.headers, 'Module.symvers'), 'utf8');
+  return symvers.split('\n').map((line) => line.split('\t')[1] ?? '');
 }
 
 const kbuildFile = (sources: readonly string[]): string => `obj-m := ${sources.map((each) => `${each}.o`).join(' ')}

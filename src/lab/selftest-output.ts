@@ -69,7 +69,7 @@ export function withAlarms(cases: readonly SelftestCase[], log: string): Selftes
 }
 
 /** functions.sh: start_test writes this to /dev/kmsg. */
-const caseInLog = /===== TEST: (.*) =====$/gm;
+const caseInLog = /^.*===== TEST: (.*) =====$/gm;
 
 /** The kselftest framework's code for a test that cannot run here (functions.sh: ksft_skip). */
 const skipped = 4;

@@ -28,11 +28,13 @@ export async function userlandFiles(folder: string): Promise<GuestFile[]> {
 
 /** Binds the kernel's file systems into the userland; once, after boot. Throws `GuestError`. */
 export async function openUserland(guest: Guest): Promise<void> {
-  const binds = ['/proc', '/sys', '/dev', '/tmp'].map((path) => `mount --rbind ${path} ${userlandRoot}${path}`);
+  const folders = ['/proc', '/sys', '/dev', '/tmp'];
   await guest.succeed(
-    [`mkdir -p ${userlandRoot}/proc ${userlandRoot}/sys ${userlandRoot}/dev ${userlandRoot}/tmp`, ...binds].join(
-      ' && ',
-    ),
+    [
+      // What udev adds to devtmpfs; bash's <(…) is a path in it.
+      'ln -s /proc/self/fd /dev/fd',
+      ...folders.flatMap((path) => [`mkdir -p ${userlandRoot}${path}`, `mount --rbind ${path} ${userlandRoot}${path}`]),
+    ].join(' && '),
   );
 }
 
