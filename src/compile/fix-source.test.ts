@@ -24,6 +24,13 @@ describe('the functions that a fix defines', () => {
     ]);
   });
 
+  it('have their names found behind pointers too', () => {
+    const aux = `/* fix.c:2:NF */ static int (*picker (int x)) (void); /* (x) int x; */
+/* fix.c:3:NF */ extern int plain (int (*cb) (int), int y); /* (cb, y) int (*cb)(); int y; */
+/* fix.c:4:NF */ static void (*two (int x, void (*f) (int))) (int); /* (x, f) int x; void (*f)(); */`;
+    expect(definedFunctions(aux, 'fix.c').map(({ name }) => name)).toEqual(['picker', 'plain', 'two']);
+  });
+
   it('are none in an empty file', () => {
     expect(definedFunctions('', 'fix.c')).toEqual([]);
   });

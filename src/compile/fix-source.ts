@@ -34,11 +34,18 @@ export function definedFunctions(auxInfo: string, source: string): DefinedFuncti
   for (const line of auxInfo.split('\n')) {
     if (!line.startsWith(prefix)) continue;
     const match = /^\d+:[NOI]F \*\/ ([^;]*);/.exec(line.slice(prefix.length));
-    // The declarator's name is the identifier before the first parenthesis that opens a parameter list.
-    const name = match && /([A-Za-z_]\w*) \(/.exec(match[1]!)?.[1];
+    const name = match && declaredName(match[1]!);
     if (name) functions.push({ name, isStatic: match[1]!.startsWith('static ') });
   }
   return functions;
+}
+
+/**
+ * The name that a declaration declares: the identifier before the first parenthesis that opens a parameter list. A function
+ * that returns a pointer to a function has its name within parentheses: `int (*picker (int x)) (void)`.
+ */
+function declaredName(declaration: string): string | undefined {
+  return /\(\*+([A-Za-z_]\w*) \(/.exec(declaration)?.[1] ?? /([A-Za-z_]\w*) \(/.exec(declaration)?.[1];
 }
 
 /** The lines that SUTURE_REPLACES left in `.suture.replaces`: NUL-terminated "new old sympos module". Throws `usage`. */

@@ -9,6 +9,9 @@ import { reasonError } from '../reason.ts';
 /** What make and the shells that it runs do not take as part of a path. The kernel's own Makefile refuses blanks and colons. */
 const unfitForMake = /[\s:#$%&;|<>()*?[\]'"`\\]/;
 
+/** Bytes of address space that each compiler may take. gcc needs some 200 MB for a kernel source. */
+const largestProcess = 4 * 2 ** 30;
+
 /**
  * The kernel's own make, for the cross compiler of the platform. `folder` holds a Kbuild file; nothing outside it is written.
  * Throws `usage` for a path that make cannot work with, `tool-failed`, `tool-missing`.
@@ -23,8 +26,11 @@ export async function kbuild(
   checkPath(folder, 'set TMPDIR to another folder');
   checkPath(kernel.headers, 'move the headers, and import the kernel again');
   return run(
-    'make',
+    'prlimit',
     [
+      // A fix may include what never ends; the compiler then ends before the machine's memory does.
+      `--as=${largestProcess}`,
+      'make',
       '--silent',
       '-C',
       kernel.headers,

@@ -4,11 +4,12 @@
 // that apt writes (lists, caches, locks) goes into our cache, so that it works without privileges, and the host's
 // architectures, lists and dpkg database stay as they are. Nothing is installed: packages are downloaded and unpacked.
 
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { reasonError } from '../reason.ts';
 import { cacheFolder, withLock } from './cache.ts';
 import { type DebianPackage, readStanzas } from './debian.ts';
+import { makeFolders } from './make-folders.ts';
 import { type RunResult, run } from './run.ts';
 
 /** Debian's sources as seen by a machine of one architecture. */
@@ -73,8 +74,8 @@ export function openApt(architecture: string): Apt {
     architecture,
 
     async update() {
-      mkdirSync(join(folder, 'state', 'lists', 'partial'), { recursive: true });
-      mkdirSync(join(folder, 'cache', 'archives', 'partial'), { recursive: true });
+      makeFolders(join(folder, 'state', 'lists', 'partial'));
+      makeFolders(join(folder, 'cache', 'archives', 'partial'));
       writeFileSync(join(folder, 'state', 'status'), '');
       writeFileSync(file, configuration(architecture, folder));
       return withLock(`apt-${architecture}`, async () =>

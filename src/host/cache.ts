@@ -6,11 +6,11 @@
 //   building/         entries in the making; an entry appears under its own name by one rename, or not at all
 
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
 import { mkdir, rename } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { reasonError } from '../reason.ts';
+import { makeFolders } from './make-folders.ts';
 import { kill, start } from './run.ts';
 import { withTemporaryFolder } from './temporary.ts';
 
@@ -33,7 +33,7 @@ export async function publish(entry: string, build: (folder: string) => Promise<
     const folder = join(temporary, 'entry');
     await mkdir(folder);
     await build(folder);
-    await mkdir(dirname(entry), { recursive: true });
+    makeFolders(dirname(entry));
     await rename(folder, entry);
   }, buildingFolder());
 }
@@ -44,7 +44,7 @@ export async function publish(entry: string, build: (folder: string) => Promise<
  */
 export async function withLock<T>(name: string, task: () => Promise<T>, onWait: () => void = () => {}): Promise<T> {
   const folder = join(cacheFolder(), 'locks');
-  mkdirSync(folder, { recursive: true });
+  makeFolders(folder);
   const holder = start('flock', ['--exclusive', join(folder, encodeURIComponent(name)), 'sh', '-c', 'echo; exec cat'], {
     stdio: ['pipe', 'pipe', 'ignore'],
   });
@@ -54,7 +54,13 @@ export async function withLock<T>(name: string, task: () => Promise<T>, onWait: 
       once(holder.stdout!, 'data').then(() => true),
       once(holder, 'exit').then(() => false),
     ]);
-    if (!held) throw reasonError('tool-failed', 'flock', `cannot lock ${join(folder, name)}`);
+    if (!held)
+      throw reasonError(
+        'tool-failed',
+        'flock',
+        `cannot lock ${join(folder, name)}`,
+        'see that the cache can be written to',
+      );
     clearTimeout(waiting);
     return await task();
   } finally {

@@ -1,7 +1,7 @@
 // A path that cannot be read or written is the commonest mistake of all: what is said names the user's own path, never a
 // temporary one, and what to do.
 
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -37,6 +37,21 @@ describe('reading', () => {
 });
 
 describe('writing', () => {
+  test('a link stays one, and its target gets the bytes', async () => {
+    writeFileSync(join(folder, 'target'), 'old');
+    symlinkSync(join(folder, 'target'), join(folder, 'link'));
+    await writeOutput(join(folder, 'link'), 'new');
+    expect(lstatSync(join(folder, 'link')).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(folder, 'target'), 'utf8')).toBe('new');
+    rmSync(join(folder, 'link'));
+    rmSync(join(folder, 'target'));
+  });
+
+  test('a device stays one', async () => {
+    await writeOutput('/dev/null', 'bytes');
+    expect(lstatSync('/dev/null').isCharacterDevice()).toBe(true);
+  });
+
   test('a file has its bytes, and nothing else is left', async () => {
     await writeOutput(join(folder, 'written'), 'whole');
     expect(readFileSync(join(folder, 'written'), 'utf8')).toBe('whole');

@@ -1,8 +1,8 @@
 // The user's own files: read whole, written whole or not at all.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { type ReasonError, reasonError } from '../reason.ts';
 
@@ -41,8 +41,16 @@ export async function makeFolder(path: string): Promise<void> {
   }
 }
 
-/** Writes a file that the user named, by one rename. Throws `output-failed`. */
+/**
+ * Writes a file that the user named: by one rename where it is a file or not there yet, through a link where it is one, and
+ * into it where it is a device or a pipe. Throws `output-failed`.
+ */
 export async function writeOutput(path: string, bytes: Uint8Array | string): Promise<void> {
+  if (existsSync(path)) {
+    const target = realpathSync(path);
+    if (!statSync(target).isFile() && !statSync(target).isDirectory()) return writeInto(target, bytes);
+    if (target !== resolve(path)) return writeOutput(target, bytes);
+  }
   const next = join(dirname(path), `.${basename(path)}.${process.pid}.next`);
   try {
     await writeFile(next, bytes);
@@ -52,6 +60,12 @@ export async function writeOutput(path: string, bytes: Uint8Array | string): Pro
     await rm(next, { force: true }).catch(() => {});
     throw cannotWrite(path, error);
   }
+}
+
+async function writeInto(path: string, bytes: Uint8Array | string): Promise<void> {
+  await writeFile(path, bytes).catch((error) => {
+    throw cannotWrite(path, error);
+  });
 }
 
 function cannotWrite(path: string, error: unknown): ReasonError {

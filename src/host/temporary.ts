@@ -3,11 +3,12 @@
 // A run that was killed cannot clean up. So a folder's name carries the process that made it, by number and start time
 // (numbers are used again), and whoever comes next to the same place removes the folders of processes that are no more.
 
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atEnd } from './interrupt.ts';
+import { makeFolders } from './make-folders.ts';
 
 const namePattern = /^suture-(\d+)-(\d+)-/;
 
@@ -51,7 +52,7 @@ export async function withTemporaryFolder<T>(
   task: (folder: string) => Promise<T>,
   parent: string = tmpdir(),
 ): Promise<T> {
-  mkdirSync(parent, { recursive: true });
+  makeFolders(parent);
   if (!swept.has(parent)) {
     swept.add(parent);
     sweepLeftovers(parent);

@@ -11,6 +11,7 @@ const commonTools: Readonly<Record<string, string>> = {
   'dpkg-deb': 'dpkg',
   flock: 'util-linux',
   make: 'make',
+  prlimit: 'util-linux',
   setpriv: 'util-linux',
   tar: 'tar',
   xz: 'xz-utils',

@@ -85,6 +85,32 @@ describe('linking refuses', () => {
     expect(codesOf(input({}, '.init.text'))).toEqual(['init-text']);
   });
 
+  it('code that refers to what is gone once the patch is loaded', () => {
+    const given = input({});
+    const table = newSection('.init.data', SHT_PROGBITS, SHF_ALLOC, new Uint8Array(4));
+    const symbol = newSymbol('table', { place: table });
+    given.object.sections.push(table);
+    given.object.symbols.push(symbol);
+    given.object.sections[0]!.relocations.push({ offset: 0, type: 2, symbol, addend: undefined });
+    expect(codesOf(given)).toEqual(['init-text']);
+  });
+
+  it.each(['___ksymtab_gpl+mine', '.init_array', '.initcall6.init'])(
+    'a section that means nothing in a patch: %s',
+    (name) => {
+      const given = input({});
+      given.object.sections.push(newSection(name, SHT_PROGBITS, SHF_ALLOC, new Uint8Array(4)));
+      expect(codesOf(given)).toEqual(['fix-unsupported']);
+    },
+  );
+
+  it('a license of its own', () => {
+    const given = input({});
+    const info = new TextEncoder().encode('license=Proprietary\0license=GPL\0');
+    given.object.sections.push(newSection('.modinfo', SHT_PROGBITS, SHF_ALLOC, info));
+    expect(codesOf(given)).toEqual(['fix-unsupported']);
+  });
+
   it('an old function of which the kernel rewrites most', () => {
     const selfModified = { words: [base], unknown: [] };
     expect(codesOf(input({ selfModified }))).toEqual(['self-modified-unknown']);

@@ -13,6 +13,7 @@ import { findOldFunction, type OldFunction, wordsOf } from '../kernel/old-functi
 import { patchSection, patchTableSymbol, tableLimits, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
+import { checkFix } from './check-fix.ts';
 import { defineSymbol, finishModule, thisModuleSymbol } from './finish-module.ts';
 import { dataSection, putPointer } from './module-sections.ts';
 
@@ -55,7 +56,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   };
 
   stripObject(object);
-  reasons.push(...beyondLimits(input.replacements));
+  reasons.push(...checkFix(object), ...beyondLimits(input.replacements));
   const redirects = input.replacements.flatMap((r) => {
     const made = attempt(() => redirect(input, r));
     return made ? [made] : [];
