@@ -151,6 +151,24 @@ describe.each(stockKernels)('suture build for $name', ({ name: kernel, architect
         static int cmdline_proc_show(struct seq_file *m, void *v) { return no_such_variable_anywhere; }`,
     },
     {
+      what: 'new code that calls what is gone once the patch is loaded',
+      code: 'init-text',
+      message: /gone once the patch is loaded/,
+      source: `#include <linux/init.h>
+        #include <linux/seq_file.h>
+        static noinline int __init helper(int x) { return x * 3 + 1; }
+        static int cmdline_proc_show(struct seq_file *m, void *v) { return helper((int)m->count); }`,
+    },
+    {
+      what: 'an exported symbol in the fix',
+      code: 'fix-unsupported',
+      message: /exports a symbol/,
+      source: `#include <linux/module.h>
+        #include <linux/seq_file.h>
+        int of_my_own; EXPORT_SYMBOL_GPL(of_my_own);
+        static int cmdline_proc_show(struct seq_file *m, void *v) { return of_my_own; }`,
+    },
+    {
       what: 'initialisation code',
       code: 'init-text',
       message: /initialisation code/,
@@ -218,6 +236,12 @@ it('refuses a kernel, and faults on a file, that is not there, and writes nothin
   expect(await sutureJson(['build', '--kernel', stockKernels[0]!.name, join(folder, 'missing.c')])).toMatchObject({
     exit: 1,
     reasons: [{ code: 'file-missing' }],
+  });
+  const own = join(folder, 'own.c');
+  await writeFile(own, await readFile(fix));
+  expect(await sutureJson(['build', '--kernel', stockKernels[0]!.name, '-o', own, own])).toMatchObject({
+    exit: 1,
+    reasons: [{ code: 'usage' }],
   });
   const bad = await sutureJson([
     'build',

@@ -1,12 +1,13 @@
 // suture build: from a fix to a live patch.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
 import { checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import { reasonError } from '../reason.ts';
 import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
 import type { Addition } from './command.ts';
 import { describePatch } from './describe-patch.ts';
@@ -36,6 +37,14 @@ export const buildCommand: Addition = (program, act) => {
         const target = outputFile(output, name);
         // Before the kernel is read, which takes seconds: what can be refused at once.
         await readFix(fix);
+        if (existsSync(target) && realpathSync(target) === realpathSync(fix)) {
+          throw reasonError(
+            'usage',
+            target,
+            'the module would take the place of the fix itself',
+            'name another file with -o',
+          );
+        }
         await checkSupported(await openKernel(options.kernel));
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
