@@ -3,6 +3,7 @@
 
 import type { Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
+import type { ProofFacts } from './machine.ts';
 
 /** Plain data about the platform: what the distribution, the kernel's build and QEMU call it. */
 export interface Platform {
@@ -99,6 +100,8 @@ export interface RelocationKind {
 /** One architecture. `src/arch/arm/arm.ts` and `src/arch/ppc64le/ppc64le.ts` each export one. */
 export interface Architecture {
   readonly platform: Platform;
+  /** What the prover must know of it; without them it proves nothing. */
+  readonly proofFacts?: ProofFacts;
   /** What ELF files of this architecture say of themselves. */
   readonly elf: { readonly class: 32 | 64; readonly machine: number; readonly rela: boolean };
   /** The relocation type of a plain pointer in data: R_ARM_ABS32, R_PPC64_ADDR64. */

@@ -79,7 +79,9 @@ export interface InstructionSet {
   readonly bits: 32 | 64;
   /** What the registers are called, by number. The pc is not one of them. */
   readonly registers: readonly string[];
-  /** Of those, the stack pointer. The stack grows down. */
+  /** Of those, the flags: they hold 0 or 1. */
+  readonly flags: readonly number[];
+  /** The stack pointer. The stack grows down. */
   readonly stackPointer: number;
   /** How many bytes below the stack pointer interrupts leave alone. */
   readonly redZone: number;
@@ -109,4 +111,43 @@ export const bit = <V>(m: Machine<V>, value: V, position: number): V =>
 export function signExtend<V>(m: Machine<V>, value: V, bits: number): V {
   const above = m.constant(m.bits - bits);
   return m.apply('shiftRightSigned', m.apply('shiftLeft', value, above), above);
+}
+
+/** What caller and callee may rely on, in registers' numbers: the procedure call standard as far as a proof needs it. */
+export interface CallingConvention {
+  /** Registers that a function finds at its entry as its caller left them, by what they are for. */
+  readonly atEntry: {
+    readonly arguments: readonly number[];
+    readonly calleeSaved: readonly number[];
+    readonly returnAddress: number;
+  };
+  /** What a call may change, flags included. */
+  readonly changedByCalls: readonly number[];
+  /** The low bits that are zero at a function's entry, by register: alignments of the stack and of code. */
+  readonly alignment: ReadonlyMap<number, number>;
+  /** Where stack arguments begin, in bytes above the stack pointer at the entry, and how wide each is. */
+  readonly stackArguments: { readonly at: number; readonly size: Size };
+}
+
+/** How the kernel's ftrace hook calls its handlers. */
+export interface FtraceHook {
+  /** The symbol that call sites call once a handler wants registers. */
+  readonly entry: string;
+  /** The symbol of the instruction in it that calls the handlers. */
+  readonly handlerCall: string;
+  /** What ftrace writes at a call site: a call, its target left at the instruction itself. */
+  readonly siteWord: number;
+  /** What ftrace leaves at a site that nobody traces. */
+  readonly idleSiteWord: number;
+  /** The register that holds the address of the saved registers when the handler is called, and where in them the pc is. */
+  readonly savedRegisters: { readonly register: number; readonly pc: number };
+  /** The register that tells the handler the address of the site. */
+  readonly siteAddress: number;
+}
+
+/** What a proof must know of an architecture. */
+export interface ProofFacts {
+  readonly instructionSet: InstructionSet;
+  readonly convention: CallingConvention;
+  readonly hook: FtraceHook;
 }

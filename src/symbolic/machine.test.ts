@@ -112,8 +112,14 @@ describe('The symbolic machine', () => {
     expect(unknowns([0xe7f000f0])).toEqual(['it traps']);
   });
 
-  test('undoes what it did of an instruction that it cannot finish', () => {
-    // r1 is known, and the address that it stores to is not: of push-like stm r0!, {r1} nothing may remain.
+  test('undoes what it did of an instruction that it breaks off', () => {
+    // The base is written back before it turns out that the loaded pc may be Thumb code, or no multiple of 4.
+    const ends = runAll([at('POP, one register', { Rt: 15 })]);
+    expect(ends.map(({ machine, unknown }) => [machine.terms.describe(machine.read(SP)), unknown])).toEqual([
+      ['sp', 'it goes on in Thumb code'],
+      ['sp', 'UNPREDICTABLE: it jumps to no multiple of 4'],
+      ['sp + 4', undefined],
+    ]);
     const [end] = runAll([push(4), at('STR (immediate), pre-indexed', { Rt: 1, Rn: 0, U: 1, imm12: 4 })]);
     expect(end!.machine.terms.describe(end!.machine.read(0))).toBe('r0');
     expect(end!.machine.describeStack()).toEqual(['[sp - 4] = r4']);
@@ -136,6 +142,27 @@ describe('The symbolic machine', () => {
       { unknown: undefined, because: ['(r0 == 0): true'], registers: ['1', '3'] },
       { unknown: undefined, because: ['(r0 == 0): false'], registers: ['2', 'r2'] },
     ]);
+  });
+
+  test('asks for the comparison, not for the flag that it left', () => {
+    // CS is: not less, as unsigned.
+    const ends = runAll([
+      at('CMP (register)', { Rn: 0, Rm: 1, imm5: 0, type: 0 }),
+      at('MOV (immediate)', { cond: 2, S: 0, Rd: 2, imm12: 1 }),
+    ]);
+    const seen = ends.map(({ machine }) => [
+      ...machine.assumed.map(({ condition, holds }) => `${machine.terms.describe(condition)}: ${holds}`),
+      machine.terms.describe(machine.read(2)),
+    ]);
+    expect(seen).toEqual([
+      ['(r0 < r1): true', 'r2'],
+      ['(r0 < r1): false', '1'],
+    ]);
+  });
+
+  test('remembers its answers on each of its ways', () => {
+    const isZero = (n: number) => [compareWithZero(n), at('MOV (immediate)', { cond: 0, S: 0, Rd: 11, imm12: n })];
+    expect(runAll([...isZero(0), ...isZero(1), ...isZero(0), ...isZero(1)].flat())).toHaveLength(4);
   });
 
   test('does not ask what is settled', () => {

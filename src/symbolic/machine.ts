@@ -76,7 +76,9 @@ export class SymbolicMachine implements Machine<Term> {
     this.bits = set.bits;
     this.terms = terms;
     this.pc = start.pc;
-    this.registers = set.registers.map((name, n) => start.registers?.get(n) ?? terms.initial(name));
+    this.registers = set.registers.map(
+      (name, n) => start.registers?.get(n) ?? terms.initial(name, 0, set.flags.includes(n) ? 1 : undefined),
+    );
     this.initialSp = this.registers[set.stackPointer]!;
     this.stack = new Stack(terms, this.initialSp);
   }
@@ -100,10 +102,14 @@ export class SymbolicMachine implements Machine<Term> {
   }
 
   /**
-   * Runs one instruction. Throws `Undecided` and `NotUnderstood`, with the state as it was before.
+   * Runs one instruction. Where it jumps, `relocate` says what becomes of the target that the word by itself has: a
+   * relocation may belong to it. Throws `Undecided` and `NotUnderstood`, with the state as it was before.
    */
-  execute(word: number): void {
-    this.step(word, () => this.set.execute(this, word));
+  execute(word: number, relocate?: (target: Term) => Term): void {
+    this.step(word, () => {
+      this.set.execute(this, word);
+      if (this.next && relocate) this.next = relocate(this.next);
+    });
   }
 
   /**
@@ -149,7 +155,7 @@ export class SymbolicMachine implements Machine<Term> {
     if (distance !== undefined) return this.stack.load(distance, size, this.lowest());
     const known = address.base ? undefined : this.start.readOnly?.(address.plus, size);
     if (known !== undefined) return this.constant(known);
-    return this.terms.unknown(`memory at ${this.terms.describe(address)}`, size);
+    return this.terms.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, false);
   }
 
   store(address: Term, size: Size, value: Term): void {

@@ -36,11 +36,11 @@ export class Stack {
 
   /** What `size` bytes hold, with zeros above. `lowest` is the distance below which nothing is known. */
   load(distance: number, size: Size, lowest: number): Term {
-    if (distance < lowest) return this.terms.unknown('the stack below the stack pointer', size);
+    if (distance < lowest) return this.terms.unknown('the stack below the stack pointer', 8 * size);
     const distances = Array.from({ length: size }, (_, i) => distance + i);
     // What was never stored there stays the same for as long as it is above the stack pointer.
     if (distances.every((each) => each < 0 && !this.bytes.has(each)))
-      this.store(distance, size, this.terms.unknown('the stack where nothing was stored', size));
+      this.store(distance, size, this.terms.unknown('the stack where nothing was stored', 8 * size));
     const bytes = distances.map((each) => this.byte(each));
     return this.whole(bytes) ?? this.initial(bytes) ?? this.assembled(bytes);
   }
@@ -54,7 +54,7 @@ export class Stack {
     const known = this.bytes.get(distance);
     if (known) return known;
     if (distance < 0) {
-      this.store(distance, 1, this.terms.unknown('the stack where nothing was stored', 1));
+      this.store(distance, 1, this.terms.unknown('the stack where nothing was stored', 8));
       return this.bytes.get(distance)!;
     }
     const place = this.terms.apply('add', this.top, this.terms.constant(distance));

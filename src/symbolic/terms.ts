@@ -15,8 +15,11 @@ export type Origin =
   | { readonly kind: 'initial'; readonly name: string }
   /** What memory held at the start of the run; the address of its first byte, and how many bytes. */
   | { readonly kind: 'memory'; readonly address: Term; readonly size: number }
-  /** A number that may be any. Each is one of its own. */
-  | { readonly kind: 'unknown'; readonly why: string }
+  /**
+   * A number of its own that nothing is known of. `free`: it may be any indeed; else it is only more than is said here,
+   * and no example can be made of it.
+   */
+  | { readonly kind: 'unknown'; readonly why: string; readonly free: boolean }
   | { readonly kind: 'operation'; readonly operation: Operation; readonly a: Term; readonly b: Term };
 
 export interface Atom {
@@ -89,21 +92,21 @@ export class Terms {
     return { base: undefined, plus: this.cut(BigInt(value)) };
   }
 
-  /** What something of this name held at the start; the lowest `lowZeros` bits of it are zero. */
-  initial(name: string, lowZeros = 0): Term {
-    return this.atom(`initial ${name}`, { kind: 'initial', name }, { lowZeros });
+  /** What something of this name held at the start, with its lowest `lowZeros` bits zero, and those from `width` up. */
+  initial(name: string, lowZeros = 0, width: number = this.bits): Term {
+    return this.atom(`initial ${name}`, { kind: 'initial', name }, { lowZeros, width });
   }
 
   /** What memory held at the start. */
   memory(address: Term, size: number): Term {
     const depth = depthOf(address) + 1;
-    if (depth > deepest) return this.unknown('a load at the end of a long chain', size);
+    if (depth > deepest) return this.unknown('a load at the end of a long chain', 8 * size, false);
     return this.atom(`memory ${size} ${keyOf(address)}`, { kind: 'memory', address, size }, { width: 8 * size, depth });
   }
 
-  /** A number that no other term has to do with. */
-  unknown(why: string, size = this.bits / 8): Term {
-    return this.atom(`unknown ${this.count}`, { kind: 'unknown', why }, { width: 8 * size });
+  /** A number of `width` bits that no other term has to do with. */
+  unknown(why: string, width: number = this.bits, free = true): Term {
+    return this.atom(`unknown ${this.count}`, { kind: 'unknown', why, free }, { width });
   }
 
   apply(operation: Operation, a: Term, b: Term): Term {
@@ -205,6 +208,10 @@ export class Terms {
     }
   }
 
+  private unsaid(why: string): Term {
+    return this.unknown(why, this.bits, false);
+  }
+
   private get ones(): bigint {
     return (1n << BigInt(this.bits)) - 1n;
   }
@@ -241,7 +248,7 @@ export class Terms {
     for (const [atom, coefficient] of b.base.parts)
       coefficients.set(atom, this.cut((coefficients.get(atom) ?? 0n) + factor * coefficient));
     const parts = [...coefficients].filter(([, coefficient]) => coefficient !== 0n);
-    if (parts.length > mostParts) return this.unknown('a sum of many numbers');
+    if (parts.length > mostParts) return this.unsaid('a sum of many numbers');
     return { base: this.base(parts.sort(([x], [y]) => x.id - y.id)), plus };
   }
 
@@ -288,7 +295,7 @@ export class Terms {
     const turned = symmetric.has(operation) && (!left.base || (right.base && left.base.key > right.base.key));
     const [a, b] = turned ? [right, left] : [left, right];
     const depth = Math.max(depthOf(a), depthOf(b)) + 1;
-    if (depth > deepest) return this.unknown('a number at the end of a long calculation');
+    if (depth > deepest) return this.unsaid('a number at the end of a long calculation');
     const lowZeros = operation === 'and' && !b.base ? trailingZeros(b.plus, this.bits) : 0;
     const width = this.widthOfOperation(operation, a, b);
     const key = `${operation} ${keyOf(a)} ${keyOf(b)}`;

@@ -15,16 +15,18 @@
 // (section A8.8.18); the module area lies just below the kernel (`module_alloc` in arch/arm/kernel/module.c, Linux
 // 6.1), so all of the kernel's text is in reach, and where it is not the loader puts a PLT entry between.
 //
-// The files: `encodings.ts`, the table of instructions; `instructions.ts`, decoding and encoding; `syntax.ts`,
-// printing; `call-sites.ts`, where ftrace has its hooks; `prologue.ts`, what a prologue did; `ftrace-redirect.ts`,
-// the stub that undoes it; `stub-section.ts`, the stubs in a module; `self-modified.ts`, what the kernel rewrites in
-// itself.
+// The files: `encodings.ts`, the table of instructions, with its rows and what they do in `data-processing.ts`,
+// `loads-and-stores.ts`, `block-transfers.ts` and `branches.ts` over the state in `state.ts`; `instructions.ts`, decoding
+// and encoding; `semantics.ts`, running; `syntax.ts`, printing; `call-sites.ts`, where ftrace has its hooks;
+// `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that undoes it; `stub-section.ts`, the stubs in a
+// module; `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself.
 
 import { EM_ARM } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { platform } from './platform.ts';
+import { proofFacts } from './proof-facts.ts';
 import { R_ARM_ABS32, relocationKind } from './relocations.ts';
 import { selfModified } from './self-modified.ts';
 import { layOutStubs } from './stub-section.ts';
@@ -32,6 +34,7 @@ import { disassemble } from './syntax.ts';
 
 export const arm: Architecture = {
   platform,
+  proofFacts,
   elf: { class: 32, machine: EM_ARM, rela: false },
   pointerRelocation: R_ARM_ABS32,
   relocationKind,

@@ -3,9 +3,9 @@
 import { type InstructionSet, type Machine, NotUnderstood } from '../machine.ts';
 import { always, decode, isUnpredictable } from './instructions.ts';
 import { type AllFields, SP } from './row.ts';
-import { conditionHolds, stateNames } from './state.ts';
+import { C, conditionHolds, N, stateNames, V, Z } from './state.ts';
 
-function execute<V>(machine: Machine<V>, word: number): void {
+function execute<T>(machine: Machine<T>, word: number): void {
   const instruction = decode(word);
   if (!instruction)
     throw new NotUnderstood(isUnpredictable(word) ? 'UNPREDICTABLE' : 'it is not in the table of instructions');
@@ -19,6 +19,7 @@ function execute<V>(machine: Machine<V>, word: number): void {
 export const instructionSet: InstructionSet = {
   bits: 32,
   registers: stateNames,
+  flags: [N, Z, C, V],
   stackPointer: SP,
   redZone: 0,
   stackAlignment: 3,
