@@ -46,6 +46,7 @@ describe.each(stockKernels)('selftests on $name', ({ name }) => {
     const tests = [...plan.scripts].filter(([file]) => /^test-.*\.sh$/.test(file));
     expect(tests.flatMap(([, bytes]) => titlesOf(new TextDecoder().decode(bytes)))).toHaveLength(22);
     expect(modules).toHaveLength(17);
+    expect(modules.flatMap(({ undefinedSymbols }) => undefinedSymbols)).toEqual([]);
   });
 
   it('find every program with its libraries, and the modules', async () => {

@@ -26,8 +26,8 @@ export interface CompiledModule {
   readonly complaints: readonly string[];
 }
 
-/** What Suture's linker supplies (core/include/suture/patch-table.h). */
-const suppliedByLinker = new Set(['suture_patch_table']);
+/** What a linker or the kernel's loader makes itself: our table (core/include/suture/patch-table.h), ppc64's TOC. */
+const madeWhenLinked = ['suture_patch_table', '.TOC.'];
 
 /**
  * Compiles every C file of `folders` as a module of its own, unmodified. One that does not compile is told of and does not
@@ -60,7 +60,7 @@ export function compileSelftestModules(
     ]);
 
     // Not asked of modpost, which names ten and then keeps silent.
-    const exported = new Set([...(await exportedNames(kernel)), ...core.exportedCrcs.keys(), ...suppliedByLinker]);
+    const exported = new Set([...(await exportedNames(kernel)), ...core.exportedCrcs.keys(), ...madeWhenLinked]);
     const undefinedOf = (ko: Uint8Array, source: string) =>
       readElf(ko, source)
         .symbols.filter(({ place, binding, name }) => place === 'undefined' && binding !== STB_WEAK && name !== '')
