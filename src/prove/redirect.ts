@@ -166,7 +166,7 @@ class Run {
   private callHandler(machine: SymbolicMachine): void {
     const { hook, convention, instructionSet } = this.facts;
     const { terms } = this;
-    this.expect(machine, 'site-address', 'the site’s address', this.site, machine.read(hook.siteAddress));
+    const told = machine.read(hook.siteAddress);
     machine.step('the handler', () => {
       if (machine.decide(this.redirected)) {
         const saved = terms.apply(
@@ -181,6 +181,7 @@ class Run {
         machine.write(register, terms.unknown(`${instructionSet.registers[register]} after the handler`, width));
       }
     });
+    this.expect(machine, 'site-address', 'the site’s address', this.site, told);
   }
 
   private check(machine: SymbolicMachine): void {

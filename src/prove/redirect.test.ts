@@ -1,0 +1,127 @@
+// The prover on a hook small enough to be read here. (test/arm-prove.test.ts has the one of a stock kernel.)
+
+import { describe, expect, test } from 'vitest';
+import { encode } from '../arch/arm/instructions.ts';
+import { proofFacts } from '../arch/arm/proof-facts.ts';
+import type { Fields } from '../arch/arm/row.ts';
+import { type Hook, proveRedirect, type Redirect } from './redirect.ts';
+
+const SP = 13;
+const LR = 14;
+const PC = 15;
+const entry = 0xc0300000n;
+const allOfThem = 0x1fff;
+
+const at = (name: string, fields: Fields): number => encode(name, fields);
+
+/** Behind the call site's `push {lr}; bl`; the saved registers at sp, the pc among them at sp + 60. */
+const rightHook = [
+  at('STR (immediate), pre-indexed', { Rn: SP, Rt: LR, U: 0, imm12: 12 }), // str lr, [sp, #-12]!
+  at('SUB (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 60 }),
+  at('STM', { Rn: SP, register_list: allOfThem }), // stm sp, {r0-r12}
+  at('MOV (register)', { S: 0, Rd: 3, Rm: SP }),
+  at('SUB (immediate)', { S: 0, Rn: LR, Rd: 0, imm12: 4 }),
+  at('BL', { imm24: 0x1000 }), // the handler
+  at('LDM', { Rn: SP, W: 0, register_list: allOfThem }),
+  at('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 60 }),
+  at('LDR (immediate)', { Rn: SP, Rt: LR, U: 1, imm12: 12 }), // what the call site pushed
+  at('LDR (immediate), post-indexed', { Rn: SP, Rt: PC, U: 1, imm12: 16 }), // ldr pc, [sp], #16
+];
+const handlerCall = 5;
+
+const hookOf = (words: readonly number[]): Hook => ({
+  entry,
+  handlerCall: entry + BigInt(4 * handlerCall),
+  word: (address) => words[Number(address - entry) / 4],
+});
+
+const pushLr = at('PUSH, one register', { Rt: LR });
+const branch = at('B', { imm24: 0xfffffe });
+
+/** A function without a prologue: there is nothing for the stub to undo. */
+const redirect = (...stub: number[]): Redirect => ({
+  prologue: Uint32Array.of(pushLr, 0),
+  stub: {
+    words: Uint32Array.of(...stub, branch),
+    relocations: [{ offset: 4 * stub.length, type: 0, symbol: 'new-function', addend: -8n }],
+  },
+});
+
+/** `proven`, or what is broken, or why it is not known. */
+function judge(words: readonly number[], what = redirect()): string[] {
+  const verdict = proveRedirect(proofFacts, hookOf(words), what);
+  if (verdict.verdict === 'unknown') return [...verdict.reasons];
+  if (verdict.verdict === 'proven') return ['proven'];
+  return [...new Set(verdict.failures.map(({ obligation, what: place }) => `${obligation}: ${place}`))];
+}
+
+/** The right hook with one word changed. */
+const changed = (index: number, word: number): number[] => rightHook.map((old, i) => (i === index ? word : old));
+
+describe('The prover', () => {
+  test('proves a hook that keeps everything, on the way that redirects and on the other', () => {
+    expect(proveRedirect(proofFacts, hookOf(rightHook), redirect())).toEqual({ verdict: 'proven', paths: 2 });
+  });
+
+  test('refutes a hook that loses a register, for the new code and for the old', () => {
+    const withoutR6 = at('LDM', { Rn: SP, W: 0, register_list: allOfThem & ~(1 << 6) });
+    // The words behind it come one register too early.
+    expect(judge(changed(6, withoutR6))).toContain('callee-saved: r7');
+    const wrongFirst = changed(2, at('STM', { Rn: SP, register_list: allOfThem & ~1 }));
+    expect(judge(wrongFirst)).toEqual(expect.arrayContaining(['arguments: r0', 'old-code: r0']));
+  });
+
+  test('refutes a hook that tells the handler another address', () => {
+    expect(judge(changed(4, at('MOV (register)', { S: 0, Rd: 0, Rm: LR })))).toEqual([
+      'site-address: the site’s address',
+    ]);
+  });
+
+  test('refutes a hook that ignores where the handler sends it', () => {
+    // It takes the pc from what it saved of lr for itself, and not from what the handler changed.
+    const own = [...rightHook.slice(0, 4), at('SUB (immediate)', { S: 0, Rn: LR, Rd: 0, imm12: 4 }), rightHook[5]!];
+    const fromR4 = [
+      ...own,
+      ...rightHook.slice(6, 9),
+      at('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 16 }),
+      at('BX', { Rm: LR }),
+    ];
+    expect(judge(fromR4)).toContain('way: the next instruction');
+  });
+
+  test('refutes what keeps its data below the stack pointer', () => {
+    const early = [...rightHook];
+    // The stack pointer goes up before the registers are read back.
+    [early[6], early[7]] = [rightHook[7]!, at('LDMDB', { Rn: SP, W: 0, register_list: allOfThem })];
+    expect(judge(early)).toContain('callee-saved: r4');
+  });
+
+  test('follows a function pointer nowhere, and says where it stopped', () => {
+    const throughMemory = at('LDR (immediate)', { Rn: 0, Rt: PC, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(throughMemory)).every((reason) => /^(at stub: |way: )/.test(reason))).toBe(true);
+    expect(judge(changed(3, 0xf57ff05f))).toEqual(['at 0xc030000c: it is not in the table of instructions']);
+  });
+
+  test('ends where code never ends', () => {
+    expect(judge(changed(3, branch))).toEqual(['at 0xc030000c: more than 5000 steps']);
+  });
+
+  test('gives an example of what it refutes: numbers for which the two differ', () => {
+    const verdict = proveRedirect(
+      proofFacts,
+      hookOf(rightHook),
+      redirect(at('MOV (immediate)', { S: 0, Rd: 1, imm12: 0 })),
+    );
+    if (verdict.verdict !== 'refuted') return expect.unreachable(verdict.verdict);
+    const [failure] = verdict.failures;
+    const { terms } = failure!.machine;
+    expect([failure!.obligation, terms.describe(failure!.expected), terms.describe(failure!.found)]).toEqual([
+      'arguments',
+      'r1',
+      '0',
+    ]);
+    const numbers = failure!.example!;
+    const value = terms.evaluate(failure!.expected, (atom) => numbers.get(atom)!);
+    expect(value).not.toBe(0n);
+  });
+});
