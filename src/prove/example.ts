@@ -2,7 +2,7 @@
 // path is taken and the two come out different.
 
 import type { SymbolicMachine } from '../symbolic/machine.ts';
-import type { Atom, Term } from '../symbolic/terms.ts';
+import { type Atom, equation, onlyAtom, type Term } from '../symbolic/terms.ts';
 
 /** The numbers of an example, by what they are the value of. */
 export type Example = ReadonlyMap<Atom, bigint>;
@@ -28,11 +28,20 @@ function numberFor({ id, lowZeros, width }: Atom, attempt: number): bigint {
   return (BigInt.asUintN(width, hash) >> BigInt(lowZeros)) << BigInt(lowZeros);
 }
 
+/** What a path says outright: `r0 == 7` is met by no random number. */
+function* settled({ assumed }: SymbolicMachine): Iterable<readonly [Atom, bigint]> {
+  for (const { condition, holds } of assumed) {
+    const sides = holds ? equation(condition) : undefined;
+    const atom = sides && !sides.b.base ? onlyAtom(sides.a) : undefined;
+    if (atom && atom.origin.kind !== 'operation') yield [atom, sides!.b.plus];
+  }
+}
+
 /** Numbers for which a machine's path is taken and two terms differ, if some are found. */
 export function findExample(machine: SymbolicMachine, expected: Term, found: Term): Example | undefined {
   const { terms, assumed } = machine;
   for (let attempt = 0; attempt < tries; attempt++) {
-    const example = new Map<Atom, bigint>();
+    const example = new Map<Atom, bigint>(settled(machine));
     const number = (atom: Atom): bigint => {
       const { origin } = atom;
       if (origin.kind === 'unknown' && !origin.free) throw new NotFree();

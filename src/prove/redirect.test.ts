@@ -96,9 +96,37 @@ describe('The prover', () => {
     expect(judge(early)).toContain('callee-saved: r4');
   });
 
-  test('follows a function pointer nowhere, and says where it stopped', () => {
-    const throughMemory = at('LDR (immediate)', { Rn: 0, Rt: PC, U: 1, imm12: 0 });
-    expect(judge(rightHook, redirect(throughMemory)).every((reason) => /^(at stub: |way: )/.test(reason))).toBe(true);
+  test('refutes a hook that never asks the handler', () => {
+    expect(judge(changed(3, at('B', { imm24: 1 })))).toEqual(['way: that any path reaches the new function']);
+  });
+
+  test('refutes a stub that writes to what is the caller’s', () => {
+    const storeAbove = at('STR (immediate)', { Rn: SP, Rt: 0, U: 1, imm12: 64 });
+    expect(judge(rightHook, redirect(storeAbove))).toEqual(['callers-stack: the caller’s stack at sp + 64']);
+  });
+
+  test('refutes what is wrong for one number alone, and names it', () => {
+    const compare = at('CMP (immediate)', { Rn: 0, imm12: 7 });
+    const loseR1 = at('MOV (immediate)', { cond: 0, S: 0, Rd: 1, imm12: 0 });
+    const verdict = proveRedirect(proofFacts, hookOf(rightHook), redirect(compare, loseR1));
+    if (verdict.verdict !== 'refuted') return expect.unreachable(verdict.verdict);
+    const [{ machine, example, obligation }] = verdict.failures as [(typeof verdict.failures)[0]];
+    const r0 = machine.terms.evaluate(machine.read(0), (atom) => example!.get(atom)!);
+    expect([obligation, r0]).toEqual(['arguments', 7n]);
+  });
+
+  test('does not take what memory may hold for an example', () => {
+    const load = at('LDR (immediate)', { Rn: 0, Rt: 1, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(load))).toEqual(['arguments: whether r1 is kept cannot be told']);
+    // It may be the new function's address that lies there.
+    const jump = at('LDR (immediate)', { Rn: 0, Rt: PC, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(jump))).toContain('way: whether the next instruction is kept cannot be told');
+    // On the caller's stack lies what the caller likes.
+    const jumpToArgument = at('LDR (immediate)', { Rn: SP, Rt: PC, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(jumpToArgument))).toEqual(['way: the next instruction']);
+  });
+
+  test('stops at what it does not understand, and says where', () => {
     expect(judge(changed(3, 0xf57ff05f))).toEqual(['at 0xc030000c: it is not in the table of instructions']);
   });
 

@@ -194,6 +194,12 @@ describe('The symbolic machine', () => {
     expect(machine.terms.describe(machine.read(0)).length).toBeLessThan(10_000);
   });
 
+  test('knows that a flag is 0 or 1', () => {
+    const machine = machineFor();
+    for (const flag of instructionSet.flags)
+      expect(machine.terms.describe(machine.apply('shiftRight', machine.read(flag), machine.constant(1)))).toBe('0');
+  });
+
   test('remembers what led to a state', () => {
     const { machine } = onlyPath([push(4), moveSp('ADD', 4)]);
     const { terms, trace } = machine;

@@ -10,7 +10,7 @@
 
 import { type InstructionSet, type Machine, NotUnderstood, type Operation, type Size } from '../arch/machine.ts';
 import { Stack } from './stack.ts';
-import { keyOf, onlyAtom, type Term, type Terms } from './terms.ts';
+import { equation, keyOf, onlyAtom, type Term, type Terms } from './terms.ts';
 
 /** What a machine starts with. */
 export interface Start {
@@ -220,9 +220,3 @@ export class SymbolicMachine implements Machine<Term> {
 }
 
 const isTruth = (term: Term): boolean => onlyAtom(term)?.width === 1;
-
-/** The two sides of a term that is `a == b`. */
-function equation(term: Term): { a: Term; b: Term } | undefined {
-  const origin = onlyAtom(term)?.origin;
-  return origin?.kind === 'operation' && origin.operation === 'equal' ? origin : undefined;
-}

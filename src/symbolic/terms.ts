@@ -327,6 +327,12 @@ export function onlyAtom({ base, plus }: Term): Atom | undefined {
   return part && more.length === 0 && plus === 0n && part[1] === 1n ? part[0] : undefined;
 }
 
+/** The two sides of a term that is `a == b`. */
+export function equation(term: Term): { readonly a: Term; readonly b: Term } | undefined {
+  const origin = onlyAtom(term)?.origin;
+  return origin?.kind === 'operation' && origin.operation === 'equal' ? origin : undefined;
+}
+
 const isNumber = ({ base, plus }: Term, value: bigint): boolean => !base && plus === value;
 
 /** A text that only the same term has. */
