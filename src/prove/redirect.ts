@@ -178,7 +178,7 @@ class Run {
       }
       for (const register of convention.changedByCalls) {
         const width = instructionSet.flags.includes(register) ? 1 : undefined;
-        machine.write(register, terms.unknown(`${instructionSet.registers[register]} after the handler`, width));
+        machine.write(register, machine.unknown(`${instructionSet.registers[register]} after the handler`, width));
       }
     });
     this.expect(machine, 'site-address', 'the site’s address', this.site, told);

@@ -194,6 +194,14 @@ describe('The symbolic machine', () => {
     expect(machine.terms.describe(machine.read(0)).length).toBeLessThan(10_000);
   });
 
+  test('asks about a loaded number once, though it runs the load again for each answer', () => {
+    const jump = at('LDR (immediate)', { Rn: 0, Rt: 15, U: 1, imm12: 0 });
+    expect(unknowns([jump])).toEqual([
+      ...['its address may be no multiple of 4', 'it goes on in Thumb code'],
+      ...['UNPREDICTABLE: it jumps to no multiple of 4', undefined],
+    ]);
+  });
+
   test('knows that a flag is 0 or 1', () => {
     const machine = machineFor();
     for (const flag of instructionSet.flags)

@@ -68,6 +68,12 @@ export class SymbolicMachine implements Machine<Term> {
   /** What takes this step back; the stack as a whole is among it as soon as the step has stored to it. */
   private undo: (() => void)[] = [];
   private stackSaved = false;
+  /**
+   * The unknown numbers that this step has met, in their order. They stay the same when it is run again for an answer:
+   * else the answer would be about a number that is there no more.
+   */
+  private met: Term[] = [];
+  private meeting = 0;
 
   constructor(start: Start) {
     const { set, terms } = start;
@@ -90,6 +96,7 @@ export class SymbolicMachine implements Machine<Term> {
     copy.trace = this.trace;
     copy.registers = [...this.registers];
     copy.stack = this.stack.copy();
+    copy.met = [...this.met];
     copy.assumed.push(...this.assumed);
     for (const [key, answer] of this.answers) copy.answers.set(key, answer);
     return copy;
@@ -121,6 +128,7 @@ export class SymbolicMachine implements Machine<Term> {
     this.writes = [];
     this.undo = [];
     this.stackSaved = false;
+    this.meeting = 0;
     const { pc } = this;
     try {
       run();
@@ -129,6 +137,7 @@ export class SymbolicMachine implements Machine<Term> {
       for (const back of this.undo.reverse()) back();
       throw error;
     }
+    this.met = [];
     this.trace = { before: this.trace, pc, what, writes: this.writes };
     this.pc = this.next ?? this.terms.apply('add', pc, this.constant(this.set.instructionSize));
   }
@@ -152,10 +161,11 @@ export class SymbolicMachine implements Machine<Term> {
 
   load(address: Term, size: Size): Term {
     const distance = this.distance(address);
-    if (distance !== undefined) return this.stack.load(distance, size, this.lowest());
+    if (distance !== undefined)
+      return this.stack.load(distance, size, this.lowest(), (why, width) => this.unknown(why, width));
     const known = address.base ? undefined : this.start.readOnly?.(address.plus, size);
     if (known !== undefined) return this.constant(known);
-    return this.terms.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, false);
+    return this.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, false);
   }
 
   store(address: Term, size: Size, value: Term): void {
@@ -171,6 +181,13 @@ export class SymbolicMachine implements Machine<Term> {
     }
     this.stack.store(distance, size, value);
     this.writes.push({ kind: 'stack', at: distance, size, value });
+  }
+
+  /** A number that nobody knows (`Terms.unknown`), for use within a step. */
+  unknown(why: string, width?: number, free?: boolean): Term {
+    const index = this.meeting++;
+    this.met[index] ??= this.terms.unknown(why, width, free);
+    return this.met[index];
   }
 
   constant(value: number | bigint): Term {

@@ -34,14 +34,17 @@ export class Stack {
     for (let index = 0; index < size; index++) this.bytes.set(distance + index, { term, index });
   }
 
-  /** What `size` bytes hold, with zeros above. `lowest` is the distance below which nothing is known. */
-  load(distance: number, size: Size, lowest: number): Term {
-    if (distance < lowest) return this.terms.unknown('the stack below the stack pointer', 8 * size);
+  /**
+   * What `size` bytes hold, with zeros above. `lowest` is the distance below which nothing is known; `unknown` makes the
+   * numbers that nobody knows.
+   */
+  load(distance: number, size: Size, lowest: number, unknown: (why: string, width: number) => Term): Term {
+    if (distance < lowest) return unknown('the stack below the stack pointer', 8 * size);
     const distances = Array.from({ length: size }, (_, i) => distance + i);
     // What was never stored there stays the same for as long as it is above the stack pointer.
     if (distances.every((each) => each < 0 && !this.bytes.has(each)))
-      this.store(distance, size, this.terms.unknown('the stack where nothing was stored', 8 * size));
-    const bytes = distances.map((each) => this.byte(each));
+      this.store(distance, size, unknown('the stack where nothing was stored', 8 * size));
+    const bytes = distances.map((each) => this.byte(each, unknown));
     return this.whole(bytes) ?? this.initial(bytes) ?? this.assembled(bytes);
   }
 
@@ -50,11 +53,11 @@ export class Stack {
     for (const distance of this.bytes.keys()) if (distance < lowest) this.bytes.delete(distance);
   }
 
-  private byte(distance: number): Byte {
+  private byte(distance: number, unknown: (why: string, width: number) => Term): Byte {
     const known = this.bytes.get(distance);
     if (known) return known;
     if (distance < 0) {
-      this.store(distance, 1, this.terms.unknown('the stack where nothing was stored', 8));
+      this.store(distance, 1, unknown('the stack where nothing was stored', 8));
       return this.bytes.get(distance)!;
     }
     const place = this.terms.apply('add', this.top, this.terms.constant(distance));
