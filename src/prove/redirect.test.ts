@@ -115,6 +115,16 @@ describe('The prover', () => {
     expect([obligation, r0]).toEqual(['arguments', 7n]);
   });
 
+  test('refutes nothing on a path that no number takes', () => {
+    const isIt = (imm12: number): number => at('CMP (immediate)', { Rn: 0, imm12 });
+    const overTwo = at('B', { cond: 1, imm24: 1 });
+    const loseR1 = at('MOV (immediate)', { cond: 0, S: 0, Rd: 1, imm12: 0 });
+    // r0 would have to be 7 and 8. To see that it cannot be is beyond the machine; to make an example of it, too.
+    expect(judge(rightHook, redirect(isIt(7), overTwo, isIt(8), loseR1))).toEqual([
+      'arguments: whether r1 is kept cannot be told',
+    ]);
+  });
+
   test('does not take what memory may hold for an example', () => {
     const load = at('LDR (immediate)', { Rn: 0, Rt: 1, U: 1, imm12: 0 });
     expect(judge(rightHook, redirect(load))).toEqual(['arguments: whether r1 is kept cannot be told']);
