@@ -99,7 +99,13 @@ export async function runCommandLine(
     // Commander gives help for a command that there is none of; without the request for help it says so.
     await parse(unknownCommand(program, args) ?? args);
   } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
+    if (!(error instanceof CommanderError)) {
+      // A mistake of ours in reading the command line is reported like any other.
+      const { kind, reasons } = asReason(error);
+      const command = wordsOf(commandOf(program, args));
+      finish({ command, kernel: null, status: kind, result: null, reasons, text: '' });
+      return status;
+    }
     // Help and version were asked for and have been printed.
     if (error.exitCode === 0) return 0;
     const command = wordsOf(commandOf(program, args));

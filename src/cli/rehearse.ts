@@ -84,7 +84,7 @@ export const rehearseCommand: Addition = (program, act) => {
     );
 };
 
-const also = (value: string, before: readonly string[]): string[] => [...before, value];
+const also = (value: string, before: readonly string[] = []): string[] => [...before, value];
 
 function alsoPattern(value: string, before: readonly RegExp[] = []): readonly RegExp[] {
   try {
