@@ -45,26 +45,25 @@ describe.each(stockKernels)('on $name', ({ name, architecture }) => {
     expect(rehearsal.verdict).toBe('passed');
   });
 
-  it.runIf(architecture === 'ppc64le')(
-    'a caller that uses its TOC breaks if the stub does not give it back',
-    async () => {
-      const leaf = examples.find((example) => example.name === 'leaf')!;
-      const { module } = await checkSignature(await patchOf(kernel, leaf.fix));
-      const model = readElf(module.slice(), 'leaf.ko');
-      const { stub } = readPatchModule(module, 'leaf.ko').redirects[0]!;
-      // `ld r2,N(r1)`, the one word behind the call that restores the TOC, becomes `nop`.
-      const restores = stub.words.findIndex((word) => (word & 0xffff0003) >>> 0 === 0xe8410000);
-      expect(restores).toBeGreaterThan(0);
-      const { data } = model.sections.find((section) => section.name === stub.section.name)!;
-      new DataView(data.buffer, data.byteOffset).setUint32(stub.offset + 4 * restores, 0x60000000, true);
+  // ARM has no TOC to lose.
+  if (architecture !== 'ppc64le') return;
+  it('a caller that uses its TOC breaks if the stub does not give it back', async () => {
+    const leaf = examples.find((example) => example.name === 'leaf')!;
+    const { module } = await checkSignature(await patchOf(kernel, leaf.fix));
+    const model = readElf(module.slice(), 'leaf.ko');
+    const { stub } = readPatchModule(module, 'leaf.ko').redirects[0]!;
+    // `ld r2,N(r1)`, the one word behind the call that restores the TOC, becomes `nop`.
+    const restores = stub.words.findIndex((word) => (word & 0xffff0003) >>> 0 === 0xe8410000);
+    expect(restores).toBeGreaterThan(0);
+    const { data } = model.sections.find((section) => section.name === stub.section.name)!;
+    new DataView(data.buffer, data.byteOffset).setUint32(stub.offset + 4 * restores, 0x60000000, true);
 
-      const broken = await signModule(writeElf(model));
-      const check = await readFile(leaf.check, 'utf8');
-      const plan = { core: await coreOf(kernel), patches: [{ name: 'broken', module: broken, check }] };
-      const { verdict, steps } = await rehearse(guestKernel(kernel.stored), plan);
-      expect(verdict).toBe('failed');
-      // loadavg_proc_show, the caller, finds the format of its line through r2.
-      expect(steps.find((step) => step.name === 'check applied')!.status).not.toBe(0);
-    },
-  );
+    const broken = await signModule(writeElf(model));
+    const check = await readFile(leaf.check, 'utf8');
+    const plan = { core: await coreOf(kernel), patches: [{ name: 'broken', module: broken, check }] };
+    const { verdict, steps } = await rehearse(guestKernel(kernel.stored), plan);
+    expect(verdict).toBe('failed');
+    // loadavg_proc_show, the caller, finds the format of its line through r2.
+    expect(steps.find((step) => step.name === 'check applied')!.status).not.toBe(0);
+  });
 });
