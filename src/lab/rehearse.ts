@@ -193,11 +193,11 @@ type Commands = Readonly<Partial<Record<StepName, string | undefined>>>;
 
 const livepatchFolder = '/sys/kernel/livepatch';
 
-/** Waits in the guest until a condition holds; about ten seconds. `failure` is what the shell then prints, within "". */
+/** Waits in the guest until a condition holds; about thirty seconds. `failure` is what the shell then prints, within "". */
 const waitFor = (condition: string, failure: string): string => `
 tries=0
 until ${condition}; do
-  if [ $((tries += 1)) -gt 200 ]; then echo "${failure}"; exit 1; fi
+  if [ $((tries += 1)) -gt 600 ]; then echo "${failure}"; exit 1; fi
   usleep 50000
 done`;
 
