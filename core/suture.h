@@ -36,6 +36,30 @@ struct suture_look {
 	unsigned long caller_sp;
 };
 
+struct suture_object;
+
+/*
+ * Who asks for a look: of its own stack, which is in use, only what lies above @sp
+ * counts. Below are the core's own calls, with what they left behind.
+ */
+struct suture_caller {
+	const struct task_struct *task;
+	unsigned long sp;
+};
+
+/* Code that is being left: an old function, a new one, a stub. */
+struct suture_code {
+	unsigned long start;
+	unsigned long end;
+	const char *name;
+};
+
+/* Sorted by start, disjoint; both in kmalloc'd memory, on no stack. */
+struct suture_codes {
+	const struct suture_code *codes;
+	unsigned int count;
+};
+
 /* table.c */
 int suture_check(struct klp_patch *patch,
 		 const struct suture_patch_table *table);
@@ -49,5 +73,34 @@ int suture_switch_off(struct klp_patch *patch);
 
 /* stack.c */
 int suture_somebody_inside(void *data);
+/*
+ * To come. Under stop_machine(): the code that @task is inside or may be inside, or
+ * NULL if it is outside for certain.
+ */
+const struct suture_code *suture_inside(struct task_struct *task,
+					const struct suture_codes *codes,
+					const struct suture_caller *caller);
+/*
+ * To come. Under stop_machine(): calls @look for all threads and the idle tasks of
+ * online CPUs, and stops at the first that returns non-zero, which is returned.
+ */
+int suture_each_task(int (*look)(struct task_struct *task, void *data),
+		     void *data);
+
+/* module-symbols.c, to come */
+int suture_module_symbol(struct module *mod, const char *name,
+			 unsigned long sympos, unsigned long *address,
+			 unsigned long *size);
+unsigned long suture_module_section(struct module *mod, const char *section);
+bool suture_module_has_build_id(const struct module *mod, const u8 *id,
+				unsigned int size);
+
+/* recipe.c, to come */
+int suture_check_recipes(const struct module *patch_mod,
+			 const struct suture_object *object,
+			 const struct suture_range *memory);
+int suture_apply_recipes(const struct module *patch_mod,
+			 const struct suture_object *object,
+			 struct module *mod);
 
 #endif /* _SUTURE_H */
