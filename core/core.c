@@ -286,7 +286,7 @@ int suture_enable_patch(struct klp_patch *patch,
 	}
 	ret = suture_make_sites(patch, table);
 	if (ret) {
-		suture_refuse(mod, "no memory for %u functions", table->redirect_count);
+		suture_refuse(mod, "no memory for its functions");
 		goto unlock;
 	}
 	if (!try_module_get(mod)) {

@@ -47,8 +47,10 @@ static DEFINE_HASHTABLE(sites, 10);
 int suture_make_sites(struct klp_patch *patch,
 		      const struct suture_patch_table *table)
 {
-	u32 i, count = table->redirect_count;
+	u32 i, j, count = 0;
 
+	for (i = 0; i < table->object_count; i++)
+		count += table->objects[i].redirect_count;
 	patch->site_count = count;
 	patch->sites = kvcalloc(count, sizeof(*patch->sites), GFP_KERNEL);
 	patch->ips = kvcalloc(count, sizeof(*patch->ips), GFP_KERNEL);
@@ -57,14 +59,19 @@ int suture_make_sites(struct klp_patch *patch,
 		kvfree(patch->ips);
 		return -ENOMEM;
 	}
-	for (i = 0; i < count; i++) {
-		const struct suture_redirect *redirect = &table->redirects[i];
+	count = 0;
+	for (i = 0; i < table->object_count; i++) {
+		const struct suture_object *object = &table->objects[i];
 
-		patch->ips[i] = redirect->ip;
-		patch->sites[i].patch = patch;
-		patch->sites[i].name = redirect->old_name;
-		patch->sites[i].ip = redirect->ip;
-		patch->sites[i].stub = (unsigned long)redirect->stub;
+		for (j = 0; j < object->redirect_count; j++, count++) {
+			const struct suture_redirect *redirect = &object->redirects[j];
+
+			patch->ips[count] = redirect->old_address + redirect->site;
+			patch->sites[count].patch = patch;
+			patch->sites[count].name = redirect->old_name;
+			patch->sites[count].ip = patch->ips[count];
+			patch->sites[count].stub = (unsigned long)redirect->stub;
+		}
 	}
 	return 0;
 }

@@ -91,15 +91,50 @@ static int check_header(const struct module *mod,
 		suture_refuse(mod, "the patch table is damaged: its build id lies outside the module");
 		return -EINVAL;
 	}
-	if (!table->redirect_count || table->redirect_count > SUTURE_MAX_REDIRECTS) {
-		suture_refuse(mod, "the patch table is damaged: %u redirects instead of 1 to %u",
-			      table->redirect_count, SUTURE_MAX_REDIRECTS);
+	if (!table->object_count || table->object_count > SUTURE_MAX_OBJECTS) {
+		suture_refuse(mod, "the patch table is damaged: %u objects instead of 1 to %u",
+			      table->object_count, SUTURE_MAX_OBJECTS);
 		return -EINVAL;
 	}
-	if (!holds(memory, table->redirects, table->redirect_count)) {
-		suture_refuse(mod, "the patch table is damaged: its %u redirects lie outside the module",
-			      table->redirect_count);
+	if (!holds(memory, table->objects, table->object_count)) {
+		suture_refuse(mod, "the patch table is damaged: its %u objects lie outside the module",
+			      table->object_count);
 		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The objects' lists. Modules and recipes are not taken yet. */
+static int check_lists(const struct module *mod,
+		       const struct suture_patch_table *table,
+		       const struct suture_range *memory)
+{
+	u32 i, left = SUTURE_MAX_REDIRECTS;
+
+	for (i = 0; i < table->object_count; i++) {
+		const struct suture_object *object = &table->objects[i];
+
+		if (object->name || object->recipes || object->recipe_count) {
+			suture_refuse(mod, "functions and symbols of modules are not supported yet");
+			return -EOPNOTSUPP;
+		}
+		if (object->build_id || object->build_id_size || object->reserved) {
+			suture_refuse(mod, "the patch table is damaged: object %u has what the kernel itself has not", i);
+			return -EINVAL;
+		}
+		if (object->redirect_count > left ||
+		    !object->redirects != !object->redirect_count ||
+		    (object->redirects &&
+		     !holds(memory, object->redirects, object->redirect_count))) {
+			suture_refuse(mod, "the patch table is damaged: the %u redirects of object %u lie outside the module or are too many",
+				      object->redirect_count, i);
+			return -EINVAL;
+		}
+		left -= object->redirect_count;
+	}
+	if (left == SUTURE_MAX_REDIRECTS) {
+		suture_refuse(mod, "the patch redirects nothing");
+		return -EOPNOTSUPP;
 	}
 	return 0;
 }
@@ -179,11 +214,10 @@ static int check_pointers(const struct module *mod,
 		}
 	}
 	/* ftrace would take a function's first byte too, and call it by another ip. */
-	if (redirect->ip <= redirect->old_address ||
-	    redirect->ip - redirect->old_address >= redirect->old_size ||
-	    !IS_ALIGNED(redirect->ip, sizeof(u32))) {
-		suture_refuse(mod, "'%s': the patch table is damaged: the call site %#lx is not inside the old function",
-			      redirect->old_name, redirect->ip);
+	if (!redirect->site || redirect->site >= redirect->old_size ||
+	    !IS_ALIGNED(redirect->site, sizeof(u32))) {
+		suture_refuse(mod, "'%s': the patch table is damaged: the call site at +%#lx is not inside the old function",
+			      redirect->old_name, redirect->site);
 		return -EINVAL;
 	}
 	if (!holds(&text, new_function, 1)) {
@@ -277,7 +311,7 @@ static int check_words(const struct module *mod,
 {
 	const u32 *old = (const u32 *)redirect->old_address;
 	unsigned long words = redirect->old_size / sizeof(u32);
-	unsigned long site = (redirect->ip - redirect->old_address) / sizeof(u32);
+	unsigned long site = redirect->site / sizeof(u32);
 	unsigned long i, masked = 0, compared = 0;
 	u32 running;
 
@@ -326,24 +360,26 @@ static int check_redirect(const struct module *mod,
 }
 
 /* Whether the table has a redirect for @func. */
-static bool has_redirect(const struct suture_patch_table *table,
+static bool has_redirect(const struct suture_object *object,
 			 const struct klp_func *func)
 {
 	u32 i;
 
-	for (i = 0; i < table->redirect_count; i++) {
-		if (table->redirects[i].new_function == func->new_func &&
-		    !strcmp(table->redirects[i].old_name, func->old_name))
+	for (i = 0; i < object->redirect_count; i++) {
+		if (object->redirects[i].new_function == func->new_func &&
+		    object->redirects[i].old_sympos == func->old_sympos &&
+		    !strcmp(object->redirects[i].old_name, func->old_name))
 			return true;
 	}
 	return false;
 }
 
 static int check_funcs(const struct module *mod, const struct klp_object *obj,
-		       const struct suture_patch_table *table,
-		       const struct suture_range *memory, u32 *count)
+		       const struct suture_object *object,
+		       const struct suture_range *memory)
 {
 	const struct klp_func *func;
+	u32 count = 0;
 
 	for (func = obj->funcs;; func++) {
 		if (!holds(memory, func, 1)) {
@@ -351,18 +387,24 @@ static int check_funcs(const struct module *mod, const struct klp_object *obj,
 			return -EINVAL;
 		}
 		if (!func->old_name && !func->new_func && !func->old_sympos)
-			return 0;
+			break;
 		if (!holds_name(memory, func->old_name) || !func->new_func) {
 			suture_refuse(mod, "a function without a name or without a new function");
 			return -EINVAL;
 		}
-		if (!has_redirect(table, func)) {
+		if (!has_redirect(object, func)) {
 			suture_refuse(mod, "'%s': the patch table has no redirect for it",
 				      func->old_name);
 			return -EINVAL;
 		}
-		++*count;
+		count++;
 	}
+	if (count != object->redirect_count) {
+		suture_refuse(mod, "%u functions, but %u redirects in the patch table",
+			      count, object->redirect_count);
+		return -EINVAL;
+	}
+	return 0;
 }
 
 /* The patch as mainline shapes it must say the same as the table. */
@@ -398,13 +440,16 @@ static int check_objects(const struct klp_patch *patch,
 			suture_refuse(mod, "callbacks are not supported yet");
 			return -EOPNOTSUPP;
 		}
-		ret = check_funcs(mod, obj, table, memory, &count);
+		if (count == table->object_count)
+			break;
+		ret = check_funcs(mod, obj, &table->objects[count], memory);
 		if (ret)
 			return ret;
+		count++;
 	}
-	if (count != table->redirect_count) {
-		suture_refuse(mod, "%u functions, but %u redirects in the patch table",
-			      count, table->redirect_count);
+	if (count != table->object_count || obj->name || obj->funcs) {
+		suture_refuse(mod, "not the %u objects that the patch table has",
+			      table->object_count);
 		return -EINVAL;
 	}
 	return 0;
@@ -423,7 +468,7 @@ int suture_check(struct klp_patch *patch,
 		 const struct suture_patch_table *table)
 {
 	struct suture_range memory;
-	u32 i;
+	u32 i, j;
 	int ret;
 
 	ret = find_memory(patch, table, &memory);
@@ -431,8 +476,15 @@ int suture_check(struct klp_patch *patch,
 		ret = check_header(patch->mod, table, &memory);
 	if (!ret)
 		ret = check_build_id(patch->mod, table);
-	for (i = 0; !ret && i < table->redirect_count; i++)
-		ret = check_redirect(patch->mod, &table->redirects[i], &memory);
+	if (!ret)
+		ret = check_lists(patch->mod, table, &memory);
+	for (i = 0; !ret && i < table->object_count; i++) {
+		const struct suture_object *object = &table->objects[i];
+
+		for (j = 0; !ret && j < object->redirect_count; j++)
+			ret = check_redirect(patch->mod, &object->redirects[j],
+					     &memory);
+	}
 	if (!ret)
 		ret = check_objects(patch, table, &memory);
 	return ret;

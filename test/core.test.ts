@@ -81,7 +81,8 @@ const sysfs = '/sys/kernel/livepatch';
 async function changed(patch: Uint8Array, change: (table: Section, offset: RedirectOffsets) => void) {
   const model = readElf((await checkSignature(patch)).module.slice(), 'patch.ko');
   const layout = tableLayout(model.header.class === 64 ? 8 : 4);
-  const first = Math.ceil(layout.suture_patch_table.size / 8) * 8;
+  // Behind the table and its one object.
+  const first = Math.ceil(layout.suture_patch_table.size / 8) * 8 + layout.suture_object.size;
   const offsets = Object.entries(layout.suture_redirect.offset).map(([member, offset]) => [member, first + offset]);
   change(findSection(model, patchSection)!, Object.fromEntries(offsets));
   return signModule(writeElf(model));

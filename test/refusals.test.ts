@@ -36,7 +36,10 @@ const oddValues = [0, 1, 3, 0x7ffffffc, 0xffffffff];
 describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
   const layout = tableLayout(architecture === 'arm' ? 4 : 8);
   const head = layout.suture_patch_table.offset;
-  const redirectsAt = Math.ceil(layout.suture_patch_table.size / 8) * 8;
+  // The patch has one object, and the object one redirect.
+  const objectAt = Math.ceil(layout.suture_patch_table.size / 8) * 8;
+  const object = (member: keyof typeof layout.suture_object.offset) => objectAt + layout.suture_object.offset[member];
+  const redirectsAt = objectAt + layout.suture_object.size;
   const redirect = (member: keyof typeof layout.suture_redirect.offset) =>
     redirectsAt + layout.suture_redirect.offset[member];
 
@@ -87,7 +90,7 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
       what: 'redirects another place than the call site',
       says: /ftrace knows no call site/,
       change: (model: ElfModel) =>
-        view(model).setUint32(redirect('ip'), view(model).getUint32(redirect('ip'), true) + 4, true),
+        view(model).setUint32(redirect('site'), view(model).getUint32(redirect('site'), true) + 4, true),
     },
     {
       what: 'says that the function is elsewhere',
@@ -126,9 +129,11 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
     for (const [i, { change }] of wrong.entries()) add(`wrong-${i}`, await changed(change));
 
     const model = readElf(module, 'good.ko');
-    const numbers = [head.redirect_count, head.build_id_size, head.build_id_address].concat(
-      (['old_address', 'old_size', 'ip', 'stub_size', 'way'] as const).map(redirect),
-    );
+    const numbers = [
+      ...[head.object_count, head.build_id_size, head.build_id_address],
+      ...(['build_id_size', 'redirect_count', 'recipe_count', 'reserved'] as const).map(object),
+      ...(['old_address', 'old_sympos', 'old_size', 'site', 'stub_size', 'way'] as const).map(redirect),
+    ];
     for (const offset of numbers) {
       for (const value of oddValues.filter((odd) => odd !== view(model).getUint32(offset, true))) {
         add(`number-${offset}-${value}`, await changed((m) => view(m).setUint32(offset, value, true)));

@@ -86,7 +86,8 @@ async function summary(patch: BuiltPatch) {
 function describe(target: string, { redirects, bound }: Awaited<ReturnType<typeof summary>>): string {
   const lines = redirects.map((r) => {
     const by = r.newName === r.oldName ? '' : ` by ${r.newName}`;
-    return `  replaces ${r.oldName} at 0x${r.oldAddress.toString(16)}${by}`;
+    const where = r.module === null ? `at 0x${r.oldAddress.toString(16)}` : `of ${r.module}`;
+    return `  replaces ${r.oldName} ${where}${by}`;
   });
   const bindings = bound.map((b) => `  uses ${b.name} at 0x${b.address.toString(16)}, which is not exported`);
   return [target, ...lines, ...bindings].join('\n');

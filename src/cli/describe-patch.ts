@@ -14,16 +14,30 @@ export function describePatch(patch: PatchModule) {
     kernel: patch.vermagic.split(' ')[0]!,
     vermagic: patch.vermagic,
     buildId: patch.buildId,
+    /** The modules that it waits for, if they are not there yet. */
+    modules: patch.objects.flatMap(({ module, redirects, recipes }) =>
+      module ? [{ ...module, redirects: redirects.length, recipes: recipes.length }] : [],
+    ),
     redirects: patch.redirects.map((redirect) => ({
+      /** The module that the old function is in, null for the kernel itself. */
+      module: redirect.module ?? null,
       oldName: redirect.oldName,
       oldAddress: redirect.oldAddress,
       oldSize: 4 * redirect.oldWords.length,
-      callSite: redirect.ip,
+      /** Bytes from the function's start. */
+      callSite: redirect.site,
       way: 'ftrace',
       newName: redirect.newFunction.name,
       maskedWords: redirect.masked.length,
       /** The stub's words, and each as objdump writes it. */
       stub: stubWords(patch, redirect),
+    })),
+    /** What is written into it once the module is there that the symbol is in. Places are section and offset. */
+    recipes: patch.recipes.map(({ module, symbol, within, place, size }) => ({
+      module: module ?? null,
+      symbol: symbol || `${within?.section}+0x${within?.offset.toString(16)}`,
+      place: `${place.section.name}+0x${place.offset.toString(16)}`,
+      size,
     })),
     /** What it uses by address, because the kernel does not export it. */
     unexported: patch.model.symbols

@@ -16,7 +16,14 @@ import { checkSupported } from '../host/read-kernel.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
-import { tableLayout, tableLimits, tableMagic, tableVersion, wayFtrace } from '../kernel/patch-module.ts';
+import {
+  recipePcRelative,
+  tableLayout,
+  tableLimits,
+  tableMagic,
+  tableVersion,
+  wayFtrace,
+} from '../kernel/patch-module.ts';
 import { reasonError } from '../reason.ts';
 import { kbuild } from './kbuild.ts';
 
@@ -86,32 +93,40 @@ async function build(kernel: StoredKernel, sources: Sources, output: string): Pr
   });
 }
 
-/**
- * Compares the layout of patch tables that suture.ko was compiled with, "name=value" strings each ended by a NUL, with
- * the one that the linker writes, for words of 4 or 8 bytes. Throws `bug` naming the first difference.
- */
-export function checkLayout(ko: Uint8Array, word: 4 | 8): void {
+/** What core/layout.c tells: "name=value" strings, each ended by a NUL. */
+function toldLayout(ko: Uint8Array): Map<string, string> {
   const section = findSection(readElf(ko, 'suture.ko'), layoutSection);
-  const told = new Map(
+  return new Map(
     new TextDecoder()
       .decode(section?.data)
       .split('\0')
       .filter((line) => line !== '')
       .map((line): [string, string] => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
   );
+}
+
+/**
+ * Compares the layout of patch tables that suture.ko was compiled with, with the one that the linker writes, for words of 4 or 8 bytes. Throws `bug` naming the first difference.
+ */
+export function checkLayout(ko: Uint8Array, word: 4 | 8): void {
+  const told = toldLayout(ko);
   const expected = new Map<string, number>([
     ['magic', tableMagic],
     ['version', tableVersion],
+    ['max_objects', tableLimits.objects],
     ['max_redirects', tableLimits.redirects],
+    ['max_recipes', tableLimits.recipes],
     ['max_build_id', tableLimits.buildId],
     ['max_old_size', tableLimits.oldSize],
     ['way_ftrace', wayFtrace],
+    ['recipe_pc_relative', recipePcRelative],
   ]);
   for (const [type, { size, offset }] of Object.entries(tableLayout(word))) {
     expected.set(type, size);
     for (const [member, place] of Object.entries(offset)) expected.set(`${type}.${member}`, place);
   }
-  for (const name of new Set([...told.keys(), ...expected.keys()])) {
+  const ofTables = [...told.keys()].filter((name) => !name.startsWith('klp_'));
+  for (const name of new Set([...ofTables, ...expected.keys()])) {
     if (told.get(name) === String(expected.get(name))) continue;
     throw reasonError(
       'bug',

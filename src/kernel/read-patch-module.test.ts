@@ -19,15 +19,39 @@ function patchModule(change: (table: Section) => void = () => {}): Uint8Array {
   const { data, pointers } = writePatchTable(
     {
       buildId: { bytes: new Uint8Array(20).fill(7), address: linkAddress(0xc000000000001000n) },
-      redirects: [
+      objects: [
         {
-          oldName: 'old',
-          oldAddress: linkAddress(0xc000000000400000n),
-          oldWords: Uint32Array.of(1, 2, 3),
-          masked: Uint32Array.of(1),
-          ip: linkAddress(0xc000000000400004n),
-          way: 0,
-          stubSize: 8,
+          module: undefined,
+          redirects: [
+            {
+              oldName: 'old',
+              oldAddress: linkAddress(0xc000000000400000n),
+              oldSympos: 0,
+              oldWords: Uint32Array.of(1, 2, 3),
+              masked: Uint32Array.of(1),
+              site: 4,
+              way: 0,
+              stubSize: 8,
+            },
+          ],
+          recipes: [],
+        },
+        {
+          module: { name: 'm', buildId: Uint8Array.of(1) },
+          redirects: [],
+          recipes: [
+            {
+              symbol: 'theirs',
+              within: undefined,
+              sympos: 0,
+              addend: 0n,
+              size: 8,
+              pcRelative: false,
+              shift: 0,
+              range: 0,
+              fields: [{ from: 0, width: 64, to: 0 }],
+            },
+          ],
         },
       ],
     },
@@ -42,6 +66,7 @@ function patchModule(change: (table: Section) => void = () => {}): Uint8Array {
   const symbols = {
     section: newSymbol('table', { place: table, binding: STB_LOCAL }),
     'new-function': newSymbol('mine', { place: code, value: 0x10n, type: STT_FUNC, binding: STB_LOCAL }),
+    place: newSymbol('place', { place: code, value: 8n, binding: STB_LOCAL }),
     stub: newSymbol('stub', { place: code, value: 0x40n, type: STT_FUNC, binding: STB_LOCAL }),
   };
   model.symbols.push(...Object.values(symbols));
@@ -54,12 +79,15 @@ function patchModule(change: (table: Section) => void = () => {}): Uint8Array {
 }
 
 const layout = tableLayout(8);
-const redirectAt = Math.ceil(layout.suture_patch_table.size / 8) * 8;
+/** Behind the table and its two objects. */
+const objectsAt = Math.ceil(layout.suture_patch_table.size / 8) * 8;
+const redirectAt = objectsAt + 2 * layout.suture_object.size;
+const recipesOfSecond = objectsAt + layout.suture_object.size + layout.suture_object.offset.recipes;
 const member = (name: keyof typeof layout.suture_redirect.offset) => redirectAt + layout.suture_redirect.offset[name];
 const at = (table: Section, offset: number): Relocation => table.relocations.find((r) => r.offset === offset)!;
 
 it('a patch module is read with where each new function and stub is', () => {
-  const { redirects, name, vermagic } = readPatchModule(patchModule(), 'p.ko');
+  const { redirects, recipes, name, vermagic } = readPatchModule(patchModule(), 'p.ko');
   expect({ name, vermagic }).toEqual({ name: 'p', vermagic: 'v' });
   expect(redirects).toMatchObject([
     {
@@ -68,6 +96,7 @@ it('a patch module is read with where each new function and stub is', () => {
       stub: { offset: 0x40, words: Uint32Array.of(0, 0) },
     },
   ]);
+  expect(recipes).toMatchObject([{ module: 'm', symbol: 'theirs', place: { section: { name: '.text' }, offset: 8 } }]);
 });
 
 describe('refused is a patch module', () => {
@@ -91,6 +120,14 @@ describe('refused is a patch module', () => {
       /its new function is not in the module/,
       (table) => {
         at(table, member('new_function')).addend = -0x14n;
+      },
+    ],
+    [
+      'in which a recipe would write past the end of a section',
+      /what it is to be written to is not in the module/,
+      (table) => {
+        const recipe = Number(at(table, recipesOfSecond).addend);
+        at(table, recipe + layout.suture_recipe.offset.place).addend = 0x44n;
       },
     ],
     [

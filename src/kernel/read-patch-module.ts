@@ -3,12 +3,14 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import { architectureOfElf } from '../arch/architectures.ts';
+import { SHF_ALLOC } from '../elf/constants.ts';
 import { findSection, isSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 import { reasonError } from '../reason.ts';
 import { readModinfo } from './modinfo.ts';
 import { wordsOf } from './old-function.ts';
-import { type PatchRedirect, patchSection, readPatchTable, tableLayout } from './patch-module.ts';
+import { type PatchObject, type PatchRecipe, type PatchRedirect, patchSection, tableLayout } from './patch-module.ts';
+import { readPatchTable } from './read-patch-table.ts';
 
 /** A place in a module: a section and an offset in it. */
 export interface ModulePlace {
@@ -17,8 +19,16 @@ export interface ModulePlace {
 }
 
 export interface ReadRedirect extends PatchRedirect {
+  /** The module that the old function is in, undefined for the kernel itself. */
+  readonly module: string | undefined;
   readonly newFunction: ModulePlace & { readonly name: string };
   readonly stub: ModulePlace & { readonly words: Uint32Array };
+}
+
+export interface ReadRecipe extends PatchRecipe {
+  /** The module that it waits for. */
+  readonly module: string | undefined;
+  readonly place: ModulePlace;
 }
 
 export interface PatchModule {
@@ -28,7 +38,11 @@ export interface PatchModule {
   /** The kernel that it is for, as its vermagic says. */
   readonly vermagic: string;
   readonly buildId: Uint8Array;
+  /** In the order of klp_patch.objs. */
+  readonly objects: readonly PatchObject[];
+  /** Of all objects, one object after the other; so are the recipes. */
   readonly redirects: readonly ReadRedirect[];
+  readonly recipes: readonly ReadRecipe[];
 }
 
 /** Reads a patch module. Throws `elf-malformed`, `elf-unsupported`, `not-a-patch-module`, `patch-malformed`. */
@@ -48,36 +62,47 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     );
   }
   const word = (arch.elf.class / 8) as 4 | 8;
-  const { follow, unfollowed } = pointers(arch, section, file);
+  const { follow, isNull, unfollowed } = pointers(arch, section, file);
   const inside = (offset: number) => {
     const to = follow(offset);
     return to?.section === section ? to.offset : undefined;
   };
-  const table = readPatchTable(section.data, word, inside, file);
+  const table = readPatchTable(section.data, word, inside, isNull, file);
   const info = new Map(readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array()));
 
   const layout = tableLayout(word);
-  const first = inside(layout.suture_patch_table.offset.redirects)!;
-  const redirects = table.redirects.map((redirect, i): ReadRedirect => {
-    const place = `${file}: ${redirect.oldName}`;
-    const code = (member: 'new_function' | 'stub') => {
-      const offset = first + i * layout.suture_redirect.size + layout.suture_redirect.offset[member];
-      const to = follow(offset);
-      if (to) return to;
-      throw reasonError('patch-malformed', place, `its ${member.replace('_', ' ')} is not in the module`);
-    };
-    const newFunction = code('new_function');
-    const stub = code('stub');
-    const { data } = stub.section;
-    if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
-      throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is not in the module`);
-    }
-    return {
-      ...redirect,
-      newFunction,
-      stub: { ...stub, words: wordsOf(data.subarray(stub.offset, stub.offset + redirect.stubSize)) },
-    };
-  });
+  const redirects = table.objects.flatMap(({ module, redirects }) =>
+    redirects.map(({ at, ...redirect }): ReadRedirect => {
+      const place = `${file}: ${redirect.oldName}`;
+      const code = (member: 'new_function' | 'stub') => {
+        const to = follow(at + layout.suture_redirect.offset[member]);
+        if (to) return to;
+        throw reasonError('patch-malformed', place, `its ${member.replace('_', ' ')} is not in the module`);
+      };
+      const newFunction = code('new_function');
+      const stub = code('stub');
+      const { data } = stub.section;
+      if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
+        throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is not in the module`);
+      }
+      return {
+        ...redirect,
+        module: module?.name,
+        newFunction,
+        stub: { ...stub, words: wordsOf(data.subarray(stub.offset, stub.offset + redirect.stubSize)) },
+      };
+    }),
+  );
+  const recipes = table.objects.flatMap(({ module, recipes }) =>
+    recipes.map(({ at, ...recipe }): ReadRecipe => {
+      const to = follow(at + layout.suture_recipe.offset.place);
+      if (!to || to.offset + recipe.size > to.section.data.length || (to.section.flags & SHF_ALLOC) === 0n) {
+        const place = `${file}: ${recipe.symbol || recipe.within?.section}`;
+        throw reasonError('patch-malformed', place, 'what it is to be written to is not in the module');
+      }
+      return { ...recipe, module: module?.name, place: { section: to.section, offset: to.offset } };
+    }),
+  );
   const stray = unfollowed();
   if (stray) {
     const at = `0x${stray.offset.toString(16)}`;
@@ -93,13 +118,15 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     name: info.get('name') ?? '',
     vermagic: info.get('vermagic') ?? '',
     buildId: table.buildId.bytes,
+    objects: table.objects,
     redirects,
+    recipes,
   };
 }
 
 /**
  * `follow` tells where the pointer at an offset of a section leads once the loader has applied the section's relocations,
- * undefined if to no byte of the module; `unfollowed`, a relocation that no pointer had. So what was read without following
+ * undefined if to no byte of the module; `isNull`, whether it is and stays NULL; `unfollowed`, a relocation that no pointer had. So what was read without following
  * is what the loader leaves as it is. Throws `patch-malformed` for two relocations of one place: the loader applies both.
  */
 function pointers(arch: Architecture, section: Section, file: string) {
@@ -124,5 +151,7 @@ function pointers(arch: Architecture, section: Section, file: string) {
     if (target < 0n || target >= BigInt(place.data.length)) return undefined;
     return { section: place, offset: Number(target), name: relocation.symbol!.name };
   };
-  return { follow, unfollowed: () => section.relocations.find((relocation) => !followed.has(relocation)) };
+  const isNull = (offset: number): boolean =>
+    !byOffset.has(offset) && section.data.subarray(offset, offset + arch.elf.class / 8).every((byte) => byte === 0);
+  return { follow, isNull, unfollowed: () => section.relocations.find((relocation) => !followed.has(relocation)) };
 }

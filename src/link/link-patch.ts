@@ -157,12 +157,12 @@ function redirect(input: PatchInput, replacement: PatchInput['replacements'][num
   }
   const start = Number(symbol.value);
   const code = wordsOf(symbol.place.data.subarray(start, start + Number(symbol.size)));
-  return { old, newName, symbol, stub: input.arch.ftraceStub(old, old.site, code) };
+  return { old, sympos, newName, symbol, stub: input.arch.ftraceStub(old, old.site, code) };
 }
 
 function addStubsAndTable(
   input: PatchInput,
-  redirects: readonly { old: OldFunction; symbol: ElfSymbol; stub: Stub }[],
+  redirects: readonly { old: OldFunction; sympos: number; symbol: ElfSymbol; stub: Stub }[],
 ): void {
   const { arch, object, sources } = input;
   const stubs = arch.layOutStubs(redirects.map((r) => r.stub));
@@ -192,15 +192,22 @@ function addStubsAndTable(
   const { data, pointers } = writePatchTable(
     {
       buildId: sources.image.buildId,
-      redirects: redirects.map(({ old, stub }) => ({
-        oldName: old.name,
-        oldAddress: old.address,
-        oldWords: old.words,
-        masked: old.masked,
-        ip: old.site,
-        way: wayFtrace,
-        stubSize: 4 * stub.words.length,
-      })),
+      objects: [
+        {
+          module: undefined,
+          redirects: redirects.map(({ old, sympos, stub }) => ({
+            oldName: old.name,
+            oldAddress: old.address,
+            oldSympos: sympos,
+            oldWords: old.words,
+            masked: old.masked,
+            site: Number(old.site - old.address),
+            way: wayFtrace,
+            stubSize: 4 * stub.words.length,
+          })),
+          recipes: [],
+        },
+      ],
     },
     word,
   );
@@ -210,6 +217,6 @@ function addStubsAndTable(
   for (const { offset, to } of pointers) {
     if (to.kind === 'section') putPointer(arch, section, offset, table, to.offset);
     else if (to.kind === 'stub') putPointer(arch, section, offset, stubSymbols[to.redirect]!);
-    else putPointer(arch, section, offset, redirects[to.redirect]!.symbol);
+    else if (to.kind === 'new-function') putPointer(arch, section, offset, redirects[to.redirect]!.symbol);
   }
 }

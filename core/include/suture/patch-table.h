@@ -23,39 +23,46 @@
 
 /* The bytes "SUTR" in a little-endian u32. */
 #define SUTURE_TABLE_MAGIC	0x52545553
-#define SUTURE_TABLE_VERSION	1
+#define SUTURE_TABLE_VERSION	2
 
 /* What the core is willing to look at; more is a damaged table. */
-#define SUTURE_MAX_REDIRECTS	4096
+#define SUTURE_MAX_OBJECTS	256
+#define SUTURE_MAX_REDIRECTS	4096	/* of all objects together */
+#define SUTURE_MAX_RECIPES	65536	/* of all objects together */
 #define SUTURE_MAX_BUILD_ID	64
 #define SUTURE_MAX_OLD_SIZE	0x40000
 
 /* How a redirect reaches its stub (struct suture_redirect.way). */
 #define SUTURE_WAY_FTRACE	0	/* the kernel's hook resumes at the stub */
 
-/* One function of the kernel that is redirected. */
+/* One function that is redirected. */
 struct suture_redirect {
 	/* Equals klp_func.old_name. */
 	const char *old_name;
-	/* Where the old function starts; on ppc64le its global entry. */
+	/*
+	 * Of the kernel's: where the old function starts; on ppc64le its global
+	 * entry. Of a module's: 0, and it is found by its name and sympos.
+	 */
 	unsigned long old_address;
+	/* Equals klp_func.old_sympos. */
+	unsigned long old_sympos;
 	/* In bytes, a multiple of 4, more than 0, no more than kallsyms has up to the next symbol. */
 	unsigned long old_size;
-	/* The old function's instructions as the image has them: old_size / 4. */
+	/* The old function's instructions as the image or the module's file has them: old_size / 4. */
 	const u32 *old_words;
 	/*
 	 * Indexes into old_words, strictly ascending, of the words that a kernel
-	 * rewrites itself: not compared, and neither is the call site, whether it
-	 * is listed or not. Half of the words at least must be compared. May be
-	 * NULL if masked_count is 0.
+	 * rewrites itself, and in a module of those that its loader may write: not
+	 * compared, and neither is the call site, whether it is listed or not. Half
+	 * of the words at least must be compared. May be NULL if masked_count is 0.
 	 */
 	const u32 *masked;
 	unsigned long masked_count;
 	/*
-	 * What ftrace calls the address of the call site: inside the old function,
-	 * behind its first word.
+	 * What ftrace calls the address of the call site, in bytes from the old
+	 * function's start: behind its first word.
 	 */
-	unsigned long ip;
+	unsigned long site;
 	/* Equals klp_func.new_func; on ppc64le the global entry. */
 	const void *new_function;
 	/* Where the hook resumes instead of in the old function. */
@@ -66,18 +73,79 @@ struct suture_redirect {
 	u32 way;
 };
 
+/* The bits of struct suture_recipe.flags. */
+#define SUTURE_RECIPE_PC_RELATIVE	1	/* minus the run-time address of place */
+
+/*
+ * A relocation of the patch module against a symbol of another module, to be done
+ * when that module is there:
+ *
+ *	value = symbol + addend (- place if PC_RELATIVE)
+ *	value must fit in range bits as a signed number
+ *	value >>= shift, arithmetically
+ *	bits [from, from + width) of value go to bits [to, to + width) of the place
+ */
+struct suture_recipe {
+	/* In the patch module's memory. */
+	void *place;
+	/* Its name in the object; "" where section and offset say it all. */
+	const char *symbol;
+	/*
+	 * NULL: to be found by name among the functions of the object. Else the
+	 * section of the object's file that it lies in: of data, which kallsyms
+	 * forgets once the object is live.
+	 */
+	const char *section;
+	/* Without a section: which one of that name, counted from 1; 0: the only one. */
+	unsigned long sympos;
+	/* With a section: where in it, in bytes. */
+	unsigned long offset;
+	/* Two's complement. */
+	unsigned long addend;
+	/* Bytes of the place that are read, changed and written: 4 or 8. */
+	u32 size;
+	/* SUTURE_RECIPE_… */
+	u32 flags;
+	u32 shift;
+	/* 0: not checked. */
+	u32 range;
+	/* from | width << 8 | to << 16; 0: unused. */
+	u32 fields[3];
+	/* 0 */
+	u32 reserved;
+};
+
+/* The kernel itself or one of its modules. */
+struct suture_object {
+	/* Equals klp_object.name: NULL for the kernel itself. */
+	const char *name;
+	/* Of the module (section .note.gnu.build-id); NULL for the kernel, whose own the table has. */
+	const u8 *build_id;
+	/* NULL if there are none. */
+	const struct suture_redirect *redirects;
+	/* NULL if there are none. */
+	const struct suture_recipe *recipes;
+	/* In bytes. */
+	u32 build_id_size;
+	u32 redirect_count;
+	u32 recipe_count;
+	/* 0 */
+	u32 reserved;
+};
+
 struct suture_patch_table {
 	u32 magic;
 	u32 version;
-	/* Entries of redirects, at least 1. */
-	u32 redirect_count;
+	/* Entries of objects, at least 1. */
+	u32 object_count;
 	/* In bytes. */
 	u32 build_id_size;
 	/* Where the kernel has the bytes of its own build id, as the description of a note. */
 	unsigned long build_id_address;
 	/* What they must be. */
 	const u8 *build_id;
-	const struct suture_redirect *redirects;
+	/* In the order of klp_patch.objs. */
+	const struct suture_object *objects;
 };
 
 #define SUTURE_ASSERT_PLACE(type, member, u32s, words)			       \
@@ -89,24 +157,49 @@ struct suture_patch_table {
 
 SUTURE_ASSERT_PLACE(suture_redirect, old_name, 0, 0);
 SUTURE_ASSERT_PLACE(suture_redirect, old_address, 0, 1);
-SUTURE_ASSERT_PLACE(suture_redirect, old_size, 0, 2);
-SUTURE_ASSERT_PLACE(suture_redirect, old_words, 0, 3);
-SUTURE_ASSERT_PLACE(suture_redirect, masked, 0, 4);
-SUTURE_ASSERT_PLACE(suture_redirect, masked_count, 0, 5);
-SUTURE_ASSERT_PLACE(suture_redirect, ip, 0, 6);
-SUTURE_ASSERT_PLACE(suture_redirect, new_function, 0, 7);
-SUTURE_ASSERT_PLACE(suture_redirect, stub, 0, 8);
-SUTURE_ASSERT_PLACE(suture_redirect, stub_size, 0, 9);
-SUTURE_ASSERT_PLACE(suture_redirect, way, 1, 9);
-SUTURE_ASSERT_SIZE(suture_redirect, 2, 9);
+SUTURE_ASSERT_PLACE(suture_redirect, old_sympos, 0, 2);
+SUTURE_ASSERT_PLACE(suture_redirect, old_size, 0, 3);
+SUTURE_ASSERT_PLACE(suture_redirect, old_words, 0, 4);
+SUTURE_ASSERT_PLACE(suture_redirect, masked, 0, 5);
+SUTURE_ASSERT_PLACE(suture_redirect, masked_count, 0, 6);
+SUTURE_ASSERT_PLACE(suture_redirect, site, 0, 7);
+SUTURE_ASSERT_PLACE(suture_redirect, new_function, 0, 8);
+SUTURE_ASSERT_PLACE(suture_redirect, stub, 0, 9);
+SUTURE_ASSERT_PLACE(suture_redirect, stub_size, 0, 10);
+SUTURE_ASSERT_PLACE(suture_redirect, way, 1, 10);
+SUTURE_ASSERT_SIZE(suture_redirect, 2, 10);
+
+SUTURE_ASSERT_PLACE(suture_recipe, place, 0, 0);
+SUTURE_ASSERT_PLACE(suture_recipe, symbol, 0, 1);
+SUTURE_ASSERT_PLACE(suture_recipe, section, 0, 2);
+SUTURE_ASSERT_PLACE(suture_recipe, sympos, 0, 3);
+SUTURE_ASSERT_PLACE(suture_recipe, offset, 0, 4);
+SUTURE_ASSERT_PLACE(suture_recipe, addend, 0, 5);
+SUTURE_ASSERT_PLACE(suture_recipe, size, 0, 6);
+SUTURE_ASSERT_PLACE(suture_recipe, flags, 1, 6);
+SUTURE_ASSERT_PLACE(suture_recipe, shift, 2, 6);
+SUTURE_ASSERT_PLACE(suture_recipe, range, 3, 6);
+SUTURE_ASSERT_PLACE(suture_recipe, fields, 4, 6);
+SUTURE_ASSERT_PLACE(suture_recipe, reserved, 7, 6);
+SUTURE_ASSERT_SIZE(suture_recipe, 8, 6);
+
+SUTURE_ASSERT_PLACE(suture_object, name, 0, 0);
+SUTURE_ASSERT_PLACE(suture_object, build_id, 0, 1);
+SUTURE_ASSERT_PLACE(suture_object, redirects, 0, 2);
+SUTURE_ASSERT_PLACE(suture_object, recipes, 0, 3);
+SUTURE_ASSERT_PLACE(suture_object, build_id_size, 0, 4);
+SUTURE_ASSERT_PLACE(suture_object, redirect_count, 1, 4);
+SUTURE_ASSERT_PLACE(suture_object, recipe_count, 2, 4);
+SUTURE_ASSERT_PLACE(suture_object, reserved, 3, 4);
+SUTURE_ASSERT_SIZE(suture_object, 4, 4);
 
 SUTURE_ASSERT_PLACE(suture_patch_table, magic, 0, 0);
 SUTURE_ASSERT_PLACE(suture_patch_table, version, 1, 0);
-SUTURE_ASSERT_PLACE(suture_patch_table, redirect_count, 2, 0);
+SUTURE_ASSERT_PLACE(suture_patch_table, object_count, 2, 0);
 SUTURE_ASSERT_PLACE(suture_patch_table, build_id_size, 3, 0);
 SUTURE_ASSERT_PLACE(suture_patch_table, build_id_address, 4, 0);
 SUTURE_ASSERT_PLACE(suture_patch_table, build_id, 4, 1);
-SUTURE_ASSERT_PLACE(suture_patch_table, redirects, 4, 2);
+SUTURE_ASSERT_PLACE(suture_patch_table, objects, 4, 2);
 SUTURE_ASSERT_SIZE(suture_patch_table, 4, 3);
 
 /* Supplied by Suture's linker and by nothing else: a module not linked by it does not load. */

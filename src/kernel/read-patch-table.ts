@@ -1,0 +1,207 @@
+// A patch table read back from the bytes of `.suture.patch`: what `suture info` shows and a proof starts from. The file may be
+// anybody's, so every number is looked at before it is used.
+
+import { linkAddress } from '../elf/units.ts';
+import { reasonError } from '../reason.ts';
+import {
+  type PatchObject,
+  type PatchRecipe,
+  type PatchRedirect,
+  type PatchTable,
+  patchSection,
+  type RecipeField,
+  recipePcRelative,
+  tableLayout,
+  tableLimits,
+  tableMagic,
+  tableVersion,
+} from './patch-module.ts';
+
+/** A redirect or a recipe with the section offset of its structure, whose other pointers lead out of the section. */
+export type At<T> = T & { readonly at: number };
+
+export interface ReadObject extends PatchObject {
+  readonly redirects: readonly At<PatchRedirect>[];
+  readonly recipes: readonly At<PatchRecipe>[];
+}
+
+export interface ReadTable extends PatchTable {
+  readonly objects: readonly ReadObject[];
+}
+
+/**
+ * Reads the table back from the bytes of `.suture.patch`. `pointer(offset)` says where in the section the pointer at that
+ * section offset leads, undefined where it leads elsewhere, and `isNull(offset)` whether nothing is relocated and nothing
+ * stands there. `place` names the file in errors. Throws `patch-malformed`.
+ */
+export function readPatchTable(
+  data: Uint8Array,
+  word: 4 | 8,
+  pointer: (offset: number) => number | undefined,
+  isNull: (offset: number) => boolean,
+  place: string,
+): ReadTable {
+  const layout = tableLayout(word);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const bad = (what: string) =>
+    reasonError('patch-malformed', `${place}: ${patchSection}`, what, 'build the patch again; the file is damaged');
+
+  const range = (start: number | undefined, size: number, what: string): number => {
+    if (start === undefined || start < 0 || size > data.length || start > data.length - size) {
+      throw bad(`${what} lies outside the section`);
+    }
+    return start;
+  };
+  const u32 = (offset: number) => view.getUint32(offset, true);
+  const number = (offset: number) => (word === 8 ? view.getBigUint64(offset, true) : BigInt(u32(offset)));
+  const small = (offset: number, what: string): number => {
+    const value = number(offset);
+    if (value > 0xffffffffn) throw bad(`${what} is 0x${value.toString(16)}`);
+    return Number(value);
+  };
+  const words = (start: number, count: number) => Uint32Array.from({ length: count }, (_, i) => u32(start + 4 * i));
+  const string = (offset: number, what: string): string => {
+    const start = range(pointer(offset), 1, what);
+    const end = data.indexOf(0, start);
+    if (end < 0) throw bad(`${what} does not end`);
+    return new TextDecoder().decode(data.subarray(start, end));
+  };
+  const buildId = (pointerAt: number, sizeAt: number, what: string): Uint8Array => {
+    const size = u32(sizeAt);
+    if (size < 1 || size > tableLimits.buildId) throw bad(`${what} has ${size} bytes`);
+    const start = range(pointer(pointerAt), size, what);
+    return data.slice(start, start + size);
+  };
+  /** The start of each of `count` structures; a list without any is a null pointer. */
+  const list = (pointerAt: number, count: number, limit: number, size: number, what: string): number[] => {
+    if (count > limit) throw bad(`${count} ${what} are more than ${limit}`);
+    if (count === 0 && !isNull(pointerAt)) throw bad(`a list of no ${what} is somewhere`);
+    if (count === 0) return [];
+    const start = range(pointer(pointerAt), count * size, `the list of ${what}`);
+    return Array.from({ length: count }, (_, i) => start + i * size);
+  };
+
+  function redirect(base: number, what: string): At<PatchRedirect> {
+    const at = layout.suture_redirect.offset;
+    const size = number(base + at.old_size);
+    if (size < 4n || size > BigInt(tableLimits.oldSize) || size % 4n !== 0n) {
+      throw bad(`${what}: an old function of ${size} bytes`);
+    }
+    const length = Number(size) / 4;
+    const maskedCount = number(base + at.masked_count);
+    if (maskedCount > BigInt(length)) throw bad(`${what}: more masked words than words`);
+    const oldWords = words(range(pointer(base + at.old_words), length * 4, `${what}: the old words`), length);
+    const masked =
+      maskedCount === 0n
+        ? new Uint32Array()
+        : words(
+            range(pointer(base + at.masked), Number(maskedCount) * 4, `${what}: the masked words`),
+            Number(maskedCount),
+          );
+    if (masked.some((index, k) => index >= length || (k > 0 && index <= masked[k - 1]!))) {
+      throw bad(`${what}: the masked words are not in order or not within the function`);
+    }
+    const site = number(base + at.site);
+    if (site < 4n || site >= size || site % 4n !== 0n) throw bad(`${what}: its call site is not inside the function`);
+    return {
+      at: base,
+      oldName: string(base + at.old_name, `${what}: the name`),
+      oldAddress: linkAddress(number(base + at.old_address)),
+      oldSympos: small(base + at.old_sympos, `${what}: the sympos`),
+      oldWords,
+      masked,
+      site: Number(site),
+      way: u32(base + at.way),
+      stubSize: u32(base + at.stub_size),
+    };
+  }
+
+  function fields(start: number, size: 4 | 8, what: string): RecipeField[] {
+    return [0, 1, 2].flatMap((i): RecipeField[] => {
+      const packed = u32(start + 4 * i);
+      if (packed === 0) return [];
+      const [from, width, to] = [packed & 0xff, (packed >>> 8) & 0xff, packed >>> 16];
+      if (width < 1 || from + width > 64 || to + width > 8 * size) throw bad(`${what}: a field outside of its place`);
+      return [{ from, width, to }];
+    });
+  }
+
+  function recipe(base: number, what: string): At<PatchRecipe> {
+    const at = layout.suture_recipe.offset;
+    const size = u32(base + at.size);
+    const [flags, shift, bits] = [u32(base + at.flags), u32(base + at.shift), u32(base + at.range)];
+    if (size !== 4 && size !== 8) throw bad(`${what}: a place of ${size} bytes`);
+    if ((flags & ~recipePcRelative) !== 0 || shift > 63 || bits > 64 || u32(base + at.reserved) !== 0) {
+      throw bad(`${what}: flags ${flags}, shift ${shift} or range ${bits} mean nothing`);
+    }
+    const offset = small(base + at.offset, `${what}: the offset`);
+    const inSection = !isNull(base + at.section);
+    if (!inSection && offset !== 0) throw bad(`${what}: an offset in no section`);
+    return {
+      at: base,
+      symbol: string(base + at.symbol, `${what}: the symbol`),
+      within: inSection ? { section: string(base + at.section, `${what}: the section`), offset } : undefined,
+      sympos: small(base + at.sympos, `${what}: the sympos`),
+      addend: BigInt.asIntN(8 * word, number(base + at.addend)),
+      size,
+      pcRelative: (flags & recipePcRelative) !== 0,
+      shift,
+      range: bits,
+      fields: fields(base + at.fields, size, what),
+    };
+  }
+
+  let redirectsLeft: number = tableLimits.redirects;
+  let recipesLeft: number = tableLimits.recipes;
+  function object(base: number, what: string): ReadObject {
+    const at = layout.suture_object.offset;
+    const ofKernel = isNull(base + at.name);
+    if (ofKernel && (!isNull(base + at.build_id) || u32(base + at.build_id_size) !== 0)) {
+      throw bad(`${what}: the kernel's build id is not told here`);
+    }
+    if (u32(base + at.reserved) !== 0) throw bad(`${what}: reserved is not 0`);
+    const redirects = list(
+      base + at.redirects,
+      u32(base + at.redirect_count),
+      redirectsLeft,
+      layout.suture_redirect.size,
+      'redirects',
+    ).map((start, i) => redirect(start, `${what}, redirect ${i}`));
+    const recipes = list(
+      base + at.recipes,
+      u32(base + at.recipe_count),
+      recipesLeft,
+      layout.suture_recipe.size,
+      'recipes',
+    ).map((start, i) => recipe(start, `${what}, recipe ${i}`));
+    redirectsLeft -= redirects.length;
+    recipesLeft -= recipes.length;
+    return {
+      module: ofKernel
+        ? undefined
+        : {
+            name: string(base + at.name, `${what}: the name`),
+            buildId: buildId(base + at.build_id, base + at.build_id_size, `${what}: the build id`),
+          },
+      redirects,
+      recipes,
+    };
+  }
+
+  range(0, layout.suture_patch_table.size, 'the table');
+  const head = layout.suture_patch_table.offset;
+  if (u32(head.magic) !== tableMagic) throw bad('the table does not begin with its magic number');
+  if (u32(head.version) !== tableVersion) {
+    throw bad(`the table has version ${u32(head.version)}, this Suture knows ${tableVersion}`);
+  }
+  const count = u32(head.object_count);
+  if (count < 1) throw bad('there are no objects');
+  const objects = list(head.objects, count, tableLimits.objects, layout.suture_object.size, 'objects');
+  return {
+    buildId: {
+      bytes: buildId(head.build_id, head.build_id_size, 'the build id'),
+      address: linkAddress(number(head.build_id_address)),
+    },
+    objects: objects.map((start, i) => object(start, `object ${i}`)),
+  };
+}
