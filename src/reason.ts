@@ -40,6 +40,8 @@ export const reasonCodes = {
   'prologue-unknown': ['refused', 'the code before the call site is not understood, so it cannot be undone'],
   'stack-arguments': ['refused', 'the new function uses stack arguments in a way that cannot be kept'],
   'self-modified-unknown': ['refused', 'the places that the kernel rewrites in this function cannot be told'],
+  'nameless-body': ['refused', 'the call site is in the body of an overridden weak function, which has lost its name'],
+  'never-left': ['refused', 'some task may always be inside the function, unseen, so no patch of it could take effect'],
   'init-text': ['refused', 'the function or the data is in memory that the kernel gives back after start-up'],
 
   // Building a live patch.
@@ -59,6 +61,10 @@ export const reasonCodes = {
   'not-a-patch-module': ['refused', 'the file is not a patch module made by Suture'],
   'patch-malformed': ['refused', 'the tables of the patch module contradict themselves or the file'],
   'wrong-kernel': ['refused', 'the patch module, or a file that was given with the kernel, belongs to another kernel'],
+
+  // Proofs.
+  'proof-refuted': ['refused', 'the redirect breaks something that it must keep; a counterexample shows what'],
+  'proof-unknown': ['refused', 'whether the redirect keeps all that it must cannot be told'],
 
   // Rehearsal.
   'guest-failed': ['fault', 'the guest did not boot, did not answer, or ended before it was told to'],

@@ -28,9 +28,22 @@ export const isFunction = (symbol: Kallsym): boolean => functionTypes.includes(s
  * All symbols with this name, in kallsyms order. A sympos counts them from 1, those of data too: klp_find_callback in
  * kernel/livepatch/core.c does not look at types either.
  */
-export function symbolsNamed(kallsyms: readonly Kallsym[], name: string): Kallsym[] {
-  return kallsyms.filter((symbol) => symbol.name === name);
+export function symbolsNamed(kallsyms: readonly Kallsym[], name: string): readonly Kallsym[] {
+  let names = byName.get(kallsyms);
+  if (!names) {
+    names = new Map();
+    for (const symbol of kallsyms) {
+      const same = names.get(symbol.name);
+      if (same) same.push(symbol);
+      else names.set(symbol.name, [symbol]);
+    }
+    byName.set(kallsyms, names);
+  }
+  return names.get(name) ?? [];
 }
+
+/** Kallsyms do not change; they are looked through once. */
+const byName = new WeakMap<readonly Kallsym[], Map<string, Kallsym[]>>();
 
 /** Index of the first element for which `before` is false. */
 function lowerBound<T>(sorted: readonly T[], before: (item: T) => boolean): number {

@@ -8,9 +8,11 @@ import type { Architecture, CallSite, SelfModified, Stub } from '../arch/arch.ts
 import { SHF_ALLOC, STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
 import { isSection, newSymbol, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
+import type { LinkAddress } from '../elf/units.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction, type OldFunction, wordsOf } from '../kernel/old-function.ts';
 import { patchSection, patchTableSymbol, tableLimits, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
+import { refusalByName } from '../kernel/refused-names.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { checkFix } from './check-fix.ts';
@@ -27,7 +29,19 @@ export interface PatchInput {
   readonly object: ElfModel;
   /** The module's name, as `lsmod` will show it. */
   readonly name: string;
-  readonly replacements: readonly { readonly newName: string; readonly oldName: string; readonly sympos: number }[];
+  readonly replacements: readonly Replacement[];
+  /**
+   * For a proof of functions, which nobody will load: is told of each that cannot be redirected, and it is left out. What
+   * its name alone would refuse is not asked. Without this, one such function refuses the patch.
+   */
+  readonly leaveOut?: (replacement: Replacement, reasons: readonly Reason[]) => void;
+}
+
+/** Which function of the object takes the place of which one of the kernel. */
+export interface Replacement {
+  readonly newName: string;
+  readonly oldName: string;
+  readonly sympos: number;
 }
 
 export interface LinkedPatch {
@@ -57,8 +71,13 @@ export function linkPatch(input: PatchInput): LinkedPatch {
 
   stripObject(object);
   reasons.push(...checkFix(object), ...beyondLimits(input.replacements));
+  const newFunctions = new Map(
+    object.symbols.filter((s) => s.type === STT_FUNC && isSection(s.place)).map((s) => [s.name, s]),
+  );
   const redirects = input.replacements.flatMap((r) => {
-    const made = attempt(() => redirect(input, r));
+    const before = reasons.length;
+    const made = attempt(() => redirect(input, r, newFunctions.get(r.newName)));
+    if (!made && input.leaveOut) input.leaveOut(r, reasons.splice(before));
     return made ? [made] : [];
   });
   reasons.push(...replacedTwice(redirects));
@@ -97,14 +116,16 @@ function beyondLimits(replacements: PatchInput['replacements']): Reason[] {
   return reasons;
 }
 
-/** What gcc calls a specialised, split off or rarely executed part of a function. */
-const compilerMade = /\.(isra|constprop|part|cold|lto_priv)(\.|$)/;
-
 /** Names may be aliases of one function, as those of a system call are; what counts is where they lead. */
 function replacedTwice(redirects: readonly { old: OldFunction; newName: string }[]): Reason[] {
-  return redirects.flatMap(({ old, newName }, i): Reason[] => {
-    const other = redirects.slice(0, i).find((each) => each.old.address === old.address);
-    if (!other) return [];
+  const byAddress = new Map<LinkAddress, (typeof redirects)[number]>();
+  return redirects.flatMap((each): Reason[] => {
+    const { old, newName } = each;
+    const other = byAddress.get(old.address);
+    if (!other) {
+      byAddress.set(old.address, each);
+      return [];
+    }
     const also = other.old.name === old.name ? '' : ` (the same function as ${other.old.name})`;
     return [
       {
@@ -117,18 +138,11 @@ function replacedTwice(redirects: readonly { old: OldFunction; newName: string }
   });
 }
 
-function redirect(input: PatchInput, replacement: PatchInput['replacements'][number]) {
+function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined) {
   const { newName, oldName, sympos } = replacement;
-  if (compilerMade.test(oldName)) {
-    throw reasonError(
-      'compiler-made-copy',
-      oldName,
-      'gcc made this copy for itself; its arguments need not be those of the source, and nothing says which are left',
-      'patch the functions that call it instead',
-    );
-  }
+  const refusal = input.leaveOut ? undefined : refusalByName(oldName);
+  if (refusal) throw refusal;
   const old = findOldFunction(input.sources.image, input.callSites, input.selfModified, oldName, sympos);
-  const symbol = input.object.symbols.find((s) => s.name === newName && s.type === STT_FUNC && isSection(s.place));
   if (!symbol || !isSection(symbol.place)) {
     throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
   }

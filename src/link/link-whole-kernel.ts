@@ -1,0 +1,107 @@
+// Patch modules that redirect every function of a kernel that can be: what a proof of the whole kernel is made on.
+//
+// Each is linked as a fix's is, and no other code decides which functions it can take. The new functions are the old ones'
+// own words: a fix of the same signature reads the same stack arguments, and nobody will run these. A patch has so many
+// redirects and no more, so there are several modules.
+
+import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, STT_FUNC } from '../elf/constants.ts';
+import { newModel, newSection, newSymbol } from '../elf/elf.ts';
+import type { LinkAddress } from '../elf/units.ts';
+import type { KernelImage } from '../kernel/image.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { symbolsNamed } from '../kernel/old-function.ts';
+import { tableLimits } from '../kernel/patch-module.ts';
+import type { Reason } from '../reason.ts';
+import { linkPatch, type Replacement } from './link-patch.ts';
+
+/** A function with a call site of its own. `address` and the site's are the image's. */
+export interface TracedFunction {
+  readonly name: string;
+  readonly address: LinkAddress;
+  readonly site: LinkAddress;
+}
+
+/** A module of redirects, and the functions that `build` would refuse. */
+export interface LinkedFunctions {
+  readonly bytes: Uint8Array;
+  readonly linked: readonly TracedFunction[];
+  readonly refused: readonly { readonly function: TracedFunction; readonly reasons: readonly Reason[] }[];
+}
+
+/** Every function that has a call site, in address order: its first one, which is the one that a redirect takes. */
+export const tracedFunctions = ({ callSites }: Pick<Kernel, 'callSites'>): TracedFunction[] =>
+  callSites
+    .filter((site, i) => site.function !== callSites[i - 1]?.function)
+    .map(({ name, function: address, address: site }) => ({ name, address, site }));
+
+/**
+ * Links modules that redirect these functions, all of them that can be. What only a name refuses (a copy that the compiler
+ * made) is linked too: that is no matter of the redirect.
+ */
+export function* linkFunctions(kernel: Kernel, functions: readonly TracedFunction[]): Generator<LinkedFunctions> {
+  for (let at = 0; at < functions.length; at += tableLimits.redirects) {
+    yield linkSome(kernel, functions.slice(at, at + tableLimits.redirects));
+  }
+}
+
+function linkSome(kernel: Kernel, functions: readonly TracedFunction[]): LinkedFunctions {
+  const { arch, image, abi, callSites, selfModified } = kernel;
+  const { class: bits, machine } = arch.elf;
+  const object = newModel({
+    class: bits,
+    machine,
+    type: ET_REL,
+    osAbi: 0,
+    abiVersion: 0,
+    entry: 0n,
+    flags: abi.headerFlags,
+  });
+  const codes = functions.map(({ address }) => codeOf(image, address));
+  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, joined(codes), { align: instructionAlign });
+  object.sections.push(text);
+
+  const byNewName = new Map<string, TracedFunction>();
+  let start = 0;
+  const replacements = functions.map((each, i): Replacement => {
+    const newName = `${each.name}_${i}`;
+    byNewName.set(newName, each);
+    const size = BigInt(codes[i]!.length);
+    object.symbols.push(newSymbol(newName, { value: BigInt(start), size, type: STT_FUNC, place: text }));
+    start += codes[i]!.length;
+    const sympos = symbolsNamed(image.kallsyms, each.name).findIndex(({ address }) => address === each.address) + 1;
+    return { newName, oldName: each.name, sympos };
+  });
+  const refused: { function: TracedFunction; reasons: readonly Reason[] }[] = [];
+  const { bytes } = linkPatch({
+    arch,
+    abi,
+    callSites,
+    selfModified,
+    object,
+    sources: { image, core: new Map(), furtherSymbols: new Map() },
+    name: 'suture_proof',
+    replacements,
+    leaveOut: ({ newName }, reasons) => refused.push({ function: byNewName.get(newName)!, reasons }),
+  });
+  const left = new Set(refused.map((each) => each.function));
+  return { bytes, linked: functions.filter((each) => !left.has(each)), refused };
+}
+
+const instructionAlign = 4;
+
+/** A function's bytes from the image, up to the next symbol; at least one instruction, so that no two begin at one place. */
+function codeOf(image: KernelImage, address: LinkAddress): Uint8Array {
+  const { end } = image.enclosing(address) ?? { end: address };
+  const size = Number(end - address) & ~(instructionAlign - 1);
+  return image.bytes(address, size) ?? new Uint8Array(instructionAlign);
+}
+
+function joined(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
