@@ -195,7 +195,8 @@ export class Terms {
     return parts.reduce((text, part) => (part.startsWith('-') ? `${text} - ${part.slice(1)}` : `${text} + ${part}`));
   }
 
-  private describeAtom({ origin }: Atom, depth: number): string {
+  /** An atom for people, as it stands in a term. */
+  describeAtom({ origin }: Atom, depth = printedDepth): string {
     switch (origin.kind) {
       case 'initial':
         return origin.name;

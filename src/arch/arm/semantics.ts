@@ -19,7 +19,7 @@ function execute<T>(machine: Machine<T>, word: number): void {
 export const instructionSet: InstructionSet = {
   bits: 32,
   registers: stateNames,
-  widths: new Map([N, Z, C, V].map((flag) => [flag, 1])),
+  flags: [N, Z, C, V],
   stackPointer: SP,
   redZone: 0,
   stackAlignment: 3,

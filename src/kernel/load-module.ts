@@ -1,0 +1,179 @@
+// What the kernel's module loader makes of a stub.
+//
+// The words of a stub in a file are not those that run: the loader gives every section its address and then changes
+// the places that relocations name (apply_relocate and apply_relocate_add, arch/…/kernel/module*.c, Linux 6.1). Here is
+// said which relocations change a stub and what they refer to; nothing is changed, because a proof is about every
+// address at once. What a relocation does to its word stands beside the architecture's tables.
+//
+// Between a branch and a target that it does not reach the loader puts an entry of its own (`.plt`, `ldr pc, [pc, #…]` with the
+// target as its literal): it changes nothing but pc, so with or without it control arrives in the same state.
+//
+// A loader also changes code by tables (jump labels, feature fixups, call sites). They name their places by relocations
+// too, so no reference into a stub may come from anywhere but the patch table, which tells the core where the stub is.
+// What a module's own code does, its init function for one, is no matter of a proof.
+
+import type { StubRelocation } from '../arch/arch.ts';
+import { SHF_ALLOC, SHF_EXECINSTR, SHF_RELA_LIVEPATCH, STT_FUNC } from '../elf/constants.ts';
+import { isSection } from '../elf/elf.ts';
+import type { ElfModel, Relocation, Section } from '../elf/model.ts';
+import { type ReasonError, reasonError } from '../reason.ts';
+import { patchSection } from './patch-module.ts';
+import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
+
+/** A stub as the file has it, with the relocations that the loader applies to it. */
+export interface LoadedStub {
+  readonly words: Uint32Array;
+  /** In the order of their places, each against the new function, at most one a word. */
+  readonly relocations: readonly StubRelocation[];
+}
+
+/** No relocation changes more bytes than this. */
+const widestRelocation = 8;
+
+const instructionSize = 4;
+
+/** With REL the addend stands in the word, and whoever reads the word reads it. */
+const addendInPlace = 0n;
+
+/** Says of each stub of one module how the loader will treat it, wherever it puts the module. */
+export class StubLoader {
+  readonly #patch: PatchModule;
+  /** What the loader changes, by section, in the order of places. */
+  readonly #changes = new Map<Section, Relocation[]>();
+  /** Places that something else than the patch table refers to, by section, with the name of where the reference is. */
+  readonly #referred = new Map<Section, { readonly offset: number; readonly from: string }[]>();
+  /** Where functions begin, by section. */
+  readonly #functions = new Map<Section, Set<number>>();
+
+  constructor(patch: PatchModule) {
+    this.#patch = patch;
+    const { model, arch } = patch;
+    for (const table of relocationTables(model)) {
+      const changes = listIn(this.#changes, table.target);
+      for (const relocation of table.relocations) changes.push(relocation);
+      if (table.target.name !== patchSection && (table.target.flags & SHF_ALLOC) !== 0n)
+        this.#refer(table.target, table.relocations, arch.elf.class);
+    }
+    for (const changes of this.#changes.values()) changes.sort((a, b) => a.offset - b.offset);
+    for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
+    for (const { type, place, value } of model.symbols) {
+      if (type !== STT_FUNC || !isSection(place)) continue;
+      const starts = this.#functions.get(place) ?? new Set();
+      this.#functions.set(place, starts.add(Number(value)));
+    }
+  }
+
+  #refer(from: Section, relocations: readonly Relocation[], bits: 32 | 64): void {
+    for (const relocation of relocations) {
+      const { symbol } = relocation;
+      if (!symbol || !isSection(symbol.place)) continue;
+      const offset = Number(symbol.value + (relocation.addend ?? addendOf(from, relocation, bits)));
+      listIn(this.#referred, symbol.place).push({ offset, from: from.name });
+    }
+  }
+
+  /** The stub of one redirect. Throws `proof-unknown` where it cannot be told what the loader makes of it. */
+  load(redirect: ReadRedirect): LoadedStub {
+    const { stub, newFunction, stubSize } = redirect;
+    checkCode(redirect, stub, 'stub');
+    checkCode(redirect, newFunction, 'new function');
+    if (!this.#functions.get(newFunction.section)?.has(newFunction.offset))
+      throw unknown(redirect, 0, 'no function begins where the table says that the new one is');
+    const end = stub.offset + stubSize;
+    const [reference] = between(this.#referred.get(stub.section) ?? [], stub.offset, end);
+    if (reference)
+      throw unknown(
+        redirect,
+        reference.offset - stub.offset,
+        `${reference.from} refers to it: the loader may change it`,
+      );
+    const written = this.#patch.recipes.find(
+      ({ place, size }) => place.section === stub.section && place.offset + size > stub.offset && place.offset < end,
+    );
+    if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
+    return { words: stub.words, relocations: this.#relocations(redirect) };
+  }
+
+  #relocations(redirect: ReadRedirect): StubRelocation[] {
+    const { stub, newFunction, stubSize } = redirect;
+    const changes = this.#changes.get(stub.section) ?? [];
+    const found: StubRelocation[] = [];
+    for (const relocation of between(changes, stub.offset - widestRelocation, stub.offset + stubSize)) {
+      const kind = this.#patch.arch.relocationKind(relocation.type);
+      // A mark without a size is taken for one that changes its word: some are acted on.
+      const size = kind ? kind.size || instructionSize : widestRelocation;
+      const offset = relocation.offset - stub.offset;
+      if (offset + size <= 0) continue;
+      const name = kind?.name ?? `relocation ${relocation.type}`;
+      if (offset < 0 || offset % instructionSize !== 0 || size > instructionSize || !kind?.loadable)
+        throw unknown(redirect, offset, `the loader would apply ${name} here, which no stub has`);
+      if (found.at(-1)?.offset === offset)
+        throw unknown(redirect, offset, 'the loader would apply two relocations to this word');
+      if (!refersTo(relocation, newFunction)) {
+        const to = relocation.symbol?.name || 'something else';
+        throw unknown(redirect, offset, `${name} is against ${to}, not against the new function ${newFunction.name}`);
+      }
+      const { type, addend = addendInPlace } = relocation;
+      found.push({ offset, type, symbol: 'new-function', addend });
+    }
+    return found;
+  }
+}
+
+/** Code that stays: in a section that is executable and that the loader keeps when the module's start is over. */
+function checkCode(redirect: ReadRedirect, { section, offset }: ModulePlace, what: string): void {
+  const { flags, name, align } = section;
+  if ((flags & SHF_ALLOC) === 0n || (flags & SHF_EXECINSTR) === 0n)
+    throw unknown(redirect, 0, `its ${what} is in ${name}, which the loader does not make executable`);
+  if (name.startsWith('.init') || name.startsWith('.exit'))
+    throw unknown(redirect, 0, `its ${what} is in ${name}, which the loader does not keep`);
+  if (offset % instructionSize !== 0 || align % instructionSize !== 0)
+    throw unknown(redirect, 0, `its ${what} does not begin at a multiple of ${instructionSize} bytes`);
+}
+
+/** All relocations that the loader applies; several tables may be for one section. */
+function* relocationTables(model: ElfModel): Generator<{ target: Section; relocations: readonly Relocation[] }> {
+  for (const section of model.sections) {
+    yield { target: section, relocations: section.relocations };
+    // Those for livepatch are left alone where the kernel has none.
+    if (section.relocationTable && (section.flags & SHF_RELA_LIVEPATCH) === 0n) yield section.relocationTable;
+  }
+}
+
+/** The symbol that a relocation names is the new function itself: nothing is added to it but what the word adds. */
+const refersTo = ({ symbol }: Relocation, { section, offset }: ModulePlace): boolean =>
+  symbol !== undefined && symbol.place === section && Number(symbol.value) === offset;
+
+/** The addend of a REL relocation of data; code does not refer to stubs. */
+function addendOf({ data }: Section, { offset }: Relocation, bits: 32 | 64): bigint {
+  if (bits !== 32 || offset + 4 > data.length) return 0n;
+  return BigInt(new DataView(data.buffer, data.byteOffset, data.byteLength).getInt32(offset, true));
+}
+
+function listIn<T>(lists: Map<Section, T[]>, section: Section): T[] {
+  const list = lists.get(section) ?? [];
+  lists.set(section, list);
+  return list;
+}
+
+/** Those with `from <= offset < to` of a list in the order of offsets. */
+function between<T extends { readonly offset: number }>(sorted: readonly T[], from: number, to: number): T[] {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]!.offset < from) low = middle + 1;
+    else high = middle;
+  }
+  let end = low;
+  while (end < sorted.length && sorted[end]!.offset < to) end++;
+  return sorted.slice(low, end);
+}
+
+const unknown = ({ oldName }: ReadRedirect, offset: number, message: string): ReasonError =>
+  reasonError(
+    'proof-unknown',
+    `the stub of ${oldName}+0x${Math.max(offset, 0).toString(16)}`,
+    message,
+    '`suture build` makes stubs that can be proven',
+  );

@@ -1,0 +1,65 @@
+// What a proof looks at of a kernel: its hook and its functions, all of it from the image as shipped.
+
+import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
+import { NotUnderstood, type ProofFacts } from '../arch/machine.ts';
+import { type LinkAddress, linkAddress } from '../elf/units.ts';
+import type { KernelImage } from '../kernel/image.ts';
+import { reasonError } from '../reason.ts';
+import type { Hook } from './redirect.ts';
+
+/** The parts of a kernel (`kernel/kernel.ts`) that a proof is about. */
+export interface ProofKernel {
+  readonly arch: Architecture;
+  readonly image: KernelImage;
+  /** In address order. */
+  readonly callSites: readonly CallSite[];
+  readonly selfModified: SelfModified;
+}
+
+/** What must be known of an architecture before anything is proven on it. Throws `proof-unknown`. */
+export function factsOf({ arch }: ProofKernel): ProofFacts {
+  if (arch.proofFacts) return arch.proofFacts;
+  throw reasonError(
+    'proof-unknown',
+    arch.platform.name,
+    'what its instructions do is not written down yet, so nothing is proven on it',
+    '',
+  );
+}
+
+/** The kernel's own ftrace hook. Throws `proof-unknown` for a kernel that does not have it. */
+export function kernelHook(kernel: ProofKernel): Hook {
+  const { entry, handlerCall, idleWords } = factsOf(kernel).hook;
+  const addressOf = (name: string): LinkAddress => {
+    const address = kernel.image.symbol(name);
+    if (address !== undefined) return address;
+    throw reasonError(
+      'proof-unknown',
+      name,
+      'the kernel has no symbol of this name, or several: where its ftrace hook is cannot be told',
+      'take a kernel with CONFIG_DYNAMIC_FTRACE_WITH_REGS=y',
+    );
+  };
+  return {
+    entry: addressOf(entry),
+    handlerCall: addressOf(handlerCall),
+    word: textOf(kernel, idleWords.map(addressOf)),
+  };
+}
+
+/**
+ * The words of the kernel's text, by address; undefined where there is none. A word that the kernel rewrites itself is not
+ * the one that runs: whoever asks for it gets `NotUnderstood`, but for the words that are taken as the image has them.
+ */
+export function textOf({ image, selfModified }: ProofKernel, asShipped: readonly LinkAddress[] = []): Hook['word'] {
+  const rewritten = new Set<bigint>(selfModified.words);
+  for (const address of asShipped) rewritten.delete(address);
+  const [unclear] = selfModified.unknown;
+  return (address) => {
+    if (unclear !== undefined) throw new NotUnderstood(`which words the kernel rewrites is not known: ${unclear}`);
+    if (rewritten.has(address))
+      throw new NotUnderstood('the kernel rewrites this word, so what runs here is not known');
+    const inText = image.textRanges.some(({ start, end }) => address >= start && address < end);
+    return inText ? image.word(linkAddress(address)) : undefined;
+  };
+}

@@ -1,0 +1,174 @@
+// The redirects of a finished patch module, each proven from two artifacts: the module's bytes and the image as shipped.
+//
+// The module says which function it redirects and with which stub; it is believed in nothing that the image can tell. So
+// the old function's words are the image's, and the module's own copy must be the same. For a function of another module,
+// whose image is not at hand, they are the table's: those the core compares with memory before it redirects anything.
+//
+// What a proof says nothing about: whether code can be unwound while it runs (the stubs' sections say that it cannot be,
+// where tables are needed), and what a module's own code does when it is loaded.
+
+import { NotUnderstood } from '../arch/machine.ts';
+import { type LinkAddress, linkAddress } from '../elf/units.ts';
+import { StubLoader } from '../kernel/load-module.ts';
+import { isFunction } from '../kernel/old-function.ts';
+import { wayFtrace } from '../kernel/patch-module.ts';
+import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
+import { ReasonError, reasonError } from '../reason.ts';
+import { factsOf, kernelHook, type ProofKernel, textOf } from './prove-kernel.ts';
+import { type Hook, proveRedirect, type Redirect, type Verdict } from './redirect.ts';
+
+/** One redirect and what was found of it. */
+export interface RedirectProof {
+  readonly oldName: string;
+  /** The module that the old function is in; undefined for the kernel itself. */
+  readonly module: string | undefined;
+  /** The old function's address, 0 for one of a module. */
+  readonly oldAddress: LinkAddress;
+  /** From the function's first byte to its call site, in bytes. */
+  readonly site: number;
+  readonly newName: string;
+  readonly verdict: Verdict;
+}
+
+export interface ProveOptions {
+  /** Only the redirects of functions that have one of these names. */
+  readonly only?: readonly string[] | undefined;
+  /** Told of every redirect that is done. */
+  readonly progress?: ((done: number, all: number) => void) | undefined;
+}
+
+const instructionSize = 4;
+
+/**
+ * Proves redirects on one kernel. Functions with the same prologue and the same stub share one proof, also across
+ * modules: addresses do not enter into it.
+ */
+export class Prover {
+  readonly #kernel: ProofKernel;
+  readonly #hook: Hook;
+  readonly #word: Hook['word'];
+  /** The names of functions, by address. */
+  readonly #names = new Map<LinkAddress, string[]>();
+  readonly #sites: ReadonlySet<LinkAddress>;
+  readonly #verdicts = new Map<string, Verdict>();
+
+  /** Throws `proof-unknown` for a kernel on which nothing can be proven. */
+  constructor(kernel: ProofKernel) {
+    this.#kernel = kernel;
+    this.#hook = kernelHook(kernel);
+    this.#word = textOf(kernel);
+    for (const symbol of kernel.image.kallsyms) {
+      if (!isFunction(symbol)) continue;
+      const names = this.#names.get(symbol.address);
+      if (names) names.push(symbol.name);
+      else this.#names.set(symbol.address, [symbol.name]);
+    }
+    this.#sites = new Set(kernel.callSites.map(({ address }) => address));
+  }
+
+  /** How many different redirects have been run so far. */
+  get proofs(): number {
+    return this.#verdicts.size;
+  }
+
+  /** Proves the redirects of a module, given as its bytes. Throws what `readPatchModule` throws, and `wrong-kernel`. */
+  proveModule(bytes: Uint8Array, file: string, { only, progress }: ProveOptions = {}): RedirectProof[] {
+    const patch = readPatchModule(bytes, file);
+    this.#checkKernel(patch, file);
+    const loader = new StubLoader(patch);
+    const chosen = patch.redirects.filter(({ oldName }) => only?.includes(oldName) ?? true);
+    return chosen.map((redirect, i) => {
+      const { oldName, module, oldAddress, site, newFunction } = redirect;
+      const verdict = this.#verdict(loader, redirect);
+      progress?.(i + 1, chosen.length);
+      return { oldName, module, oldAddress, site, newName: newFunction.name, verdict };
+    });
+  }
+
+  #verdict(loader: StubLoader, redirect: ReadRedirect): Verdict {
+    try {
+      const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect);
+      return this.#shared({ prologue, stub: loader.load(redirect) });
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+      return { verdict: 'unknown', reasons: [error.message] };
+    }
+  }
+
+  #shared(redirect: Redirect): Verdict {
+    const { prologue, stub } = redirect;
+    const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
+    // The word at the site is ftrace's.
+    const key = `${prologue.slice(0, -1)};${stub.words};${places}`;
+    const known = this.#verdicts.get(key);
+    if (known) return known;
+    const verdict = proveRedirect(factsOf(this.#kernel), this.#hook, redirect);
+    this.#verdicts.set(key, verdict);
+    return verdict;
+  }
+
+  #checkKernel(patch: PatchModule, file: string): void {
+    const { buildId } = this.#kernel.image;
+    const same = patch.buildId.length === buildId.bytes.length && patch.buildId.every((b, i) => b === buildId.bytes[i]);
+    if (same && patch.arch === this.#kernel.arch) return;
+    throw reasonError(
+      'wrong-kernel',
+      file,
+      'it was made for a kernel with another build id',
+      'name the kernel that it was made for, or build it for this one',
+    );
+  }
+
+  /** The old function's words from its entry up to and with the call site, from the image. Throws `proof-unknown`. */
+  #ofImage(redirect: ReadRedirect): Uint32Array {
+    const { oldName, oldAddress, oldWords, site, way } = redirect;
+    const { image } = this.#kernel;
+    if (way !== wayFtrace) throw differs(redirect, 0, `it is redirected in way ${way}, which is not known`);
+    const at = (offset: number): LinkAddress => linkAddress(oldAddress + BigInt(offset));
+    if (!this.#names.get(oldAddress)?.includes(oldName))
+      throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
+    const wrong = oldWords.findIndex((word, i) => word !== image.word(at(instructionSize * i)));
+    if (wrong >= 0) {
+      throw differs(redirect, instructionSize * wrong, 'the module has another word for it than the image');
+    }
+    const enclosing = image.enclosing(at(site));
+    if (!this.#sites.has(at(site)) || enclosing?.start !== oldAddress)
+      throw differs(redirect, site, 'the image has no call of mcount there');
+    return Uint32Array.from({ length: site / instructionSize + 1 }, (_, i) => {
+      const offset = instructionSize * i;
+      const word = offset === site ? image.word(at(site)) : this.#unchanged(redirect, at(offset));
+      if (word === undefined) throw differs(redirect, offset, 'it is not in the text of the image');
+      return word;
+    });
+  }
+
+  #unchanged(redirect: ReadRedirect, address: LinkAddress): number | undefined {
+    try {
+      return this.#word(address);
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) throw error;
+      throw differs(redirect, Number(address - redirect.oldAddress), error.message);
+    }
+  }
+}
+
+/** The same for a function of a module, from the table. Throws `proof-unknown`. */
+function ofTable(redirect: ReadRedirect): Uint32Array {
+  const { masked, oldWords, site, way } = redirect;
+  if (way !== wayFtrace) throw differs(redirect, 0, `it is redirected in way ${way}, which is not known`);
+  if (site % instructionSize !== 0 || site / instructionSize >= oldWords.length)
+    throw differs(redirect, site, 'the call site is not in the function');
+  const before = masked.find((index) => index < site / instructionSize);
+  if (before !== undefined) {
+    throw differs(redirect, instructionSize * before, 'the loader or the kernel changes this word of the prologue');
+  }
+  return oldWords.slice(0, site / instructionSize + 1);
+}
+
+const differs = ({ oldName }: ReadRedirect, offset: number, message: string): ReasonError =>
+  reasonError(
+    'proof-unknown',
+    `${oldName}+0x${offset.toString(16)}`,
+    message,
+    'build the patch again for the very kernel that it is to be loaded into',
+  );

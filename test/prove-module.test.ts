@@ -1,0 +1,196 @@
+// What is proven is the module in the file and the kernel in the image, not what the builder meant to make. So a right
+// module is changed after it was linked, one thing at a time, and each change must be seen in the verdict.
+
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { Architecture } from '../src/arch/arch.ts';
+import { SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA } from '../src/elf/constants.ts';
+import { findSection, newSection, newSymbol, readElf, writeElf } from '../src/elf/elf.ts';
+import type { ElfModel, Section } from '../src/elf/model.ts';
+import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
+import { linkFunctions, tracedFunctions } from '../src/link/link-whole-kernel.ts';
+import { Prover } from '../src/prove/prove-module.ts';
+import { ReasonError } from '../src/reason.ts';
+import { stockKernels } from './stock-kernels.ts';
+
+/** The functions of the module that is changed, the second of which is changed. */
+const names = ['cmdline_proc_show', 'uptime_proc_show', 'version_proc_show'];
+
+describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
+  let kernel: LoadedKernel;
+  let arch: Architecture;
+  let prover: Prover;
+  let module: Uint8Array;
+
+  beforeAll(async () => {
+    kernel = await loadKernel(name);
+    arch = kernel.arch;
+    prover = new Prover(kernel);
+    const functions = tracedFunctions(kernel).filter((each) => names.includes(each.name));
+    [{ bytes: module }] = linkFunctions(kernel, functions) as unknown as [{ bytes: Uint8Array }];
+  });
+
+  const stubsOf = (model: ElfModel): Section => findSection(model, '.text.suture_stubs')!;
+  const tableOf = (model: ElfModel): Section => findSection(model, patchSection)!;
+
+  /** Where the second redirect's stub begins and how long it is. */
+  const stub = (model: ElfModel): { start: number; size: number } => {
+    const symbol = model.symbols.find((each) => each.name === `suture_stub_${names[1]}`)!;
+    return { start: Number(symbol.value), size: Number(symbol.size) };
+  };
+
+  /** A place in the table's second redirect. */
+  function redirectMember(model: ElfModel, member: 'old_address' | 'old_words' | 'site' | 'stub'): number {
+    const word = (arch.elf.class / 8) as 4 | 8;
+    const { suture_patch_table: table, suture_object: object, suture_redirect: redirect } = tableLayout(word);
+    const section = tableOf(model);
+    const follow = (offset: number): number => {
+      const { symbol, addend } = section.relocations.find((each) => each.offset === offset)!;
+      const inPlace = new DataView(section.data.buffer, section.data.byteOffset).getInt32(offset, true);
+      return Number(symbol!.value + (addend ?? BigInt(inPlace)));
+    };
+    const first = follow(follow(table.offset.objects) + object.offset.redirects);
+    return first + redirect.size + redirect.offset[member];
+  }
+
+  /** Adds to the 32-bit number at an offset of a section. */
+  function add(section: Section, offset: number, amount: number): void {
+    const view = new DataView(section.data.buffer, section.data.byteOffset);
+    view.setUint32(offset, view.getUint32(offset, true) + amount, true);
+  }
+
+  /** The verdicts on the module after a change: the reasons of an unknown one, the obligations of a refuted one. */
+  function judge(change: (model: ElfModel) => void): string[] {
+    const model = readElf(module.slice(), 'changed.ko');
+    change(model);
+    try {
+      return prover.proveModule(writeElf(model), 'changed.ko').map(({ verdict }) => {
+        if (verdict.verdict === 'proven') return 'proven';
+        if (verdict.verdict === 'unknown') return verdict.reasons.join('; ');
+        return [...new Set(verdict.failures.map(({ obligation }) => obligation))].join(', ');
+      });
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+      return [error.reasons[0].code];
+    }
+  }
+  const judgeSecond = (change: (model: ElfModel) => void): string => {
+    const [first, second, third, ...more] = judge(change);
+    expect([first, third, more]).toEqual(['proven', 'proven', []]);
+    return second!;
+  };
+
+  test('the module as it was linked is proven', () => {
+    expect(judge(() => {})).toEqual(['proven', 'proven', 'proven']);
+  });
+
+  test('a stub is read from the module: a word that does something else is seen', () => {
+    // Another word for the branch is not a branch to the new function.
+    expect(judgeSecond((model) => add(stubsOf(model), stub(model).start, 4))).not.toBe('proven');
+  });
+
+  test('its relocations are too: one against another function is not guessed at', () => {
+    const verdict = judgeSecond((model) => {
+      const { start, size } = stub(model);
+      const relocation = stubsOf(model).relocations.find(({ offset }) => offset >= start && offset < start + size)!;
+      const other = stubsOf(model).relocations.find(({ symbol }) => symbol !== relocation.symbol)!;
+      relocation.symbol = other.symbol;
+    });
+    expect(verdict).toMatch(/is against \S+, not against the new function/);
+  });
+
+  test('nor is one without the other', () => {
+    const without = judgeSecond((model) => {
+      const { start, size } = stub(model);
+      const section = stubsOf(model);
+      section.relocations = section.relocations.filter(({ offset }) => offset < start || offset >= start + size);
+    });
+    expect(without).not.toBe('proven');
+    const twice = judgeSecond((model) => {
+      const { start, size } = stub(model);
+      const section = stubsOf(model);
+      const relocation = section.relocations.find(({ offset }) => offset >= start && offset < start + size)!;
+      section.relocations.push({ ...relocation });
+    });
+    expect(twice).toMatch(/two relocations/);
+  });
+
+  test('a second table of relocations for the stubs is not overlooked', () => {
+    const verdict = judgeSecond((model) => {
+      const target = stubsOf(model);
+      const { start } = stub(model);
+      const further = newSection(`.further${target.name}`, arch.elf.rela ? SHT_RELA : SHT_REL, 0n);
+      const relocations = [{ ...target.relocations[0]!, offset: start }];
+      model.sections.push({ ...further, relocationTable: { target, relocations } });
+    });
+    expect(verdict).not.toBe('proven');
+  });
+
+  test('what reaches into a stub from the word before it is seen', () => {
+    const verdicts = judge((model) => {
+      const section = stubsOf(model);
+      const { start } = stub(model);
+      section.relocations.push({ ...section.relocations[0]!, type: arch.pointerRelocation, offset: start - 2 });
+    });
+    expect(verdicts[1]).toMatch(/which no stub has/);
+  });
+
+  test('a table by which the loader may change a stub is seen', () => {
+    const verdict = judgeSecond((model) => {
+      const { start } = stub(model);
+      const data = new Uint8Array(8);
+      const table = newSection('__jump_table', SHT_PROGBITS, SHF_ALLOC, data, { align: 8 });
+      const symbol = newSymbol('', { binding: 0, type: 3, place: stubsOf(model) });
+      model.symbols.push(symbol);
+      if (!arch.elf.rela) new DataView(data.buffer).setUint32(0, start, true);
+      const addend = arch.elf.rela ? BigInt(start) : undefined;
+      table.relocations.push({ offset: 0, type: arch.pointerRelocation, symbol, addend });
+      model.sections.push(table);
+    });
+    expect(verdict).toMatch(/__jump_table refers to it/);
+  });
+
+  test('code that is not executable, or not kept, is no code', () => {
+    const all = (change: (section: Section) => void) => judge((model) => change(stubsOf(model)));
+    for (const verdict of all((section) => (section.flags = SHF_ALLOC))) expect(verdict).toMatch(/executable/);
+    for (const verdict of all((section) => (section.name = '.init.text'))) expect(verdict).toMatch(/does not keep/);
+  });
+
+  test('the old function is the image’s', () => {
+    const word = judgeSecond((model) => {
+      const table = tableOf(model);
+      const pointer = table.relocations.find(({ offset }) => offset === redirectMember(model, 'old_words'))!;
+      const inPlace = new DataView(table.data.buffer, table.data.byteOffset).getInt32(pointer.offset, true);
+      add(table, Number(pointer.symbol!.value + (pointer.addend ?? BigInt(inPlace))), 1);
+    });
+    expect(word).toMatch(/another word for it than the image/);
+    expect(judgeSecond((model) => add(tableOf(model), redirectMember(model, 'old_address'), 4))).toMatch(
+      /no function of this name at the address/,
+    );
+  });
+
+  test('and its call site is where the image has one', () => {
+    for (const amount of [-4, 4]) {
+      expect(judgeSecond((model) => add(tableOf(model), redirectMember(model, 'site'), amount))).toMatch(
+        /no call of mcount there/,
+      );
+    }
+  });
+
+  test('a module for another kernel is refused', () => {
+    const id = kernel.image.buildId.bytes;
+    expect(
+      judge((model) => {
+        const { data } = tableOf(model);
+        const at = data.findIndex((_, i) => id.every((byte, n) => data[i + n] === byte));
+        data[at]! ^= 1;
+      }),
+    ).toEqual(['wrong-kernel']);
+  });
+
+  test('functions of one prologue share a proof', () => {
+    const before = prover.proofs;
+    judge(() => {});
+    expect(prover.proofs).toBe(before);
+  });
+});
