@@ -1,11 +1,13 @@
 // All commands. Each file adds its own; their order here is the order of the help.
 
+import { auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
 import type { Addition } from './command.ts';
 import { coreCommand } from './core.ts';
 import { demoCommand } from './demo.ts';
 import { infoCommand } from './info.ts';
 import { kernelCommands } from './kernel.ts';
+import { proveCommand } from './prove.ts';
 import { rehearseCommand } from './rehearse.ts';
 
 export const commands: readonly Addition[] = [
@@ -13,6 +15,8 @@ export const commands: readonly Addition[] = [
   coreCommand,
   buildCommand,
   infoCommand,
+  proveCommand,
+  auditCommand,
   rehearseCommand,
   demoCommand,
 ];

@@ -1,0 +1,145 @@
+// suture audit: of every function of a kernel, whether it can be redirected, and why not.
+
+import { InvalidArgumentError } from 'commander';
+import type { LinkAddress } from '../elf/units.ts';
+import { loadKernel } from '../host/read-kernel.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { isFunction } from '../kernel/old-function.ts';
+import { refusalByName } from '../kernel/refused-names.ts';
+import { tracedFunctions } from '../link/link-whole-kernel.ts';
+import { Prover } from '../prove/prove-module.ts';
+import { type ReasonCode, reasonCodes } from '../reason.ts';
+import type { Addition } from './command.ts';
+import { columns } from './output.ts';
+import { countCodes, isGone, proveFunctions } from './prove-functions.ts';
+
+/** A function, or a call site that belongs to none; `code` is `proven`, or why it cannot be redirected. */
+interface Audited {
+  readonly name: string;
+  readonly address: LinkAddress;
+  readonly code: 'proven' | ReasonCode;
+  readonly message: string;
+}
+
+interface Audit {
+  readonly functions: readonly Audited[];
+  /** Of each call site, in the terms of ftrace: whether the redirect there is proven, whatever its name says. */
+  readonly sites: readonly Audited[];
+}
+
+interface AuditOptions {
+  readonly list?: Audited['code'];
+}
+
+export const auditCommand: Addition = (program, act) => {
+  program
+    .command('audit')
+    .description('count the functions of a kernel that can be redirected, and say why the others cannot')
+    .argument('<kernel>', 'its name (see `suture kernel list`)')
+    .option('--list <code>', 'the functions with this code instead: `proven`, or one that the counts show', knownCode)
+    .action(
+      act(async (context, name: string, { list }: AuditOptions) => {
+        context.kernel = name;
+        context.progress(`reading ${name}`);
+        const kernel = await loadKernel(name);
+        const { functions, sites } = audit(kernel, (done) => context.progress(`proving: ${done} functions`));
+        const listed = sites.filter(({ address }) => !isGone(kernel, address));
+        const result = {
+          functions: functions.length,
+          codes: countCodes(functions),
+          callSites: { all: sites.length, listed: listed.length, codes: countCodes(sites) },
+          listedByFtrace: countCodes(listed),
+        };
+        if (list === undefined) return { result, text: describe(name, result) };
+        const chosen = [...functions, ...sites.filter(isNameless)].filter(({ code }) => code === list);
+        return {
+          result: { ...result, list: chosen },
+          text: columns(chosen.map((each) => [`0x${each.address.toString(16)}`, each.name, each.message])),
+        };
+      }),
+    );
+};
+
+function knownCode(value: string): Audited['code'] {
+  if (value === 'proven' || value in reasonCodes) return value as Audited['code'];
+  throw new InvalidArgumentError('It must be `proven` or the code of a reason.');
+}
+
+const namelessBody = 'nameless-body';
+const isNameless = ({ code }: Audited): boolean => code === namelessBody;
+
+/** All functions of a kernel's text, each address once, and all call sites, both in the order of addresses. */
+function audit(kernel: Kernel, progress: (done: number) => void): Audit {
+  const traced = tracedFunctions(kernel);
+  const judged = proveFunctions(kernel, new Prover(kernel), traced, progress);
+  const byAddress = new Map(
+    judged.map(({ name, address, code, reasons }): [LinkAddress, Audited] => [
+      address,
+      { name, address, code, message: reasons.map(({ message }) => message).join('; ') },
+    ]),
+  );
+  const bySite = new Map(traced.map(({ site, address }) => [site, byAddress.get(address)!]));
+  return {
+    functions: functionsOf(kernel).map(({ name, address }) => {
+      const refusal = refusalByName(name)?.reasons[0];
+      const found = byAddress.get(address);
+      if (found?.code === 'proven' && refusal) return { ...found, code: refusal.code, message: refusal.message };
+      return found ?? { name, address, ...withoutSite(kernel, address) };
+    }),
+    sites: kernel.callSites.map(({ name, address }) => {
+      const found = bySite.get(address);
+      if (found) return { ...found, address };
+      const gone = isGone(kernel, address);
+      return { name, address, code: gone ? 'init-text' : namelessBody, message: 'behind the function of this name' };
+    }),
+  };
+}
+
+/** What kallsyms calls functions, one name an address: of several the one that ftrace shows. */
+function functionsOf({ image }: Kernel): { name: string; address: LinkAddress }[] {
+  const seen = new Set<LinkAddress>();
+  return image.kallsyms.filter((symbol) => {
+    const { address } = symbol;
+    const inText = image.textRanges.some(({ start, end }) => address >= start && address < end);
+    if (!inText || !isFunction(symbol) || seen.has(address)) return false;
+    seen.add(address);
+    return true;
+  });
+}
+
+function withoutSite(kernel: Kernel, address: LinkAddress): Pick<Audited, 'code' | 'message'> {
+  return isGone(kernel, address)
+    ? { code: 'init-text', message: 'it is initialisation code' }
+    : { code: 'no-call-site', message: 'it is notrace, assembly, or compiled without -pg' };
+}
+
+type Counts = ReturnType<typeof countCodes>;
+
+function describe(
+  name: string,
+  result: {
+    functions: number;
+    codes: Counts;
+    callSites: { all: number; listed: number };
+    listedByFtrace: Counts;
+  },
+): string {
+  const { all, listed } = result.callSites;
+  return [
+    `${name}: ${number(result.functions)} functions`,
+    table(result.codes),
+    `${number(all)} call sites, of which ftrace lists ${number(listed)} (available_filter_functions)`,
+    table(result.listedByFtrace),
+  ].join('\n');
+}
+
+const table = (counts: Counts): string =>
+  columns(
+    [...counts].map(([code, count]) => [
+      `  ${number(count).padStart(7)}`,
+      code,
+      code === 'proven' ? 'it can be redirected (way: ftrace), and that is proven' : reasonCodes[code][1],
+    ]),
+  );
+
+const number = (value: number): string => value.toLocaleString('en');

@@ -1,0 +1,94 @@
+// Verdicts of proofs for --json, and as reasons that a person can follow.
+
+import type { RedirectProof } from '../prove/prove-module.ts';
+import { type Failure, obligations, type Verdict } from '../prove/redirect.ts';
+import type { Reason } from '../reason.ts';
+
+/** A verdict for --json: `failures` for one that is refuted, `reasons` for one that is unknown. */
+export function describeVerdict(verdict: Verdict) {
+  switch (verdict.verdict) {
+    case 'proven':
+      return { verdict: verdict.verdict, paths: verdict.paths };
+    case 'refuted':
+      return { verdict: verdict.verdict, failures: verdict.failures.map(describeFailure) };
+    case 'unknown':
+      return { verdict: verdict.verdict, reasons: verdict.reasons };
+  }
+}
+
+/** One failure for --json: what it breaks, and numbers for which it does. */
+function describeFailure({ obligation, what, expected, found, example, machine }: Failure) {
+  const { terms } = machine;
+  const numbers = [...(example ?? [])].map(([atom, value]) => [terms.describeAtom(atom), hex(value)]);
+  return {
+    obligation,
+    meaning: obligations[obligation],
+    what,
+    expected: terms.describe(expected),
+    found: terms.describe(found),
+    example: Object.fromEntries(numbers),
+    trace: traceOf(machine),
+  };
+}
+
+/** The run that led to a failure, first to last: where, which instruction or event, and what it wrote. */
+function traceOf({ trace, set, terms }: Failure['machine']) {
+  const steps = [];
+  for (let step = trace; step; step = step.before) {
+    steps.push({
+      at: terms.describe(step.pc),
+      what: typeof step.what === 'number' ? hex(BigInt(step.what)) : step.what,
+      writes: step.writes.map((write) => ({
+        to: write.kind === 'register' ? set.registers[write.at] : `stack ${write.at} (${write.size})`,
+        value: terms.describe(write.value),
+      })),
+    });
+  }
+  return steps.reverse();
+}
+
+/** One redirect for --json. */
+export function describeRedirectProof({ oldName, module, oldAddress, site, newName, verdict }: RedirectProof) {
+  return {
+    function: oldName,
+    module: module ?? null,
+    address: oldAddress,
+    site,
+    newFunction: newName,
+    ...describeVerdict(verdict),
+  };
+}
+
+/** Why a redirect is not proven: `proof-refuted` with what it breaks, `proof-unknown`; nothing for a proven one. */
+export function reasonsAgainst(place: string, verdict: Verdict): Reason[] {
+  if (verdict.verdict === 'proven') return [];
+  if (verdict.verdict === 'unknown') {
+    return [
+      {
+        code: 'proof-unknown',
+        place,
+        message: [...new Set(verdict.reasons)].join('; '),
+        remedy: 'what is not understood is not proven; docs/proof.md says what each answer means',
+      },
+    ];
+  }
+  return [
+    {
+      code: 'proof-refuted',
+      place,
+      message: verdict.failures.map(describeShortly).join('\n'),
+      remedy: 'docs/proof.md says what each obligation means; --json has the trace that leads there',
+    },
+  ];
+}
+
+function describeShortly({ obligation, what, expected, found, example, machine: { terms } }: Failure): string {
+  const numbers = [...(example ?? [])].map(([atom, value]) => `${terms.describeAtom(atom)} = ${hex(value)}`);
+  const where = numbers.length > 0 ? `, for one with ${numbers.slice(0, mostNumbers).join(', ')}` : '';
+  return `${obligation} (${obligations[obligation]}): ${what} should be ${terms.describe(expected)} and is ${terms.describe(found)}${where}`;
+}
+
+/** Of an example, in the short form. */
+const mostNumbers = 4;
+
+const hex = (value: bigint): string => `0x${value.toString(16)}`;

@@ -1,0 +1,94 @@
+// What a user is told of proofs: of the whole kernel in numbers that can be compared with ftrace's own, and of a patch whose
+// redirects are not what they should be, as a refusal.
+
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { findSection, readElf, writeElf } from '../src/elf/elf.ts';
+import type { Section } from '../src/elf/model.ts';
+import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
+import { examples } from './examples.ts';
+import { stockKernels } from './stock-kernels.ts';
+import { suture, sutureJson } from './suture.ts';
+
+/** What ftrace lists in available_filter_functions of the running kernel (test/lab-guest.test.ts looks there). */
+const listed = { '6.1.0-50-armmp': 37_253 } as const;
+
+describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
+  let folder: string;
+  let patch: string;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'suture-test-prove-'));
+    patch = join(folder, 'patch.ko');
+    expect(await sutureJson(['build', '--kernel', name, '-o', patch, examples[0]!.fix])).toMatchObject({ exit: 0 });
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  /** The built patch with its stubs changed, signed again. */
+  async function withStubs(change: (stubs: Section) => void): Promise<string> {
+    const file = join(folder, 'changed.ko');
+    const { module } = await checkSignature(new Uint8Array(await readFile(patch)));
+    const model = readElf(module.slice(), file);
+    change(findSection(model, '.text.suture_stubs')!);
+    await writeFile(file, await signModule(writeElf(model)));
+    return file;
+  }
+
+  test('every function that ftrace lists is proven, or its code says why not', async () => {
+    const { exit, result } = await sutureJson(['prove', '--kernel', name, '--all']);
+    expect(exit).toBe(0);
+    const { result: audited } = await sutureJson(['audit', name, '--list', 'nameless-body']);
+    const byFtrace: Record<string, number> = audited.listedByFtrace;
+    expect(Object.values(byFtrace).reduce((sum, count) => sum + count)).toBe(listed[name as keyof typeof listed]);
+    expect(byFtrace.proven).toBe(result.counts.proven);
+    // Nameless bodies lie in memory that is given back, too.
+    expect(audited.list.length).toBe(byFtrace['nameless-body']);
+    expect(Object.keys(byFtrace).sort()).toEqual(['nameless-body', 'proven']);
+  });
+
+  test('a patch as it was built is proven', async () => {
+    expect(await sutureJson(['prove', '--kernel', name, patch])).toMatchObject({
+      exit: 0,
+      result: { redirects: [{ verdict: 'proven' }] },
+    });
+  });
+
+  test('one that breaks something is refuted, and what it breaks is said', async () => {
+    // The stub’s first word, which undoes the prologue, is one that does nothing.
+    const file = await withStubs(({ data }) =>
+      new DataView(data.buffer, data.byteOffset).setUint32(4, 0xe1a00000, true),
+    );
+    const { exit, status, result, reasons } = await sutureJson(['prove', '--kernel', name, file]);
+    expect({ exit, status, reasons }).toMatchObject({
+      exit: 2,
+      status: 'refused',
+      reasons: [{ code: 'proof-refuted', place: 'cmdline_proc_show' }],
+    });
+    const [{ verdict, failures }] = result.redirects;
+    expect(verdict).toBe('refuted');
+    expect(failures[0]).toMatchObject({
+      obligation: 'stack-pointer',
+      expected: 'sp',
+      found: expect.stringContaining('sp - '),
+    });
+    expect(failures[0].trace.length).toBeGreaterThan(20);
+  });
+
+  test('one that is not understood is unknown, and the place is said', async () => {
+    const file = await withStubs(({ data }) =>
+      new DataView(data.buffer, data.byteOffset).setUint32(4, 0xffffffff, true),
+    );
+    const { exit, reasons } = await sutureJson(['prove', '--kernel', name, file]);
+    expect({ exit, reasons }).toMatchObject({
+      exit: 2,
+      reasons: [{ code: 'proof-unknown', message: expect.stringContaining('at stub') }],
+    });
+  });
+
+  test('progress is for those who watch', async () => {
+    const { stdout, stderr } = await suture(['prove', '--kernel', name, patch]);
+    expect({ stdout, stderr }).toEqual({ stdout: 'proven  cmdline_proc_show\n', stderr: '' });
+  });
+});
