@@ -34,6 +34,7 @@
 #include <linux/sysfs.h>
 #include <linux/workqueue.h>
 
+#include "bound.h"
 #include "suture.h"
 
 static DEFINE_MUTEX(suture_mutex);
@@ -332,6 +333,9 @@ static int __init suture_init(void)
 {
 	int ret;
 
+	ret = suture_check_core();
+	if (ret)
+		return ret;
 	root = kobject_create_and_add("livepatch", kernel_kobj);
 	if (!root)
 		return -ENOMEM;

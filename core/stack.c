@@ -1,113 +1,428 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whether anybody is inside a module's code.
+ * Whether a task is inside code that is being left.
  *
- * To be asked under stop_machine(): no task runs, each has been switched out, and
- * what it will return to is in its memory. Three places are looked at, in all
- * threads: the words of the kernel stack above the saved stack pointer, and the
- * return addresses that function_graph and kretprobes keep elsewhere.
+ * Asked under suture_stop_machine(): no task runs but the stoppers, and those wait in
+ * this file. So each task has been switched out, and what it will return to is in its
+ * memory. No lock is taken; everything is read.
  *
- * The look errs on one side only. A word that is left over from an earlier call,
- * or that a process has planted, counts as being inside; unwinding, which tells
- * them apart, and the per-task consistency built on it come later. A new patch
- * does not ask at all yet: it switches whoever is inside an old function, who
- * finishes that call in the old code.
+ * A task is unwound, from the frame in which it was switched out to the one that the
+ * entry code made. Only what a frame will return to counts, so a word that an earlier
+ * call left behind, or that a process has planted, does not. Where function_graph or a
+ * kretprobe has put itself in place of a return address, the address that it keeps
+ * takes its place again. An exception in kernel code (in practice a page fault, in which
+ * a task may sleep) counts with the instruction that it interrupted and with the link
+ * register: a function that calls nobody has its return address only there.
  *
- * Three kinds of tasks are not looked at, and cannot be inside a patch:
- * - idle tasks, which are in no list that a module can reach. Switched out, they are
- *   in schedule_idle(); table.c refuses what is on their stacks then.
- * - the stopper that runs on each CPU, with stale words saved for it and this very
- *   look on its stack. table.c refuses that too; what else a stopper calls while it
- *   waits it has left before the next stop, and the patch was switched off in an
- *   earlier one.
- * - dying tasks, which leave the list before they leave their stack. Past
- *   exit_notify() they get old functions only (redirect.c), and table.c refuses what
- *   is on their stacks then.
+ * Where unwinding ends before that, the rest of the stack is searched word by word. The
+ * look then errs on one side only: a word that may be a return address into the code
+ * counts as one. Without preemption a task is never switched out but in a call or an
+ * exception, so only words that follow a call count, and the registers of exceptions
+ * whole. The user's registers never count, they lie behind the end.
+ *
+ * Who is not looked at, and need not be:
+ * - the stoppers, which run this. They are in their loop and in this file.
+ * - tasks past exit_notify(), which may be in no list. They get no new functions
+ *   (redirect.c), and what a patch leaves of their stacks cannot be patched (table.c).
+ * - the idle tasks of CPUs that are off, for which table.c sees to the same.
  */
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
 #include <linux/ftrace.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task_stack.h>
+#include <linux/stop_machine.h>
 
+#include "bound.h"
 #include "suture-arch.h"
 #include "suture.h"
-
-static bool inside(const struct suture_range *text, unsigned long address)
-{
-	return address >= text->start && address < text->end;
-}
-
-/* All else is switched out. Without SMP nothing runs but who asked, and no stopper. */
-static bool runs_stopper(const struct task_struct *task)
-{
-#ifdef CONFIG_SMP
-	return task->on_cpu;
-#else
-	return false;
-#endif
-}
-
-static bool stack_holds(const struct suture_look *look, struct task_struct *task,
-			const struct suture_range *text)
-{
-	unsigned long bottom = (unsigned long)task_stack_page(task);
-	unsigned long top = bottom + THREAD_SIZE;
-	unsigned long sp;
-
-	/* A dead task has given its stack back already. */
-	if (!bottom)
-		return false;
-
-	if (task == look->caller)
-		sp = look->caller_sp;
-	else if (runs_stopper(task))
-		return false;
-	else
-		sp = arch_saved_sp(task);
-
-	if (sp < bottom || sp > top || !IS_ALIGNED(sp, sizeof(long)))
-		return true;
-
-	for (; sp < top; sp += sizeof(long)) {
-		if (inside(text, READ_ONCE_NOCHECK(*(unsigned long *)sp)))
-			return true;
-	}
-	return false;
-}
-
-static bool graph_holds(struct task_struct *task,
-			const struct suture_range *text)
-{
-#ifdef CONFIG_FUNCTION_GRAPH_TRACER
-	int i;
-
-	for (i = 0; task->ret_stack && i <= task->curr_ret_stack; i++) {
-		if (inside(text, task->ret_stack[i].ret))
-			return true;
-	}
-#endif
-	return false;
-}
 
 /* None of the architectures here has it, and it would be read in another way. */
 #ifdef CONFIG_RETHOOK
 #error return addresses that rethook keeps are not looked at
 #endif
 
-static bool kretprobes_hold(struct task_struct *task,
-			    const struct suture_range *text)
+/* What is said of a task whose stack cannot be read: it may be anywhere. */
+static const struct suture_code unreadable = { .name = "?" };
+
+/* What unwinding says that did not come to the end. */
+static const struct suture_code lost;
+
+/* The look at one task. */
+struct look {
+	struct task_struct *task;
+	const struct suture_codes *codes;
+	/* What has a lower address on the stack does not count. */
+	unsigned long from;
+	/* Up to here the frames are known for certain. */
+	unsigned long unwound_to;
+	/* The return addresses kept elsewhere that have not come up yet. */
+	int graph;
+	struct llist_node *kretprobe;
+};
+
+/* In how many exceptions, one in the other, a task is followed. */
+#define MOST_EXCEPTIONS	3
+
+/* ---- code ---- */
+
+/* The code that holds the instruction at @pc. */
+static const struct suture_code *code_at(const struct suture_codes *codes,
+					 unsigned long pc)
+{
+	unsigned int low = 0, high = codes->count;
+
+	while (low < high) {
+		unsigned int middle = low + (high - low) / 2;
+
+		if (codes->codes[middle].end <= pc)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < codes->count && codes->codes[low].start <= pc)
+		return &codes->codes[low];
+	return NULL;
+}
+
+/* The code that goes on at @pc after a call: not at its entry, which follows none. */
+static const struct suture_code *code_after_call(const struct suture_codes *codes,
+						 unsigned long pc)
+{
+	const struct suture_code *code = code_at(codes, pc);
+
+	return code && code->start != pc ? code : NULL;
+}
+
+/* ---- return addresses that are not on the stack ---- */
+
+static void first_kept(struct look *look)
+{
+	look->graph = -1;
+	look->kretprobe = NULL;
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+	if (look->task->ret_stack)
+		look->graph = look->task->curr_ret_stack;
+#endif
+#ifdef CONFIG_KRETPROBES
+	look->kretprobe = look->task->kretprobe_instances.first;
+#endif
+}
+
+static unsigned long next_graph(struct look *look)
+{
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+	return look->task->ret_stack[look->graph--].ret;
+#else
+	return 0;
+#endif
+}
+
+static unsigned long next_kretprobe(struct look *look)
 {
 #ifdef CONFIG_KRETPROBES
-	struct kretprobe_instance *instance;
+	struct kretprobe_instance *instance =
+		llist_entry(look->kretprobe, struct kretprobe_instance, llist);
 
-	llist_for_each_entry(instance, task->kretprobe_instances.first, llist) {
-		if (inside(text, (unsigned long)instance->ret_addr))
-			return true;
-	}
+	look->kretprobe = look->kretprobe->next;
+	return (unsigned long)instance->ret_addr;
+#else
+	return 0;
 #endif
+}
+
+static bool is_graph_return(const struct look *look, unsigned long pc)
+{
+#ifdef CONFIG_FUNCTION_GRAPH_TRACER
+	return look->graph >= 0 && pc == (unsigned long)return_to_handler;
+#else
 	return false;
+#endif
+}
+
+static bool is_kretprobe_return(const struct look *look, unsigned long pc)
+{
+#ifdef CONFIG_KRETPROBES
+	return look->kretprobe && pc == (unsigned long)__kretprobe_trampoline;
+#else
+	return false;
+#endif
+}
+
+/* Where a return to @pc leads; either may have found the other there. */
+static unsigned long returns_to(struct look *look, unsigned long pc)
+{
+	for (;;) {
+		if (is_graph_return(look, pc))
+			pc = next_graph(look);
+		else if (is_kretprobe_return(look, pc))
+			pc = next_kretprobe(look);
+		else
+			return pc;
+	}
+}
+
+/* Those that no frame has led to. */
+static const struct suture_code *search_kept(struct look *look)
+{
+	const struct suture_code *code = NULL;
+
+	while (!code && (look->graph >= 0 || look->kretprobe))
+		code = code_at(look->codes, look->graph >= 0 ?
+			       next_graph(look) : next_kretprobe(look));
+	return code;
+}
+
+/* ---- unwinding ---- */
+
+/*
+ * The caller's frame in place of @frame; code if @frame is inside some, &lost if the
+ * caller's cannot be told.
+ */
+static const struct suture_code *pass_call(struct look *look, struct arch_frame *frame)
+{
+	unsigned long pc = arch_frame_pc(frame);
+	const struct suture_code *code = NULL;
+
+	if (arch_pc_is_return(frame)) {
+		pc = returns_to(look, pc);
+		if (arch_frame_sp(frame) >= look->from)
+			code = code_after_call(look->codes, pc);
+		if (!code && !arch_follows_call(pc))
+			code = &lost;
+	}
+	if (!code && !arch_next_frame(look->task, frame, pc))
+		code = &lost;
+	return code;
+}
+
+static const struct suture_code *follow(struct look *look, struct arch_frame *frame,
+					unsigned int exceptions);
+
+/*
+ * From the frame of an exception on. What was interrupted has made its own frame or
+ * has not: what is found on either way counts, and one of them leads to the end.
+ */
+static const struct suture_code *follow_exception(struct look *look,
+						  struct arch_frame *frame,
+						  unsigned int exceptions)
+{
+	bool counts = arch_frame_sp(frame) >= look->from;
+	const struct suture_code *code = NULL, *without = &lost;
+	struct arch_frame caller;
+	struct look other;
+	unsigned long pc, lr;
+
+	/* With preemption, anything may have been interrupted, a prologue too. */
+	if (IS_ENABLED(CONFIG_PREEMPTION) || !exceptions ||
+	    !arch_interrupted_frame(look->task, frame, &pc, &lr))
+		return &lost;
+
+	if (counts)
+		code = code_at(look->codes, pc);
+	if (!code && counts && arch_follows_call(lr))
+		code = code_after_call(look->codes, lr);
+	if (code)
+		return code;
+
+	other = *look;
+	if (arch_caller_without_frame(frame, &caller))
+		without = follow(&other, &caller, exceptions - 1);
+	if (without && without != &lost)
+		return without;
+	code = follow(look, frame, exceptions - 1);
+	return code == &lost ? without : code;
+}
+
+/* Follows the frames to the last one. The code found, NULL if there is none, &lost. */
+static const struct suture_code *follow(struct look *look, struct arch_frame *frame,
+					unsigned int exceptions)
+{
+	const struct suture_code *code = NULL;
+
+	while (!code && !arch_is_last_frame(look->task, frame)) {
+		if (exceptions == MOST_EXCEPTIONS)
+			look->unwound_to = arch_frame_sp(frame);
+		if (arch_is_exception(frame))
+			return follow_exception(look, frame, exceptions);
+		code = pass_call(look, frame);
+	}
+	return code ?: search_kept(look);
+}
+
+/* ---- where unwinding does not get ---- */
+
+static const struct suture_code *search_word(const struct look *look,
+					     const unsigned long *word,
+					     unsigned long end)
+{
+	unsigned long address = READ_ONCE_NOCHECK(*word), pc, lr;
+	const struct suture_code *code;
+
+	if (IS_ENABLED(CONFIG_PREEMPTION))
+		return code_at(look->codes, address);
+
+	code = code_after_call(look->codes, address);
+	if (code && arch_follows_call(address))
+		return code;
+	if (arch_looks_like_regs(word, end, &pc, &lr))
+		return code_at(look->codes, pc) ?: code_after_call(look->codes, lr);
+	return NULL;
+}
+
+static const struct suture_code *search_stack(struct look *look)
+{
+	unsigned long sp = max(look->unwound_to, look->from);
+	unsigned long end = arch_stack_end(look->task);
+	const struct suture_code *code = NULL;
+
+	for (; !code && sp < end; sp += sizeof(long))
+		code = search_word(look, (unsigned long *)sp, end);
+	if (!code) {
+		first_kept(look);
+		code = search_kept(look);
+	}
+	return code;
+}
+
+/* ---- tasks ---- */
+
+/* Under suture_stop_machine() only stoppers do. */
+static bool runs(const struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	return task->on_cpu;
+#else
+	return task == current;
+#endif
+}
+
+/**
+ * suture_inside() - whether a task is inside code that is being left
+ * @task:	any but one that has been freed
+ * @codes:	what is being left
+ * @caller:	who asks, or NULL
+ *
+ * Under suture_stop_machine().
+ *
+ * Return: the code that it is inside or may be inside, NULL if it is outside for
+ * certain. If its stack cannot be read, some code that is none of @codes.
+ */
+const struct suture_code *suture_inside(struct task_struct *task,
+					const struct suture_codes *codes,
+					const struct suture_caller *caller)
+{
+	unsigned long bottom = (unsigned long)task_stack_page(task);
+	struct look look = { .task = task, .codes = codes };
+	const struct suture_code *code;
+	struct arch_frame frame;
+	unsigned long sp;
+
+	/* A dead task has given its stack back already. */
+	if (!bottom || runs(task))
+		return NULL;
+
+	if (caller && caller->task == task)
+		look.from = caller->sp;
+	first_kept(&look);
+	arch_first_frame(task, &frame);
+	sp = arch_frame_sp(&frame);
+	if (sp < bottom || sp > arch_stack_end(task) ||
+	    !IS_ALIGNED(sp | look.from, sizeof(long)))
+		return &unreadable;
+
+	code = follow(&look, &frame, MOST_EXCEPTIONS);
+	return code == &lost ? search_stack(&look) : code;
+}
+
+/**
+ * suture_each_task() - goes through all tasks that can be inside anything
+ * @look:	called for all threads and the idle tasks of CPUs that are on, until it
+ *		returns something other than 0
+ * @data:	for @look
+ *
+ * Under suture_stop_machine().
+ *
+ * Return: what @look returned last, 0 if there was no task.
+ */
+int suture_each_task(int (*look)(struct task_struct *task, void *data), void *data)
+{
+	struct task_struct *process, *task;
+	int cpu, ret = 0;
+
+	for_each_process_thread(process, task) {
+		ret = look(task, data);
+		if (ret)
+			return ret;
+	}
+	for_each_online_cpu(cpu) {
+		ret = look(idle_task(cpu), data);
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* ---- stopping the machine ---- */
+
+struct stop {
+	int (*work)(void *data);
+	void *data;
+	atomic_t arrived;
+	bool done;
+};
+
+/* Called on every CPU; who comes last does the work. */
+static int work_or_wait(void *data)
+{
+	struct stop *stop = data;
+	int ret;
+
+	if (atomic_inc_return(&stop->arrived) == num_online_cpus()) {
+		ret = stop->work(stop->data);
+		smp_store_release(&stop->done, true);
+		return ret;
+	}
+	while (!smp_load_acquire(&stop->done))
+		cpu_relax();
+	return 0;
+}
+
+/**
+ * suture_stop_machine() - stop_machine() in which nothing runs but the work
+ * @work:	called on one CPU
+ * @data:	for @work
+ *
+ * The processors that wait in stop_machine() call functions of the kernel while they
+ * do (touch_nmi_watchdog(), rcu_momentary_dyntick_idle()), which may be just those
+ * that are being patched. Here they wait in a loop that calls nothing.
+ *
+ * Return: what @work returned, or an error of stop_machine().
+ */
+int suture_stop_machine(int (*work)(void *data), void *data)
+{
+	struct stop stop = { .work = work, .data = data };
+
+	return stop_machine(work_or_wait, &stop, cpu_online_mask);
+}
+
+/* ---- one module's code ---- */
+
+static int is_inside(struct task_struct *task, void *data)
+{
+	const struct suture_look *look = data;
+	struct suture_range text = suture_text(look->mod);
+	struct suture_code code = { text.start, text.end, look->mod->name };
+	struct suture_codes codes = { &code, 1 };
+	struct suture_caller caller = { look->caller, look->caller_sp };
+
+	if (!suture_inside(task, &codes, &caller))
+		return 0;
+	pr_debug("suture: %s:%d is inside\n", task->comm, task->pid);
+	return 1;
 }
 
 /**
@@ -118,17 +433,5 @@ static bool kretprobes_hold(struct task_struct *task,
  */
 int suture_somebody_inside(void *data)
 {
-	const struct suture_look *look = data;
-	struct suture_range text = suture_text(look->mod);
-	struct task_struct *process, *task;
-
-	for_each_process_thread(process, task) {
-		if (stack_holds(look, task, &text) || graph_holds(task, &text) ||
-		    kretprobes_hold(task, &text)) {
-			pr_debug("suture: %s:%d is inside\n", task->comm,
-				 task->pid);
-			return 1;
-		}
-	}
-	return 0;
+	return suture_each_task(is_inside, data);
 }

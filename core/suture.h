@@ -71,21 +71,14 @@ void suture_free_sites(struct klp_patch *patch);
 int suture_switch_on(struct klp_patch *patch);
 int suture_switch_off(struct klp_patch *patch);
 
-/* stack.c */
+/* stack.c; all but the last under suture_stop_machine() */
 int suture_somebody_inside(void *data);
-/*
- * To come. Under stop_machine(): the code that @task is inside or may be inside, or
- * NULL if it is outside for certain.
- */
 const struct suture_code *suture_inside(struct task_struct *task,
 					const struct suture_codes *codes,
 					const struct suture_caller *caller);
-/*
- * To come. Under stop_machine(): calls @look for all threads and the idle tasks of
- * online CPUs, and stops at the first that returns non-zero, which is returned.
- */
 int suture_each_task(int (*look)(struct task_struct *task, void *data),
 		     void *data);
+int suture_stop_machine(int (*work)(void *data), void *data);
 
 /* module-symbols.c, to come */
 int suture_module_symbol(struct module *mod, const char *name,

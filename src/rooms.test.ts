@@ -11,7 +11,7 @@ const mayUse: Readonly<Record<string, readonly string[]>> = {
   cli: ['report', 'lab', 'compile', 'host', 'prove', 'link', 'match', 'kernel', 'diff', 'symbolic', 'arch', 'elf'],
   report: ['lab', 'compile', 'host', 'prove', 'link', 'match', 'kernel', 'diff', 'symbolic', 'arch', 'elf'],
   lab: ['host', 'kernel', 'arch', 'elf'],
-  compile: ['host', 'kernel', 'arch', 'elf'],
+  compile: ['host', 'link', 'kernel', 'arch', 'elf'],
   host: ['kernel', 'arch', 'elf'],
   prove: ['kernel', 'symbolic', 'arch', 'elf'],
   link: ['match', 'diff', 'kernel', 'arch', 'elf'],

@@ -20,6 +20,7 @@ import {
   singleStep,
   threadRegister,
 } from './support/arm-single-step.ts';
+import { randomNumbers } from './support/random.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -27,16 +28,6 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Numbers that are the same in each run (xorshift32), so that a failure can be looked at. */
-function randomNumbers(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 const random = randomNumbers(0x5075e);
 const oneOf = <T>(of: readonly T[]): T => of[random(of.length)]!;
 const anyWord = (): number => (random(0x10000) * 0x10000 + random(0x10000)) >>> 0;

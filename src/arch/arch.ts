@@ -112,6 +112,8 @@ export interface Architecture {
    * loader makes the veneer or stub that a call needs (design section 2).
    */
   readonly boundFunctionPlace: 'absolute' | { readonly index: number };
+  /** Functions that the kernel does not export and that the core's `suture-arch.h` uses all the same. */
+  readonly coreFunctions: readonly string[];
   /** Undefined symbols that the kernel's loader supplies by itself, like `.TOC.` on ppc64le. */
   readonly loaderSymbols: readonly string[];
   /** From st_other: the distance from a function's global to its local entry in bytes; 0 where there is one entry. */

@@ -5,8 +5,8 @@
 // instruction runs as a processor would run it (that is how semantics are held against QEMU); on a symbolic one it is a
 // term, and the same function says what the instruction does to every number at once.
 //
-// All values are as wide as a register. A truth value is 1 or 0 of that width, and so is a flag: flags are registers
-// that hold nothing else. Semantics that must know a truth value ask `decide`. Where a machine cannot answer, it breaks
+// All values are as wide as a register. A truth value is 1 or 0 of that width, and so is a flag: a register that holds
+// nothing else. Semantics that must know a truth value ask `decide`. Where a machine cannot answer, it breaks
 // the instruction off, undoes what it did, and runs it once for each answer; so semantics may branch like any
 // program, and must keep no state of their own.
 
@@ -79,8 +79,8 @@ export interface InstructionSet {
   readonly bits: 32 | 64;
   /** What the registers are called, by number. The pc is not one of them. */
   readonly registers: readonly string[];
-  /** Of those, the flags: they hold 0 or 1. */
-  readonly flags: readonly number[];
+  /** Of those, the ones that are narrower than the others, such as flags: how many bits they have. */
+  readonly widths: ReadonlyMap<number, number>;
   /** The stack pointer. The stack grows down. */
   readonly stackPointer: number;
   /** How many bytes below the stack pointer interrupts leave alone. */

@@ -6,14 +6,15 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { architectureByName } from '../arch/architectures.ts';
 import { findSection, readElf } from '../elf/elf.ts';
 import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
-import { checkSupported } from '../host/read-kernel.ts';
+import { checkSupported, readImage } from '../host/read-kernel.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
+import { readKernelImage } from '../kernel/image.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
 import {
@@ -24,6 +25,7 @@ import {
   tableVersion,
   wayFtrace,
 } from '../kernel/patch-module.ts';
+import { bindCore, boundFunctions } from '../link/bind-core.ts';
 import { reasonError } from '../reason.ts';
 import { kbuild } from './kbuild.ts';
 
@@ -42,15 +44,16 @@ const layoutSection = '.comment.suture.layout';
 
 /**
  * The core for a kernel, built unless it is in the cache. Throws `kernel-unsupported`, `tool-failed` with the compiler's
- * words, `tool-missing`, and `bug` if it does not lay out patch tables as src/kernel/patch-module.ts does.
+ * words, `tool-missing`, what `bindCore` throws, and `bug` if it does not lay out patch tables as src/kernel/patch-module.ts does.
  */
 export async function buildCore(kernel: StoredKernel): Promise<CoreModule> {
   await checkSupported(kernel);
   const sources = await readSources();
-  const entry = join(kernel.folder, 'core', await hashOf(kernel, sources));
+  const image = await readImage(kernel);
+  const entry = join(kernel.folder, 'core', await hashOf(kernel, image, sources));
   if (!existsSync(entry)) {
     await withLock(`core-${kernel.name}`, async () => {
-      if (!existsSync(entry)) await publish(entry, (folder) => build(kernel, sources, folder));
+      if (!existsSync(entry)) await publish(entry, (folder) => build(kernel, image, sources, folder));
     });
   }
   const symvers = await readFile(join(entry, 'Module.symvers'), 'utf8');
@@ -69,15 +72,18 @@ async function readSources(): Promise<Sources> {
   return Promise.all(wanted.map(async (file) => [file, await readFile(join(coreSources(), file))] as const));
 }
 
-/** Names the sources, and the kernel by what its Kbuild goes by: two kernels may have had one name in turn. */
-async function hashOf(kernel: StoredKernel, sources: Sources): Promise<string> {
-  const hash = createHash('sha256').update(kernel.crossPrefix);
+/**
+ * Names the sources, and the kernel by its image and by what its Kbuild goes by: two kernels may have had one name in turn.
+ */
+async function hashOf(kernel: StoredKernel, image: Uint8Array, sources: Sources): Promise<string> {
+  const hash = createHash('sha256').update(kernel.crossPrefix).update(image);
+  hash.update(boundFunctions(architectureByName(kernel.architecture)).join());
   for (const file of ['.config', 'Module.symvers']) hash.update(await readFile(join(kernel.headers, file)));
   for (const [path, bytes] of sources) hash.update(`${path}\0${bytes.length}\0`).update(bytes);
   return hash.digest('hex').slice(0, 16);
 }
 
-async function build(kernel: StoredKernel, sources: Sources, output: string): Promise<void> {
+async function build(kernel: StoredKernel, image: Uint8Array, sources: Sources, output: string): Promise<void> {
   const arch = architectureByName(kernel.architecture);
   await withTemporaryFolder(async (folder) => {
     for (const [path] of sources) {
@@ -86,9 +92,10 @@ async function build(kernel: StoredKernel, sources: Sources, output: string): Pr
     }
     // Without debugging information: it is to be copied to small machines.
     await kbuild(kernel, arch.platform, folder, ['KCFLAGS=-g0', 'modules']);
-    const ko = join(folder, 'suture.ko');
-    checkLayout(new Uint8Array(await readFile(ko)), arch.elf.class === 64 ? 8 : 4);
-    await writeFile(join(output, 'suture.ko'), await signModule(new Uint8Array(await readFile(ko))));
+    const ko = new Uint8Array(await readFile(join(folder, 'suture.ko')));
+    checkLayout(ko, arch.elf.class === 64 ? 8 : 4);
+    const bound = bindCore(ko, arch, await readKernelImage(image, basename(kernel.image), arch));
+    await writeFile(join(output, 'suture.ko'), await signModule(bound));
     await copyFile(join(folder, 'Module.symvers'), join(output, 'Module.symvers'));
   });
 }

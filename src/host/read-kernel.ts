@@ -28,7 +28,7 @@ const sampleSize = 24;
  */
 export async function loadKernel(name: string): Promise<LoadedKernel> {
   const stored = await openKernel(name);
-  const [image, modules] = await Promise.all([read(stored.image, stored), sampleModules(stored)]);
+  const [image, modules] = await Promise.all([readImage(stored), sampleModules(stored)]);
   const kernel = await readKernel(architectureOf(stored), image, modules, basename(stored.image));
   const furtherSymbols = await readCompanions(stored, kernel.image, (file) => read(file, stored));
   return { stored, ...kernel, furtherSymbols };
@@ -59,6 +59,9 @@ export async function checkSupported(stored: StoredKernel): Promise<void> {
   const config = new TextDecoder().decode(await read(stored.config, stored));
   checkKernelSupport(parseConfig(config), stored.name);
 }
+
+/** The bytes of a kernel's image as shipped. Throws `kernel-incomplete`. */
+export const readImage = (stored: StoredKernel): Promise<Uint8Array> => read(stored.image, stored);
 
 export const architectureOf = (stored: StoredKernel): Architecture => architectureByName(stored.architecture);
 

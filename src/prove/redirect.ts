@@ -177,7 +177,7 @@ class Run {
         machine.store(saved, (instructionSet.bits / 8) as 4 | 8, this.stub);
       }
       for (const register of convention.changedByCalls) {
-        const width = instructionSet.flags.includes(register) ? 1 : undefined;
+        const width = instructionSet.widths.get(register);
         machine.write(register, machine.unknown(`${instructionSet.registers[register]} after the handler`, width));
       }
     });

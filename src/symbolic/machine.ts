@@ -83,7 +83,7 @@ export class SymbolicMachine implements Machine<Term> {
     this.terms = terms;
     this.pc = start.pc;
     this.registers = set.registers.map(
-      (name, n) => start.registers?.get(n) ?? terms.initial(name, 0, set.flags.includes(n) ? 1 : undefined),
+      (name, n) => start.registers?.get(n) ?? terms.initial(name, 0, set.widths.get(n)),
     );
     this.initialSp = this.registers[set.stackPointer]!;
     this.stack = new Stack(terms, this.initialSp);

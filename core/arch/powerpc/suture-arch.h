@@ -1,15 +1,206 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the kernel has no common name for, on 64-bit PowerPC. */
+/*
+ * What the kernel has no common name for, on 64-bit PowerPC: the frames of a task that
+ * is switched out, what a call looks like, and writing a word of text.
+ *
+ * r1 always points to a back chain: the address of the caller's frame (OpenPOWER ELFv2
+ * ABI 1.5, section 2.2.3). A function that calls others has stored its return address
+ * at 16(r1) of its caller's frame. So every frame on the chain but the innermost holds
+ * the address at which its own function goes on, and no tables are needed.
+ *
+ * An exception in kernel code makes a frame of one fixed size, with a marker and the
+ * registers (arch/powerpc/kernel/exceptions-64s.S, Linux 6.1), and the back chain goes
+ * on through it.
+ */
 #ifndef _SUTURE_ARCH_H
 #define _SUTURE_ARCH_H
 
+#include <linux/compiler.h>
+#include <linux/ptrace.h>
 #include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+#include <linux/uaccess.h>
+#include <asm/inst.h>
 #include <asm/processor.h>
 
-/* r1 as _switch put it into thread_struct when it left @task: the base of its switch frame. */
-static inline unsigned long arch_saved_sp(struct task_struct *task)
+/* Bound by address (bound.h). arch/powerpc/lib/code-patching.c. */
+extern int patch_instruction(u32 *addr, ppc_inst_t instr) __weak;
+
+/* ---- frames ---- */
+
+struct arch_frame {
+	unsigned long sp;
+	/* Where this frame's function goes on; 0 if the frame does not say. */
+	unsigned long pc;
+};
+
+static inline unsigned long arch_word_at(unsigned long address)
 {
-	return task->thread.ksp;
+	return READ_ONCE_NOCHECK(*(unsigned long *)address);
+}
+
+/*
+ * The outermost frame, which the entry code makes: before the user's registers, for
+ * which kernel threads have room too; an idle task has none (cpu_idle_thread_init()).
+ */
+static inline unsigned long arch_last_sp(struct task_struct *task)
+{
+	unsigned long end = (unsigned long)task_stack_page(task) + THREAD_SIZE -
+			    STACK_FRAME_OVERHEAD;
+
+	return is_idle_task(task) ? end : end - sizeof(struct pt_regs);
+}
+
+/* The end of what a task's calls can put on its stack; the user's registers lie behind. */
+static inline unsigned long arch_stack_end(struct task_struct *task)
+{
+	return arch_last_sp(task) + STACK_FRAME_OVERHEAD;
+}
+
+/*
+ * The frame that _switch made. Its LR save is anybody's; what _switch returns to is in
+ * its caller's frame. A task that has never run has a frame there without a back chain
+ * (copy_thread()), and has called nothing yet.
+ */
+static inline void arch_first_frame(struct task_struct *task,
+				    struct arch_frame *frame)
+{
+	unsigned long last = arch_last_sp(task);
+
+	frame->sp = task->thread.ksp;
+	frame->pc = 0;
+	if (frame->sp == last - STACK_FRAME_WITH_PT_REGS)
+		frame->sp = last;
+}
+
+static inline unsigned long arch_frame_pc(const struct arch_frame *frame)
+{
+	return frame->pc;
+}
+
+static inline bool arch_pc_is_return(const struct arch_frame *frame)
+{
+	return frame->pc;
+}
+
+static inline unsigned long arch_frame_sp(const struct arch_frame *frame)
+{
+	return frame->sp;
+}
+
+static inline bool arch_is_last_frame(struct task_struct *task,
+				      const struct arch_frame *frame)
+{
+	return frame->sp == arch_last_sp(task);
+}
+
+static inline struct pt_regs *arch_regs_in(const struct arch_frame *frame)
+{
+	return (struct pt_regs *)(frame->sp + STACK_FRAME_OVERHEAD);
+}
+
+/*
+ * The marker alone may be anybody's word. The frame's size, and r1 as saved in it, are
+ * not to be had by choosing what a function keeps in its frame.
+ */
+static inline bool arch_is_exception(const struct arch_frame *frame)
+{
+	unsigned long back;
+
+	if (!frame->pc)
+		return false;
+	back = arch_word_at(frame->sp);
+	return back - frame->sp == STACK_INT_FRAME_SIZE &&
+	       arch_word_at(frame->sp + STACK_FRAME_MARKER * sizeof(long)) ==
+		       STACK_FRAME_REGS_MARKER &&
+	       READ_ONCE_NOCHECK(arch_regs_in(frame)->gpr[1]) == back;
+}
+
+/*
+ * The caller's frame. False if it cannot be told: the back chain does not lead up the
+ * same stack. @pc, the frame's own, is not needed.
+ */
+static inline bool arch_next_frame(struct task_struct *task,
+				   struct arch_frame *frame, unsigned long pc)
+{
+	unsigned long last = arch_last_sp(task);
+	unsigned long back;
+
+	if (!IS_ALIGNED(frame->sp, 16) || frame->sp > last - STACK_FRAME_MIN_SIZE)
+		return false;
+	back = arch_word_at(frame->sp);
+	if (back <= frame->sp || !IS_ALIGNED(back, 16) ||
+	    (back != last && back > last - STACK_FRAME_MIN_SIZE))
+		return false;
+	frame->sp = back;
+	frame->pc = arch_word_at(back + STACK_FRAME_LR_SAVE * sizeof(long));
+	return true;
+}
+
+/*
+ * From the frame of an exception to what it interrupted: @pc next, with LR at @lr. The
+ * LR save of that frame is left alone: if it holds anything, then what an earlier call
+ * returned to in the very function that the frame belongs to.
+ */
+static inline bool arch_interrupted_frame(struct task_struct *task,
+					  struct arch_frame *frame,
+					  unsigned long *pc, unsigned long *lr)
+{
+	*pc = READ_ONCE_NOCHECK(arch_regs_in(frame)->nip);
+	*lr = READ_ONCE_NOCHECK(arch_regs_in(frame)->link);
+	if (!arch_next_frame(task, frame, 0))
+		return false;
+	frame->pc = 0;
+	return true;
+}
+
+/* A function without a frame is on the chain by its caller's, and lr tells the rest. */
+static inline bool arch_caller_without_frame(const struct arch_frame *interrupted,
+					     struct arch_frame *caller)
+{
+	return false;
+}
+
+/*
+ * Where unwinding does not get: whether the words at @at and behind it, up to @end, are
+ * the marker of an exception's frame and registers, and if so their pc and lr.
+ */
+static inline bool arch_looks_like_regs(const unsigned long *at, unsigned long end,
+					unsigned long *pc, unsigned long *lr)
+{
+	const struct pt_regs *regs = (void *)(at - STACK_FRAME_MARKER) +
+				     STACK_FRAME_OVERHEAD;
+
+	if (*at != STACK_FRAME_REGS_MARKER || (unsigned long)(regs + 1) > end)
+		return false;
+	*pc = READ_ONCE_NOCHECK(regs->nip);
+	*lr = READ_ONCE_NOCHECK(regs->link);
+	return true;
+}
+
+/* ---- instructions ---- */
+
+/* Whether the instruction before @address is a call, so that it may be returned to. */
+static inline bool arch_follows_call(unsigned long address)
+{
+	u32 word;
+
+	if (!IS_ALIGNED(address, sizeof(u32)) ||
+	    get_kernel_nofault(word, (u32 *)(address - sizeof(u32))))
+		return false;
+	return (word & 0xfc000001) == 0x48000001 ||	/* bl, bla */
+	       (word & 0xfc000001) == 0x40000001 ||	/* bcl, bcla */
+	       (word & 0xfc0007ff) == 0x4c000421 ||	/* bcctrl */
+	       (word & 0xfc0007ff) == 0x4c000021;	/* bclrl */
+}
+
+/*
+ * Writes one word of a module's text or read-only data, and has the instruction cache
+ * see it. Nobody may be about to execute it.
+ */
+static inline int arch_write_text(u32 *address, u32 word)
+{
+	return patch_instruction(address, ppc_inst(word));
 }
 
 #endif /* _SUTURE_ARCH_H */

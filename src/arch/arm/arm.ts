@@ -40,6 +40,7 @@ export const arm: Architecture = {
   relocationKind,
   // The loader's PLT needs nothing but an address (arch/arm/kernel/module-plts.c, Linux 6.1).
   boundFunctionPlace: 'absolute',
+  coreFunctions: ['unwind_frame', '__patch_text_real', '__entry_text_start', '__entry_text_end'],
   loaderSymbols: [],
   localEntryOffset: () => 0,
   disassemble,

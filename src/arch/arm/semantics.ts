@@ -19,7 +19,7 @@ function execute<T>(machine: Machine<T>, word: number): void {
 export const instructionSet: InstructionSet = {
   bits: 32,
   registers: stateNames,
-  flags: [N, Z, C, V],
+  widths: new Map([N, Z, C, V].map((flag) => [flag, 1])),
   stackPointer: SP,
   redZone: 0,
   stackAlignment: 3,

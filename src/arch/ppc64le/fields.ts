@@ -94,6 +94,9 @@ const fields = {
     ],
     scale: 1,
   },
+  /** Whether overflow is noted, and whether the result is compared with 0. */
+  OE: at('unsigned', 21, 21),
+  Rc: at('unsigned', 31, 31),
   FXM: at('unsigned', 12, 19),
   TO: at('unsigned', 6, 10),
   TH: at('unsigned', 6, 10),

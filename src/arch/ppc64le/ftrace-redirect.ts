@@ -56,8 +56,8 @@
 // 5. (r4 lost, r1 unaligned.) Between `bctrl` and `blr` r0, r2, r1 and LR are written, and nothing else. F is rounded.
 //
 // Memory below r1 is used by none of this: it is anybody's as soon as an interrupt comes. (Section 2.2.3.4, "Protected Zone", keeps 288
-// bytes there from interrupts, the kernel's entry code 512, for leaf functions like those of its own text; at its call
-// site the old function has nothing there yet.)
+// bytes there from interrupts, and so does the kernel's entry code, for leaf functions like those of its own text; at its
+// call site the old function has nothing there yet.)
 //
 // One thing does change for the new function: its return address is in the stub. `_RET_IP_` and backtraces show it.
 

@@ -1,5 +1,9 @@
 // 64-bit little-endian Power under the OpenPOWER ELFv2 ABI (revision 1.5), as one value. Each part is a chapter of its own;
 // the one to read first is `ftrace-redirect.ts`.
+//
+// The instructions: `encodings.ts`, the table, with its rows and what they do in `branches.ts`, `loads-and-stores.ts`,
+// `arithmetic.ts`, `logic.ts` and `special-registers.ts` over the state in `state.ts`; `fields.ts`, the parts of a word;
+// `instructions.ts`, decoding, encoding and printing; `semantics.ts`, running.
 
 import { EM_PPC64, SHN_LIVEPATCH } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
@@ -19,6 +23,7 @@ export const ppc64le: Architecture = {
   // The loader makes stubs, and restores r2 behind a call, for SHN_UNDEF and this index alone
   // (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
   boundFunctionPlace: { index: SHN_LIVEPATCH },
+  coreFunctions: ['patch_instruction'],
   // The module's TOC pointer: `find_dot_toc` and `my_r2` in module_64.c.
   loaderSymbols: ['.TOC.'],
   localEntryOffset,
