@@ -73,6 +73,15 @@ describe.each(stockKernels)('a guest with $name', ({ name }) => {
       expect((await guest.run('pwd; echo "[$leftover]"')).output).toBe('/\n[]\n');
     });
 
+    it('understands every question while processes that nobody waits for come and go', async () => {
+      const { output } = await guest.run('(while usleep 1000; do (true &); done) & echo $!');
+      for (let n = 0; n < 25; n++) {
+        const text = `${n} `.repeat(500);
+        expect((await guest.run(`echo '${text}'`, { timeout: 20 })).output).toBe(`${text}\n`);
+      }
+      await guest.succeed(`kill ${output}`);
+    });
+
     it('answers questions asked at once, each with its own answer', async () => {
       const answers = await Promise.all([1, 2, 3, 4].map((n) => guest.run(`echo ${n}; exit ${n}`)));
       expect(answers.map(({ status, output }) => [status, output])).toEqual([1, 2, 3, 4].map((n) => [n, `${n}\n`]));

@@ -25,6 +25,9 @@ export const readyId = 'ready';
 
 // The channel is the one 8250 port on the PCI bus. Its number is the kernel's choice: the ones that a board may have
 // come first. `head` may read ahead of what it is asked for, and may not: behind a put nothing is sent before the answer.
+//
+// Process 1 does not read questions itself, its child does: orphans come to process 1 when they end, and the signal of that
+// makes busybox's `read` begin again and forget the part of the line that it has.
 const init = `#!/bin/busybox sh
 export PATH=/bin:/sbin HOME=/root TERM=dumb
 /bin/busybox mkdir -p /proc /sys /dev /tmp /root /run/suture /sbin
@@ -49,20 +52,23 @@ answer() {
 cd /run/suture
 : >output
 dmesg -n 8
-answer ${readyId} 0
-while read -r id verb argument path <&3; do
-  case $verb in
-  run)
-    echo "$argument" | base64 -d >command
-    (cd / && exec sh /run/suture/command) >output 2>&1 </dev/null 3<&- 4>&-
-    answer "$id" $?
-    ;;
-  put)
-    head -c "$argument" <&3 2>output >>"$(echo "$path" | base64 -d)"
-    answer "$id" $?
-    ;;
-  esac
-done
+(
+  answer ${readyId} 0
+  while read -r id verb argument path <&3; do
+    case $verb in
+    run)
+      echo "$argument" | base64 -d >command
+      (cd / && exec sh /run/suture/command) >output 2>&1 </dev/null 3<&- 4>&-
+      answer "$id" $?
+      ;;
+    put)
+      head -c "$argument" <&3 2>output >>"$(echo "$path" | base64 -d)"
+      answer "$id" $?
+      ;;
+    esac
+  done
+)
+poweroff -f
 `;
 
 /** The archive that the kernel unpacks. `busybox` is a static one of the guest's architecture. */
