@@ -351,6 +351,7 @@ static void __exit suture_exit(void)
 	cancel_delayed_work_sync(&release_work);
 	unregister_module_notifier(&module_notifier);
 	kobject_put(root);
+	suture_free_shadows();
 }
 
 module_init(suture_init);

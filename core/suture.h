@@ -80,7 +80,10 @@ int suture_each_task(int (*look)(struct task_struct *task, void *data),
 		     void *data);
 int suture_stop_machine(int (*work)(void *data), void *data);
 
-/* module-symbols.c, to come */
+/* shadow.c */
+void suture_free_shadows(void);
+
+/* module-symbols.c */
 int suture_module_symbol(struct module *mod, const char *name,
 			 unsigned long sympos, unsigned long *address,
 			 unsigned long *size);
@@ -88,7 +91,10 @@ unsigned long suture_module_section(struct module *mod, const char *section);
 bool suture_module_has_build_id(const struct module *mod, const u8 *id,
 				unsigned int size);
 
-/* recipe.c, to come */
+int suture_recipe_target(struct module *mod, const struct suture_recipe *recipe,
+			 unsigned long *address);
+
+/* recipe.c */
 int suture_check_recipes(const struct module *patch_mod,
 			 const struct suture_object *object,
 			 const struct suture_range *memory);
