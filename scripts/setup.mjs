@@ -1,5 +1,5 @@
-// What `npm start` and `npm test` need, made ready before they run: the npm packages, the compiled program, and the
-// system packages. Plain JavaScript without dependencies, since it runs where nothing is there yet. Quiet and quick
+// What `npm start` and `npm test` (`--tests`) need, made ready before they run: the npm packages, the compiled program, and
+// the system packages. Plain JavaScript without dependencies, since it runs where nothing is there yet. Quiet and quick
 // when there is nothing to do.
 
 import { spawnSync } from 'node:child_process';
@@ -57,8 +57,9 @@ function compile() {
 }
 
 async function installSystemPackages() {
-  const { tools, findProgram } = await import(new URL('../dist/host/tools.js', import.meta.url).href);
-  const missing = [...tools].filter(([program]) => findProgram(program) === undefined);
+  const { tools, testTools, findProgram } = await import(new URL('../dist/host/tools.js', import.meta.url).href);
+  const wanted = process.argv.includes('--tests') ? [...tools, ...testTools] : [...tools];
+  const missing = wanted.filter(([program]) => findProgram(program) === undefined);
   if (missing.length === 0) return;
   const packages = [...new Set(missing.map(([, name]) => name))];
   const command = `apt-get update; apt-get install --no-install-recommends ${packages.join(' ')}`;

@@ -31,6 +31,9 @@ export const tools: ReadonlyMap<string, string> = new Map([
   ]),
 ]);
 
+/** Programs that tests run besides, likewise: a browser, in which the rooms that are free of Node must run. */
+export const testTools: ReadonlyMap<string, string> = new Map([['chromium', 'chromium']]);
+
 /** The file that a program's name means on PATH; a name with a slash stands for itself. Undefined if there is none. */
 export function findProgram(program: string, path = process.env.PATH ?? ''): string | undefined {
   const candidates = program.includes('/') ? [program] : path.split(delimiter).map((folder) => join(folder, program));
