@@ -118,15 +118,42 @@ export interface CallingConvention {
   /** Registers that a function finds at its entry as its caller left them, by what they are for. */
   readonly atEntry: {
     readonly arguments: readonly number[];
+    /** Those that it gives back as well, and those that nobody ever changes. */
     readonly calleeSaved: readonly number[];
     readonly returnAddress: number;
+    /** The one that holds the function's own address where there is a second entry that relies on it. */
+    readonly ownAddress?: number;
   };
-  /** What a call may change, flags included. */
+  /** Registers that a function returns its results in. */
+  readonly results: readonly number[];
+  /** What a call may change, flags and results included. */
   readonly changedByCalls: readonly number[];
   /** The low bits that are zero at a function's entry, by register: alignments of the stack and of code. */
   readonly alignment: ReadonlyMap<number, number>;
   /** Where stack arguments begin, in bytes above the stack pointer at the entry, and how wide each is. */
   readonly stackArguments: { readonly at: number; readonly size: Size };
+  /** What a callee may change above the stack pointer of its entry, as [from, to) in bytes: always, and if it has stack
+   * arguments (then from `parameters` up to the last of them). */
+  readonly callersFrame: {
+    readonly callees: readonly (readonly [from: number, to: number])[];
+    readonly parameters: number;
+  };
+  /** Where a frame keeps the address of the next one, and where that one keeps the return address into it. */
+  readonly backChain?: { readonly at: number; readonly returnAddressAt: number };
+  readonly toc?: TocConvention;
+  /** A register that leads to memory of the processor's own: anything may be there, but no stack. */
+  readonly processorArea?: number;
+}
+
+/** The pointer to a module's table of contents, where code relies on one. */
+export interface TocConvention {
+  readonly register: number;
+  /** How many words at a function's entry make its own pointer from its own address; behind them is its local entry. */
+  setUpWords(words: Uint32Array): number;
+  /** The doubleword of a frame that keeps the frame's owner's pointer across calls into other modules, and nothing else. */
+  readonly savedAt: number;
+  /** The instruction behind a call into another module: it loads the register from there. */
+  readonly restoreWord: number;
 }
 
 /** How the kernel's ftrace hook calls its handlers. */
@@ -144,10 +171,28 @@ export interface FtraceHook {
   readonly siteWord: number;
   /** What ftrace leaves at a site that nobody traces. */
   readonly idleSiteWord: number;
-  /** The register that holds the address of the saved registers when the handler is called, and where in them the pc is. */
-  readonly savedRegisters: { readonly register: number; readonly pc: number };
+  /** Registers that code behind a site relies on, beside those that a caller passes or keeps. */
+  readonly keptAtSite: readonly number[];
+  /**
+   * The register that holds the address of the saved registers when the handler is called, and where among them the pc is;
+   * also the return address, if a handler may change that to be told of the return.
+   */
+  readonly savedRegisters: { readonly register: number; readonly pc: number; readonly returnAddress?: number };
   /** The register that tells the handler the address of the site. */
   readonly siteAddress: number;
+  /** Where the function graph tracer changes the hook instead of being a handler. */
+  readonly graph?: GraphTracer;
+}
+
+/** What the hook does behind the handler while the function graph tracer is on. */
+export interface GraphTracer {
+  /** The symbol of the instruction that becomes a branch, and the one that it then leads to. */
+  readonly site: string;
+  readonly goesTo: string;
+  /** The function that is called there, and what it is told: the site's address, and where the return address is kept. */
+  readonly callee: string;
+  readonly siteAddress: number;
+  readonly returnAddressPlace: number;
 }
 
 /** What a proof must know of an architecture. */
@@ -155,4 +200,23 @@ export interface ProofFacts {
   readonly instructionSet: InstructionSet;
   readonly convention: CallingConvention;
   readonly hook: FtraceHook;
+  /**
+   * Runs an instruction of a stub that a relocation against the new function belongs to, as the loader leaves it.
+   * Throws `NotUnderstood` for a relocation that no stub of ours has.
+   */
+  executeRelocated<V>(machine: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void;
 }
+
+/** The same machine, with jumps that lead elsewhere than the instruction says. */
+export const withJumps = <V>(m: Machine<V>, moved: (target: V) => V): Machine<V> => ({
+  bits: m.bits,
+  pc: m.pc,
+  read: (register) => m.read(register),
+  write: (register, value) => m.write(register, value),
+  jump: (target) => m.jump(moved(target)),
+  load: (address, size) => m.load(address, size),
+  store: (address, size, value) => m.store(address, size, value),
+  constant: (value) => m.constant(value),
+  apply: (operation, a, b) => m.apply(operation, a, b),
+  decide: (condition) => m.decide(condition),
+});

@@ -3,6 +3,7 @@
 import { describe, expect, test } from 'vitest';
 import { encode } from '../arch/arm/instructions.ts';
 import { proofFacts } from '../arch/arm/proof-facts.ts';
+import { R_ARM_JUMP24 } from '../arch/arm/relocations.ts';
 import type { Fields } from '../arch/arm/row.ts';
 import { type Hook, proveRedirect, type Redirect } from './redirect.ts';
 
@@ -43,7 +44,7 @@ const redirect = (...stub: number[]): Redirect => ({
   prologue: Uint32Array.of(pushLr, 0),
   stub: {
     words: Uint32Array.of(...stub, branch),
-    relocations: [{ offset: 4 * stub.length, type: 0, symbol: 'new-function', addend: -8n }],
+    relocations: [{ offset: 4 * stub.length, type: R_ARM_JUMP24, symbol: 'new-function', addend: -8n }],
   },
 });
 

@@ -6,7 +6,9 @@
 //
 // Memory is the stack (`stack.ts`) and what is read-only. All other memory may change at any moment, so a load from
 // it gives an unknown number, each load another. An address that is not known to be on the stack is not known to
-// be elsewhere either: hence nothing is stored through it.
+// be elsewhere either: hence nothing is stored through it, and a load may as well have read the stack, whose numbers
+// are known. So what it gives is no number of which any value could be an example; only the owner of the machine can say
+// that a place is anybody's (`Start.elsewhere`).
 
 import { type InstructionSet, type Machine, NotUnderstood, type Operation, type Size } from '../arch/machine.ts';
 import { Stack } from './stack.ts';
@@ -21,8 +23,11 @@ export interface Start {
   readonly registers?: ReadonlyMap<number, Term>;
   /** How far the stack may reach, in bytes either way from the initial stack pointer. */
   readonly stackReach: number;
-  /** Bytes of read-only memory with zeros above them, or undefined where the address is no such memory. */
-  readonly readOnly?: (address: bigint, size: Size) => bigint | undefined;
+  /**
+   * What memory holds that is not on the stack, with zeros above the bytes asked for: a term where that never changes,
+   * 'any' where it may be any number at any time. Undefined where nothing is known of an address.
+   */
+  readonly elsewhere?: (address: Term, size: Size) => Term | 'any' | undefined;
 }
 
 /** One thing that an instruction wrote. `at` is a register's number, or a distance on the stack. */
@@ -163,24 +168,24 @@ export class SymbolicMachine implements Machine<Term> {
     const distance = this.distance(address);
     if (distance !== undefined)
       return this.stack.load(distance, size, this.lowest(), (why, width) => this.unknown(why, width));
-    const known = address.base ? undefined : this.start.readOnly?.(address.plus, size);
-    if (known !== undefined) return this.constant(known);
-    return this.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, false);
+    const known = this.start.elsewhere?.(address, size);
+    if (known !== undefined && known !== 'any') return known;
+    return this.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, known === 'any');
   }
 
   store(address: Term, size: Size, value: Term): void {
     const distance = this.distance(address);
     if (distance === undefined)
       throw new NotUnderstood(`it stores to ${this.terms.describe(address)}, which may be anything’s`);
-    if (!this.stackSaved) {
-      const before = this.stack.copy();
-      this.undo.push(() => {
-        this.stack = before;
-      });
-      this.stackSaved = true;
-    }
+    this.saveStack();
     this.stack.store(distance, size, value);
     this.writes.push({ kind: 'stack', at: distance, size, value });
+  }
+
+  /** Loses what lies below the stack pointer, the red zone included: there a function that is called has its frame. */
+  loseBelowStackPointer(): void {
+    this.saveStack();
+    this.stack.forgetBelow(this.lowest() + this.set.redZone);
   }
 
   /** A number that nobody knows (`Terms.unknown`), for use within a step. */
@@ -222,6 +227,16 @@ export class SymbolicMachine implements Machine<Term> {
   /** The stack's contents for people. */
   describeStack(): string[] {
     return this.stack.describe();
+  }
+
+  /** Sees to it that the stack comes back as it is now if the step is undone. */
+  private saveStack(): void {
+    if (this.stackSaved) return;
+    const before = this.stack.copy();
+    this.undo.push(() => {
+      this.stack = before;
+    });
+    this.stackSaved = true;
   }
 
   /** What lies on the stack above here is safe from interrupts. */

@@ -61,6 +61,15 @@ const signs: Record<Operation, string> = {
   lessSigned: 'is less, as signed, than',
 };
 
+/** A part of a term that has bits for itself. */
+interface Piece {
+  readonly term: Term;
+  /** Those that it may have. */
+  readonly bits: bigint;
+  /** How far up its atom has been shifted. */
+  readonly shift: number;
+}
+
 const truths: ReadonlySet<Operation> = new Set(['equal', 'lessUnsigned', 'lessSigned']);
 /** a op b is b op a. */
 const symmetric: ReadonlySet<Operation> = new Set(['multiply', 'and', 'or', 'xor', 'equal']);
@@ -126,7 +135,10 @@ export class Terms {
       case 'shiftRight':
       case 'shiftRightSigned':
         if (!b.base && b.plus === 0n) return a;
-        if (operation === 'shiftRight' && !b.base && b.plus >= this.widthOf(a)) return this.constant(0);
+        if (operation === 'shiftRight' && !b.base) {
+          const lowered = this.lowered(a, Number(b.plus < BigInt(this.bits) ? b.plus : this.bits));
+          if (lowered) return lowered;
+        }
         break;
       case 'and':
         return this.and(a, b);
@@ -135,6 +147,7 @@ export class Terms {
         if (isNumber(a, 0n)) return b;
         if (isNumber(a, this.ones)) return a;
         if (isNumber(b, this.ones)) return b;
+        if ((this.bitsOf(a) & this.bitsOf(b)) === 0n) return this.sum(a, b, 1n);
         break;
       case 'xor':
         if (same(a, b)) return this.constant(0);
@@ -143,6 +156,7 @@ export class Terms {
         // Turning every bit over is -1 - x.
         if (isNumber(b, this.ones)) return this.sum(b, a, -1n);
         if (isNumber(a, this.ones)) return this.sum(a, b, -1n);
+        if ((this.bitsOf(a) & this.bitsOf(b)) === 0n) return this.sum(a, b, 1n);
         break;
       case 'equal':
         return this.equal(a, b);
@@ -258,9 +272,49 @@ export class Terms {
     return { base: this.base(parts.filter(([, coefficient]) => coefficient !== 0n)), plus: this.cut(plus * factor) };
   }
 
+  /**
+   * A term as parts that have no bit in common, so that adding them is putting them side by side: a register full of
+   * flags can be taken apart again. Undefined where the parts may carry into each other.
+   */
+  private pieces({ base, plus }: Term): readonly Piece[] | undefined {
+    const pieces: Piece[] = plus === 0n ? [] : [{ term: this.constant(plus), bits: plus, shift: this.bits }];
+    let taken = plus;
+    for (const [atom, coefficient] of base?.parts ?? []) {
+      const shift = trailingZeros(coefficient, this.bits);
+      const low = BigInt(atom.lowZeros);
+      const bits = (((1n << BigInt(atom.width)) - 1n) >> low) << (low + BigInt(shift));
+      if (coefficient !== 1n << BigInt(shift) || bits > this.ones || (bits & taken) !== 0n) return undefined;
+      taken |= bits;
+      pieces.push({ term: { base: this.base([[atom, coefficient]]), plus: 0n }, bits, shift });
+    }
+    return pieces;
+  }
+
+  /** The bits that a term may have. */
+  private bitsOf(term: Term): bigint {
+    const pieces = this.pieces(term);
+    if (pieces) return pieces.reduce((bits, piece) => bits | piece.bits, 0n);
+    const certain = (1n << BigInt(this.certainBits(term))) - 1n;
+    return (this.ones & ~certain) | (term.plus & certain);
+  }
+
   /** How many low bits a term may have that are not zero. */
   private widthOf(term: Term): number {
-    return term.base ? (onlyAtom(term)?.width ?? this.bits) : bitLength(term.plus);
+    return bitLength(this.bitsOf(term));
+  }
+
+  private together(pieces: readonly Piece[]): Term {
+    return pieces.reduce((sum, { term }) => this.sum(sum, term, 1n), this.constant(0));
+  }
+
+  /** A term shifted right, if each of its pieces goes as a whole or stays as a whole. */
+  private lowered(term: Term, by: number): Term | undefined {
+    const staying = this.pieces(term)?.filter(({ bits }) => bits >> BigInt(by) !== 0n);
+    if (!staying?.every(({ term: { base }, shift }) => !base || shift >= by)) return undefined;
+    return staying.reduce((sum, { term: { base, plus } }) => {
+      const parts = (base?.parts ?? []).map(([atom, coefficient]) => [atom, coefficient >> BigInt(by)] as const);
+      return this.sum(sum, { base: this.base(parts), plus: plus >> BigInt(by) }, 1n);
+    }, this.constant(0));
   }
 
   private and(a: Term, b: Term): Term {
@@ -275,6 +329,12 @@ export class Terms {
     const possible = (1n << BigInt(this.widthOf(a))) - 1n;
     const cleared = possible & ~mask;
     if (bitLength(cleared) <= certain) return { base: a.base, plus: a.plus - (a.plus & cleared) };
+    const pieces = this.pieces(a);
+    const isWhole = ({ term, bits }: Piece): boolean => !term.base || (bits & mask) === bits || (bits & mask) === 0n;
+    if (pieces?.every(isWhole)) {
+      const kept = pieces.filter(({ term, bits }) => term.base && (bits & mask) !== 0n);
+      return this.sum(this.together(kept), this.constant(a.plus & mask), 1n);
+    }
     // A mask of a mask is one mask.
     const origin = onlyAtom(a)?.origin;
     if (origin?.kind === 'operation' && origin.operation === 'and' && !origin.b.base)
@@ -288,6 +348,9 @@ export class Terms {
     // They differ in bits that are certain.
     const certain = BigInt(this.certainBits({ base, plus }));
     if ((plus & ((1n << certain) - 1n)) !== 0n) return this.constant(0);
+    // One is a number that the other has not the bits for.
+    if ((!b.base && (b.plus & ~this.bitsOf(a)) !== 0n) || (!a.base && (a.plus & ~this.bitsOf(b)) !== 0n))
+      return this.constant(0);
     // Said as `term == number` where it can be.
     return this.operation('equal', { base, plus: 0n }, this.constant(-plus));
   }

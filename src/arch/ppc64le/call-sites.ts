@@ -90,6 +90,9 @@ const tocSetUps: readonly (readonly (readonly [mask: number, value: number, text
 /** TOC set-up, `mflr r0`, `std r0,16(r1)`. */
 const longestPrologue = 4;
 
+/** How many words at a function's entry set up its TOC pointer from its own address: 0 or 2. */
+export const tocSetUpWords = (words: Uint32Array): number => (isTocSetUp(Array.from(words.subarray(0, 2))) ? 2 : 0);
+
 const isTocSetUp = (words: readonly number[]) =>
   tocSetUps.some((pair) => words.length === 2 && pair.every(([mask, value], i) => (words[i]! & mask) >>> 0 === value));
 

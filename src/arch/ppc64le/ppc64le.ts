@@ -3,7 +3,7 @@
 //
 // The instructions: `encodings.ts`, the table, with its rows and what they do in `branches.ts`, `loads-and-stores.ts`,
 // `arithmetic.ts`, `logic.ts` and `special-registers.ts` over the state in `state.ts`; `fields.ts`, the parts of a word;
-// `instructions.ts`, decoding, encoding and printing; `semantics.ts`, running.
+// `instructions.ts`, decoding, encoding and printing; `semantics.ts`, running; `proof-facts.ts`, what the prover must know.
 
 import { EM_PPC64, SHN_LIVEPATCH } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
@@ -11,12 +11,14 @@ import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { decode, print } from './instructions.ts';
 import { platform } from './platform.ts';
+import { proofFacts } from './proof-facts.ts';
 import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
 import { selfModified } from './self-modified.ts';
 import { layOutStubs } from './stub-section.ts';
 
 export const ppc64le: Architecture = {
   platform,
+  proofFacts,
   elf: { class: 64, machine: EM_PPC64, rela: true },
   pointerRelocation: R_PPC64_ADDR64,
   relocationKind,

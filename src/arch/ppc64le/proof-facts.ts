@@ -1,0 +1,86 @@
+// What a proof must know of ppc64le: the ELFv2 ABI (revision 1.5) and the hook (arch/powerpc/kernel/trace/ftrace_mprofile.S
+// and ftrace.c, Linux 6.1).
+//
+// Two things are particular here. A function has a local entry behind the words that make its TOC pointer, for callers
+// that share the TOC; whoever calls it there relies on finding r2 unchanged. Whoever calls it at its global entry has
+// saved r2 at 24(r1) before and loads it from there with the instruction behind the call, so r2 may come back as it likes.
+// And the function graph tracer is a handler like others: it changes the return address among the saved registers.
+
+import { type Machine, NotUnderstood, type ProofFacts, signExtend, withNumber } from '../machine.ts';
+import { tocSetUpWords } from './call-sites.ts';
+import { decode, encode, field } from './instructions.ts';
+import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
+import { instructionSet } from './semantics.ts';
+import { CA, CA32, CR0, CTR, LR, OV, OV32, readOrZero, SO, XER } from './state.ts';
+
+const SP = 1;
+const TOC = 2;
+/** The processor's area, `struct paca_struct`; the ABI's thread pointer (section 2.2.2.1). */
+const PACA = 13;
+const range = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, i) => first + i);
+
+/** `struct pt_regs`: r0–r31, nip, msr, orig_gpr3, ctr, link (arch/powerpc/include/uapi/asm/ptrace.h). */
+const savedRegister = (index: number): number => 8 * index;
+
+/** `bl` to itself. */
+const callOfItself = encode('bl', { LI: 0 });
+const nop = encode('ori', { RS: 0, RA: 0, UI: 0 });
+/** `ld r2,24(r1)` (section 2.2.1; the module loader writes it, `restore_r2` in arch/powerpc/kernel/module_64.c). */
+const tocSave = 24;
+const restoreToc = encode('ld', { RT: TOC, 'RA|0': SP, DS: tocSave });
+
+/**
+ * The two halves of the distance to the new function: the lower one as a signed number, and what is left of it. A module
+ * is smaller than the 2 GB that they reach together; the loader does not look (`apply_relocate_add` in module_64.c).
+ */
+function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void {
+  const { encoding } = decode(word) ?? {};
+  const expected = type === R_PPC64_REL16_HA ? 'addis' : type === R_PPC64_REL16_LO ? 'addi' : undefined;
+  if (encoding === undefined || encoding.name !== expected)
+    throw new NotUnderstood(`relocation ${type} is not one of ${encoding?.name ?? 'this word'} that is known`);
+  const distance = withNumber(m, 'add', m.apply('subtract', newFunction, m.pc), addend);
+  const low = signExtend(m, distance, 16);
+  const part = expected === 'addi' ? low : m.apply('subtract', distance, low);
+  m.write(field('RT', word), m.apply('add', readOrZero(m, field('RA', word)), part));
+}
+
+export const proofFacts: ProofFacts = {
+  instructionSet,
+  convention: {
+    atEntry: {
+      arguments: range(3, 10),
+      // CR2 to CR4 among them; r13 belongs to nobody.
+      calleeSaved: [PACA, ...range(14, 31), ...range(CR0 + 2, CR0 + 4)],
+      returnAddress: LR,
+      ownAddress: 12,
+    },
+    results: [3, 4],
+    // r2 too: a callee in another module leaves its own.
+    changedByCalls: [
+      ...[0, TOC, ...range(3, 12), LR, CTR],
+      ...[CR0, CR0 + 1, ...range(CR0 + 5, CR0 + 7), SO, OV, CA, OV32, CA32, XER],
+    ],
+    alignment: new Map([
+      [SP, instructionSet.stackAlignment],
+      [LR, 2],
+    ]),
+    // Behind the frame's header and the doublewords that r3 to r10 stand for (section 2.2.3.3).
+    stackArguments: { at: 96, size: 8 },
+    // The CR and the LR save doubleword; the parameter save area where there has to be one (section 2.2.3.3).
+    callersFrame: { callees: [[8, 24]], parameters: 32 },
+    backChain: { at: 0, returnAddressAt: 16 },
+    toc: { register: TOC, setUpWords: tocSetUpWords, savedAt: tocSave, restoreWord: restoreToc },
+    processorArea: PACA,
+  },
+  hook: {
+    entry: 'ftrace_regs_caller',
+    handlerCall: 'ftrace_regs_call',
+    siteWord: callOfItself,
+    idleSiteWord: nop,
+    // `mflr r0` stands before the site, and r2 has been set up or was right.
+    keptAtSite: [0, TOC],
+    savedRegisters: { register: 6, pc: savedRegister(32), returnAddress: savedRegister(36) },
+    siteAddress: 3,
+  },
+  executeRelocated,
+};

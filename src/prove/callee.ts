@@ -1,0 +1,70 @@
+// A function that is called and of which nothing is known but what the ABI lets it do.
+
+import type { CallingConvention, ProofFacts } from '../arch/machine.ts';
+import type { SymbolicMachine } from '../symbolic/machine.ts';
+import type { Term } from '../symbolic/terms.ts';
+
+/** What is known of a function beyond the ABI. What is not said may be anything. */
+export interface Callee {
+  /** How many stack arguments it may touch at most; without it, any number. */
+  readonly stackArguments?: number | undefined;
+  /**
+   * Whether it may end in a sibling call to another module: through a stub of the loader's, which stores the module's own
+   * TOC pointer into the frame of whoever called the function. Only false says that it does not.
+   */
+  readonly siblingCalls?: boolean | undefined;
+}
+
+/**
+ * How many stack arguments are looked at where a function may have any number: more than any function of a kernel has. A
+ * stub that copies some breaks at the first that it does not copy; one that moves nothing keeps them all.
+ */
+export const mostStackArguments = 72;
+
+export const stackArgumentsOf = ({ stackArguments = mostStackArguments }: Callee): number =>
+  Math.min(stackArguments, mostStackArguments);
+
+/** What a function's result is called. */
+export const resultName = (register: string): string => `${register} as returned`;
+
+/** Stores numbers that nobody knows at [from, to) above an address. */
+function change(machine: SymbolicMachine, base: Term, from: number, to: number, size: 4 | 8, why: string): void {
+  for (let at = from; at < to; at += size)
+    machine.store(machine.apply('add', base, machine.constant(at)), size, machine.unknown(why));
+}
+
+/**
+ * Calls a function, within a step of the machine: it changes all that a call may change, loses what lies below the stack
+ * pointer, and uses what is its own in its caller's frame. Where it goes on is left to the caller of this.
+ */
+export function callFunction(
+  machine: SymbolicMachine,
+  { instructionSet, convention }: ProofFacts,
+  callee: Callee,
+  name: string,
+): void {
+  const why = (what: string): string => `${what} after ${name}`;
+  const sp = machine.read(instructionSet.stackPointer);
+  machine.loseBelowStackPointer();
+  const word = (instructionSet.bits / 8) as 4 | 8;
+  for (const [from, to] of convention.callersFrame.callees)
+    change(machine, sp, from, to, word, why('what a callee keeps in its caller’s frame'));
+  const { at, size } = convention.stackArguments;
+  const count = stackArgumentsOf(callee);
+  if (count > 0)
+    change(machine, sp, convention.callersFrame.parameters, at + size * count, word, why('the parameters’ place'));
+  const { toc } = convention;
+  if (toc && callee.siblingCalls !== false)
+    change(machine, sp, toc.savedAt, toc.savedAt + word, word, `a sibling call of ${name} stores its own TOC pointer`);
+  for (const register of convention.changedByCalls)
+    machine.write(
+      register,
+      machine.unknown(why(instructionSet.registers[register]!), widthOf(instructionSet, register)),
+    );
+}
+
+const widthOf = (set: ProofFacts['instructionSet'], register: number): number | undefined => set.widths.get(register);
+
+/** Whether the place [at, at + size) above the caller's stack pointer is a callee's to change. */
+export const belongsToCallee = ({ callersFrame }: CallingConvention, at: number, size: number): boolean =>
+  callersFrame.callees.some(([from, to]) => at >= from && at + size <= to);
