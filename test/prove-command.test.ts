@@ -68,11 +68,13 @@ describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
     });
     const [{ verdict, failures }] = result.redirects;
     expect(verdict).toBe('refuted');
-    expect(failures[0]).toMatchObject({
-      obligation: 'stack-pointer',
-      expected: 'sp',
-      found: expect.stringContaining('sp - '),
-    });
+    expect(failures).toContainEqual(
+      expect.objectContaining({
+        obligation: 'stack-pointer',
+        expected: 'sp',
+        found: expect.stringContaining('sp - '),
+      }),
+    );
     expect(failures[0].trace.length).toBeGreaterThan(20);
   });
 

@@ -162,11 +162,6 @@ export interface FtraceHook {
   readonly entry: string;
   /** The symbol of the instruction in it that calls the handlers. */
   readonly handlerCall: string;
-  /**
-   * Symbols of words in the hook that ftrace rewrites while function_graph traces, and only then. Proofs are about the time
-   * when it does not.
-   */
-  readonly idleWords: readonly string[];
   /** What ftrace writes at a call site: a call, its target left at the instruction itself. */
   readonly siteWord: number;
   /** What ftrace leaves at a site that nobody traces. */
@@ -195,6 +190,17 @@ export interface GraphTracer {
   readonly returnAddressPlace: number;
 }
 
+/** What is known of a function beyond the ABI. What is not said may be anything. */
+export interface Callee {
+  /** How many stack arguments it may touch at most; without it, any number. */
+  readonly stackArguments?: number | undefined;
+  /**
+   * Whether it may end in a sibling call to another module: through a stub of the loader's, which stores the module's own
+   * TOC pointer into the frame of whoever called the function. Only false says that it does not.
+   */
+  readonly siblingCalls?: boolean | undefined;
+}
+
 /** What a proof must know of an architecture. */
 export interface ProofFacts {
   readonly instructionSet: InstructionSet;
@@ -205,6 +211,10 @@ export interface ProofFacts {
    * Throws `NotUnderstood` for a relocation that no stub of ours has.
    */
   executeRelocated<V>(machine: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void;
+  /** What the code of a function tells of it, all its words from its entry on; relocations need not be applied. */
+  readCallee(code: Uint32Array): Callee;
+  /** Whether a kernel that rewrites this word in itself only ever takes one that does the same as far as machines see. */
+  rewrittenAlike?(word: number): boolean;
 }
 
 /** The same machine, with jumps that lead elsewhere than the instruction says. */

@@ -17,6 +17,7 @@ import { SHF_ALLOC, SHF_EXECINSTR, SHF_RELA_LIVEPATCH, STT_FUNC } from '../elf/c
 import { isSection } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 import { type ReasonError, reasonError } from '../reason.ts';
+import { wordsOf } from './old-function.ts';
 import { patchSection } from './patch-module.ts';
 import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
 
@@ -25,6 +26,8 @@ export interface LoadedStub {
   readonly words: Uint32Array;
   /** In the order of their places, each against the new function, at most one a word. */
   readonly relocations: readonly StubRelocation[];
+  /** The new function's words as the file has them. */
+  readonly newFunction: Uint32Array;
 }
 
 /** No relocation changes more bytes than this. */
@@ -42,8 +45,8 @@ export class StubLoader {
   readonly #changes = new Map<Section, Relocation[]>();
   /** Places that something else than the patch table refers to, by section, with the name of where the reference is. */
   readonly #referred = new Map<Section, { readonly offset: number; readonly from: string }[]>();
-  /** Where functions begin, by section. */
-  readonly #functions = new Map<Section, Set<number>>();
+  /** Where functions begin and how many bytes they have, by section. */
+  readonly #functions = new Map<Section, Map<number, number>>();
 
   constructor(patch: PatchModule) {
     this.#patch = patch;
@@ -56,10 +59,10 @@ export class StubLoader {
     }
     for (const changes of this.#changes.values()) changes.sort((a, b) => a.offset - b.offset);
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
-    for (const { type, place, value } of model.symbols) {
+    for (const { type, place, value, size } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
-      const starts = this.#functions.get(place) ?? new Set();
-      this.#functions.set(place, starts.add(Number(value)));
+      const sizes = this.#functions.get(place) ?? new Map<number, number>();
+      this.#functions.set(place, sizes.set(Number(value), Number(size)));
     }
   }
 
@@ -77,8 +80,8 @@ export class StubLoader {
     const { stub, newFunction, stubSize } = redirect;
     checkCode(redirect, stub, 'stub');
     checkCode(redirect, newFunction, 'new function');
-    if (!this.#functions.get(newFunction.section)?.has(newFunction.offset))
-      throw unknown(redirect, 0, 'no function begins where the table says that the new one is');
+    const size = this.#functions.get(newFunction.section)?.get(newFunction.offset);
+    if (size === undefined) throw unknown(redirect, 0, 'no function begins where the table says that the new one is');
     const end = stub.offset + stubSize;
     const [reference] = between(this.#referred.get(stub.section) ?? [], stub.offset, end);
     if (reference)
@@ -91,7 +94,8 @@ export class StubLoader {
       ({ place, size }) => place.section === stub.section && place.offset + size > stub.offset && place.offset < end,
     );
     if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
-    return { words: stub.words, relocations: this.#relocations(redirect) };
+    const code = newFunction.section.data.subarray(newFunction.offset, newFunction.offset + (size & -instructionSize));
+    return { words: stub.words, relocations: this.#relocations(redirect), newFunction: wordsOf(code) };
   }
 
   #relocations(redirect: ReadRedirect): StubRelocation[] {

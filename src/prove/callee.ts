@@ -1,19 +1,8 @@
 // A function that is called and of which nothing is known but what the ABI lets it do.
 
-import type { CallingConvention, ProofFacts } from '../arch/machine.ts';
+import type { Callee, CallingConvention, ProofFacts } from '../arch/machine.ts';
 import type { SymbolicMachine } from '../symbolic/machine.ts';
 import type { Term } from '../symbolic/terms.ts';
-
-/** What is known of a function beyond the ABI. What is not said may be anything. */
-export interface Callee {
-  /** How many stack arguments it may touch at most; without it, any number. */
-  readonly stackArguments?: number | undefined;
-  /**
-   * Whether it may end in a sibling call to another module: through a stub of the loader's, which stores the module's own
-   * TOC pointer into the frame of whoever called the function. Only false says that it does not.
-   */
-  readonly siblingCalls?: boolean | undefined;
-}
 
 /**
  * How many stack arguments are looked at where a function may have any number: more than any function of a kernel has. A
@@ -59,11 +48,9 @@ export function callFunction(
   for (const register of convention.changedByCalls)
     machine.write(
       register,
-      machine.unknown(why(instructionSet.registers[register]!), widthOf(instructionSet, register)),
+      machine.unknown(why(instructionSet.registers[register]!), instructionSet.widths.get(register)),
     );
 }
-
-const widthOf = (set: ProofFacts['instructionSet'], register: number): number | undefined => set.widths.get(register);
 
 /** Whether the place [at, at + size) above the caller's stack pointer is a callee's to change. */
 export const belongsToCallee = ({ callersFrame }: CallingConvention, at: number, size: number): boolean =>

@@ -29,7 +29,7 @@ export function factsOf({ arch }: ProofKernel): ProofFacts {
 
 /** The kernel's own ftrace hook. Throws `proof-unknown` for a kernel that does not have it. */
 export function kernelHook(kernel: ProofKernel): Hook {
-  const { entry, handlerCall, idleWords } = factsOf(kernel).hook;
+  const { entry, handlerCall, graph } = factsOf(kernel).hook;
   const addressOf = (name: string): LinkAddress => {
     const address = kernel.image.symbol(name);
     if (address !== undefined) return address;
@@ -40,26 +40,38 @@ export function kernelHook(kernel: ProofKernel): Hook {
       'take a kernel with CONFIG_DYNAMIC_FTRACE_WITH_REGS=y',
     );
   };
+  // A kernel without the graph tracer does not have these.
+  const tracer = graph &&
+    kernel.image.symbol(graph.site) !== undefined && {
+      site: addressOf(graph.site),
+      goesTo: addressOf(graph.goesTo),
+      callee: addressOf(graph.callee),
+    };
   return {
     entry: addressOf(entry),
     handlerCall: addressOf(handlerCall),
-    word: textOf(kernel, idleWords.map(addressOf)),
+    // What the tracer makes of its word is another form of the hook, and proven beside this one.
+    word: textOf(kernel, tracer ? [tracer.site] : []),
+    ...(tracer && { graph: tracer }),
   };
 }
 
 /**
  * The words of the kernel's text, by address; undefined where there is none. A word that the kernel rewrites itself is not
- * the one that runs: whoever asks for it gets `NotUnderstood`, but for the words that are taken as the image has them.
+ * the one that runs: whoever asks for it gets `NotUnderstood`, but for the words that are taken as the image has them, and those that do the same in each form.
  */
-export function textOf({ image, selfModified }: ProofKernel, asShipped: readonly LinkAddress[] = []): Hook['word'] {
+export function textOf(kernel: ProofKernel, asShipped: readonly LinkAddress[] = []): Hook['word'] {
+  const { image, selfModified } = kernel;
+  const facts = factsOf(kernel);
   const rewritten = new Set<bigint>(selfModified.words);
   for (const address of asShipped) rewritten.delete(address);
   const [unclear] = selfModified.unknown;
   return (address) => {
     if (unclear !== undefined) throw new NotUnderstood(`which words the kernel rewrites is not known: ${unclear}`);
-    if (rewritten.has(address))
-      throw new NotUnderstood('the kernel rewrites this word, so what runs here is not known');
     const inText = image.textRanges.some(({ start, end }) => address >= start && address < end);
-    return inText ? image.word(linkAddress(address)) : undefined;
+    const word = inText ? image.word(linkAddress(address)) : undefined;
+    if (rewritten.has(address) && !(word !== undefined && facts.rewrittenAlike?.(word)))
+      throw new NotUnderstood('the kernel rewrites this word, so what runs here is not known');
+    return word;
   };
 }

@@ -15,7 +15,7 @@ import { wayFtrace } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
 import { factsOf, kernelHook, type ProofKernel, textOf } from './prove-kernel.ts';
-import { type Hook, proveRedirect, type Redirect, type Verdict } from './redirect.ts';
+import { type Hook, proofKey, proveRedirect, type Redirect, type Verdict } from './redirect.ts';
 
 /** One redirect and what was found of it. */
 export interface RedirectProof {
@@ -88,7 +88,8 @@ export class Prover {
   #verdict(loader: StubLoader, redirect: ReadRedirect): Verdict {
     try {
       const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect);
-      return this.#shared({ prologue, stub: loader.load(redirect) });
+      const stub = loader.load(redirect);
+      return this.#shared({ prologue, stub, ...factsOf(this.#kernel).readCallee(stub.newFunction) });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
@@ -96,13 +97,11 @@ export class Prover {
   }
 
   #shared(redirect: Redirect): Verdict {
-    const { prologue, stub } = redirect;
-    const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
-    // The word at the site is ftrace's.
-    const key = `${prologue.slice(0, -1)};${stub.words};${places}`;
+    const facts = factsOf(this.#kernel);
+    const key = proofKey(facts, redirect);
     const known = this.#verdicts.get(key);
     if (known) return known;
-    const verdict = proveRedirect(factsOf(this.#kernel), this.#hook, redirect);
+    const verdict = proveRedirect(facts, this.#hook, redirect);
     this.#verdicts.set(key, verdict);
     return verdict;
   }

@@ -14,11 +14,11 @@
 // and a stub cannot be unwound where a tracer would have to unwind it (a module's unwind tables see to it).
 
 import type { Stub } from '../arch/arch.ts';
-import { NotUnderstood, type ProofFacts } from '../arch/machine.ts';
+import { type Callee, NotUnderstood, type ProofFacts } from '../arch/machine.ts';
 import { explore, type Limits } from '../symbolic/explore.ts';
 import { SymbolicMachine, type Trace, Undecided, type Write } from '../symbolic/machine.ts';
 import { same, type Term, Terms } from '../symbolic/terms.ts';
-import { belongsToCallee, type Callee, callFunction, resultName, stackArgumentsOf } from './callee.ts';
+import { belongsToCallee, callFunction, resultName, stackArgumentsOf } from './callee.ts';
 import { findExample } from './example.ts';
 import type { Failure, Obligation } from './obligations.ts';
 
@@ -429,7 +429,7 @@ class Run {
     this.expect(machine, 'alignment', instructionSet.registers[instructionSet.stackPointer]!, aligned, sp);
     const callersSp = this.sp(this.begin);
     const { at, size } = convention.stackArguments;
-    for (let n = 0; n < stackArgumentsOf(callee) && !same(sp, callersSp); n++) {
+    for (let n = 0; n < stackArgumentsOf(callee); n++) {
       const expected = terms.memory(this.above(callersSp, at + n * size), size);
       const found = machine.load(this.above(sp, at + n * size), size);
       this.expect(machine, 'stack-arguments', `stack argument ${n + 1}`, expected, found);

@@ -39,7 +39,6 @@ export const proofFacts: ProofFacts = {
   hook: {
     entry: 'ftrace_regs_caller',
     handlerCall: 'ftrace_regs_call',
-    idleWords: ['ftrace_graph_regs_call'],
     siteWord: callOfItself,
     // It drops the `lr` that the word before the site has pushed.
     idleSiteWord: encode('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 4 }),
@@ -55,4 +54,6 @@ export const proofFacts: ProofFacts = {
     },
   },
   executeRelocated,
+  // Wherever they are, a stub that moves nothing keeps them.
+  readCallee: () => ({}),
 };

@@ -6,11 +6,12 @@
 // saved r2 at 24(r1) before and loads it from there with the instruction behind the call, so r2 may come back as it likes.
 // And the function graph tracer is a handler like others: it changes the return address among the saved registers.
 
-import { type Machine, NotUnderstood, type ProofFacts, signExtend, withNumber } from '../machine.ts';
+import { type Callee, type Machine, NotUnderstood, type ProofFacts, signExtend, withNumber } from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
 import { decode, encode, field } from './instructions.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
 import { instructionSet } from './semantics.ts';
+import { findStackArguments, registerArguments } from './stack-arguments.ts';
 import { CA, CA32, CR0, CTR, LR, OV, OV32, readOrZero, SO, XER } from './state.ts';
 
 const SP = 1;
@@ -42,6 +43,13 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
   const low = signExtend(m, distance, 16);
   const part = expected === 'addi' ? low : m.apply('subtract', distance, low);
   m.write(field('RT', word), m.apply('add', readOrZero(m, field('RA', word)), part));
+}
+
+/** A branch out of it would be a sibling call; then what is left to tell is not certain either. */
+function readCallee(code: Uint32Array): Callee {
+  const { doublewords, uncertain } = findStackArguments(code);
+  if (uncertain !== undefined) return {};
+  return { stackArguments: Math.max(0, doublewords - registerArguments), siblingCalls: false };
 }
 
 export const proofFacts: ProofFacts = {
@@ -83,4 +91,7 @@ export const proofFacts: ProofFacts = {
     siteAddress: 3,
   },
   executeRelocated,
+  readCallee,
+  // In a guest of KVM PR a load from a shared page takes its place (arch/powerpc/kernel/kvm.c): some number either way.
+  rewrittenAlike: (word) => decode(word)?.encoding.name === 'mfmsr',
 };
