@@ -103,7 +103,10 @@ describe('The prover', () => {
 
   test('refutes a stub that writes to what is the caller’s', () => {
     const storeAbove = at('STR (immediate)', { Rn: SP, Rt: 0, U: 1, imm12: 64 });
-    expect(judge(rightHook, redirect(storeAbove))).toEqual(['callers-stack: the caller’s stack at sp + 64']);
+    expect(judge(rightHook, redirect(storeAbove))).toEqual([
+      'stack-arguments: stack argument 17',
+      'callers-stack: the caller’s stack at sp + 64',
+    ]);
   });
 
   test('refutes what is wrong for one number alone, and names it', () => {
