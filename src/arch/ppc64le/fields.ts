@@ -126,24 +126,30 @@ export function fieldMask(name: FieldName): number {
   return mask >>> 0;
 }
 
+/** How many bits a field has. */
+const widthOf = ({ bits }: Field): number => bits.reduce((width, [first, last]) => width + last - first + 1, 0);
+
+/** Whole kernels are decoded: where each part of a field is, as a shift and a mask, is worked out once. */
+const extraction = new Map(
+  Object.entries(fields).map(([name, field]: [string, Field]) => {
+    const parts = field.bits.map(([first, last]) => ({ shift: 31 - last, size: 2 ** (last - first + 1) }));
+    return [name, { parts, scale: field.scale, range: 2 ** widthOf(field), signed: isSigned(field.kind) }];
+  }),
+);
+
 /** The field's value in a word: sign-extended and scaled, so that a displacement is in bytes. */
 export function field(name: FieldName, word: number): number {
-  const { kind, bits, scale } = fields[name] as Field;
+  const { parts, scale, range, signed } = extraction.get(name)!;
   let value = 0;
-  let width = 0;
-  for (const [first, last] of bits) {
-    const size = last - first + 1;
-    value = value * 2 ** size + ((word >>> (31 - last)) & (2 ** size - 1));
-    width += size;
-  }
-  if (isSigned(kind) && value >= 2 ** (width - 1)) value -= 2 ** width;
+  for (const { shift, size } of parts) value = value * size + ((word >>> shift) & (size - 1));
+  if (signed && value >= range / 2) value -= range;
   return value * scale;
 }
 
 /** The word's bits for a field's value. Throws `RangeError` for a value that the field cannot hold. */
 export function fieldBits(name: FieldName, value: number): number {
   const { kind, bits, scale } = fields[name] as Field;
-  const width = bits.reduce((sum, [first, last]) => sum + last - first + 1, 0);
+  const width = widthOf(fields[name]);
   const [low, high] = isSigned(kind) ? [-(2 ** (width - 1)), 2 ** (width - 1) - 1] : [0, 2 ** width - 1];
   let rest = value / scale;
   if (!Number.isInteger(rest) || rest < low || rest > high) {

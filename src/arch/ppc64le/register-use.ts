@@ -2,7 +2,7 @@
 // fields: RT is written; RA is written where it comes from RS (logic, shifts) or where an access updates it; all others
 // are read. Special registers and CR are not looked at.
 
-import { type Encoding, encodings, type FieldName, field, type Instruction } from './instructions.ts';
+import { type Encoding, encodings, type FieldName, type Instruction } from './instructions.ts';
 
 export interface Use {
   /** Bytes that a load or store moves; 0 for what is neither. */
@@ -10,9 +10,22 @@ export interface Use {
   readonly isStore: boolean;
   /** The field of an access's distance from RA; undefined for one that adds two registers. */
   readonly displacement: 'D' | 'DS' | undefined;
-  readonly writes: readonly FieldName[];
-  readonly reads: readonly FieldName[];
+  readonly writes: readonly RegisterField[];
+  readonly reads: readonly RegisterField[];
 }
+
+/** A field that holds a general register's number, and the place of its lowest bit in the word. */
+export interface RegisterField {
+  readonly name: FieldName;
+  readonly shift: number;
+}
+
+const shifts: Partial<Record<FieldName, number>> = { RT: 21, RS: 21, RA: 16, 'RA|0': 16, RB: 11, RC: 6 };
+
+const registerField = (name: FieldName): RegisterField => ({ name, shift: shifts[name]! });
+
+/** The number in it. */
+export const registerIn = ({ shift }: RegisterField, word: number): number => (word >>> shift) & 31;
 
 const sizes: Readonly<Record<string, number>> = { b: 1, h: 2, w: 4, s: 4, d: 8 };
 
@@ -32,10 +45,12 @@ function findUse({ name, fields, update }: Encoding): Use {
     size,
     isStore,
     displacement: fields.find((f) => f === 'D' || f === 'DS'),
-    writes: fields.filter((f) => f === 'RT' || (f === 'RA' && (targetIsRA || update))),
-    reads: fields.filter(
-      (f) => f === 'RS' || f === 'RB' || f === 'RC' || f === 'RA|0' || (f === 'RA' && (!targetIsRA || insertion)),
-    ),
+    writes: fields.filter((f) => f === 'RT' || (f === 'RA' && (targetIsRA || update))).map(registerField),
+    reads: fields
+      .filter(
+        (f) => f === 'RS' || f === 'RB' || f === 'RC' || f === 'RA|0' || (f === 'RA' && (!targetIsRA || insertion)),
+      )
+      .map(registerField),
   };
 }
 
@@ -44,10 +59,10 @@ const uses = new Map(encodings.map((encoding) => [encoding, findUse(encoding)]))
 export const useOf = (encoding: Encoding): Use => uses.get(encoding)!;
 
 export const registersWritten = ({ encoding, word }: Instruction): number[] =>
-  useOf(encoding).writes.map((f) => field(f, word));
+  useOf(encoding).writes.map((f) => registerIn(f, word));
 
 /** The registers read. Where the field is `RA|0` and holds 0 none is. */
 export const registersRead = ({ encoding, word }: Instruction): number[] =>
   useOf(encoding)
-    .reads.filter((f) => f !== 'RA|0' || field(f, word) !== 0)
-    .map((f) => field(f, word));
+    .reads.filter((f) => f.name !== 'RA|0' || registerIn(f, word) !== 0)
+    .map((f) => registerIn(f, word));

@@ -31,7 +31,7 @@ import {
   type Value,
 } from './frame-address.ts';
 import { decode, field, type Instruction } from './instructions.ts';
-import { registersRead, registersWritten, useOf } from './register-use.ts';
+import { registerIn, registersRead, registersWritten, useOf } from './register-use.ts';
 
 /** The doublewords of the parameter save area that registers stand for. */
 export const registerArguments = 8;
@@ -62,6 +62,19 @@ const firstSaved = 14;
 const mostUnreached = 1000;
 const mostFrames = 16;
 
+/** A word's place in the code, written out only where something is said of it. */
+class Place {
+  readonly #index: number;
+
+  constructor(index: number) {
+    this.#index = index;
+  }
+
+  toString(): string {
+    return `+0x${(this.#index * 4).toString(16)}`;
+  }
+}
+
 /** Thrown inside, caught by `findStackArguments`. */
 class Uncertain extends Error {}
 
@@ -69,7 +82,19 @@ const spOf = (registers: Registers) => registers[SP] as number;
 
 const isVariable = (value: Value, sp: number) => typeof value === 'number' && isLocal(value, sp);
 
-const joinedRegisters = (a: Registers, b: Registers): Registers => a.map((value, r) => joined(value, b[r]!, spOf(a)));
+/** `a` itself where `b` adds nothing to it. */
+function joinedRegisters(a: Registers, b: Registers): Registers {
+  let both: Value[] | undefined;
+  for (let r = 0; r < a.length; r++) {
+    const value = a[r]!;
+    if (value === b[r]) continue;
+    const either = joined(value, b[r]!, spOf(a));
+    if (isSame(either, value)) continue;
+    both ??= [...a];
+    both[r] = either;
+  }
+  return both ?? a;
+}
 
 const afterCall = (registers: Registers): Registers =>
   registers.map((value, r) => (volatile.includes(r) ? 'other' : value));
@@ -99,15 +124,27 @@ function trapsAlways(instruction: Instruction | undefined): boolean {
   return (name === 'tw' || name === 'twi') && field('TO', instruction!.word) === 31;
 }
 
+/** What makes something of numbers that matter, even of those that are made without sp: constants in an index, and sp itself. */
+const followed: ReadonlySet<string> = new Set(['addi', 'addis', 'add', 'subf', 'or']);
+
+/** Whether an instruction has nothing to do with the stack and changes no register of which anything is known: most are so. */
+function losesNothing({ encoding, word }: Instruction, before: Registers): boolean {
+  if (encoding.update || followed.has(encoding.name)) return false;
+  const { reads, writes } = useOf(encoding);
+  for (const f of reads) if (isMadeFromSp(before[registerIn(f, word)]!)) return false;
+  for (const f of writes) if (before[registerIn(f, word)] !== 'other') return false;
+  return true;
+}
+
 class Walk {
-  /** What the registers hold before each word that control reaches. */
-  readonly reached = new Map<number, Registers>();
+  /** What the registers hold before each word that control reaches, by the word's index. */
+  readonly reached: (Registers | undefined)[];
   /** Words that are jump tables. */
   readonly tables = new Set<number>();
   doublewords = 0;
   certain = 0;
   /** Where a variable of the function's own is accessed, or handed on, at a place that an index chooses. */
-  private indexed: string | undefined;
+  private indexed: Place | undefined;
   /** Whether anything but callee-saved registers has been put where the function's variables are. */
   private hasVariables = false;
   /** Whether register arguments have been stored where the caller has room for them. */
@@ -119,13 +156,13 @@ class Walk {
 
   constructor(words: Uint32Array, from?: Walk) {
     this.words = words;
+    this.reached = from ? from.reached.slice() : new Array<undefined>(words.length).fill(undefined);
     if (!from) return;
     this.doublewords = from.doublewords;
     this.certain = from.certain;
     this.indexed = from.indexed;
     this.hasVariables = from.hasVariables;
     this.joinsArguments = from.joinsArguments;
-    for (const [index, registers] of from.reached) this.reached.set(index, registers);
     for (const index of from.tables) this.tables.add(index);
   }
 
@@ -139,18 +176,19 @@ class Walk {
       }
       const call = this.afterCalls.pop();
       if (!call) return;
-      const known = this.reached.get(call.index);
+      const known = this.reached[call.index];
       // A call that never returns stands before any code whatever: a frame of another size there is no contradiction.
       if (!known || known[SP] === call.registers[SP]) this.enter(call.index, call.registers);
     }
   }
 
-  /** The first word that control did not reach and that is neither padding nor part of a table; undefined when none. */
-  firstUnreached(): number | undefined {
+  /** The first word from an index on that control did not reach and that is neither padding nor part of a table. */
+  firstUnreached(from: number): number | undefined {
     const NOP = 0x60000000;
     const ORI_R2_R2_0 = 0x60420000;
-    for (const [index, word] of this.words.entries()) {
-      if (this.reached.has(index) || this.tables.has(index) || word === NOP || word === ORI_R2_R2_0) continue;
+    for (let index = from; index < this.words.length; index++) {
+      const word = this.words[index];
+      if (this.reached[index] || this.tables.has(index) || word === NOP || word === ORI_R2_R2_0) continue;
       return index;
     }
     return undefined;
@@ -158,25 +196,26 @@ class Walk {
 
   private enter(index: number, registers: Registers): void {
     if (index < 0 || index >= this.words.length) return;
-    const known = this.reached.get(index);
+    const known = this.reached[index];
     if (!known) {
-      this.reached.set(index, registers);
+      this.reached[index] = registers;
       this.work.push(index);
       return;
     }
+    if (known === registers) return;
     if (known[SP] !== registers[SP]) {
       throw new Uncertain(`two ways lead to +0x${(index * 4).toString(16)} with frames of different size`);
     }
     const both = joinedRegisters(known, registers);
-    if (both.every((value, r) => isSame(value, known[r]!))) return;
-    this.reached.set(index, both);
+    if (both === known) return;
+    this.reached[index] = both;
     this.work.push(index);
   }
 
   private step(index: number): void {
-    const before = this.reached.get(index)!;
+    const before = this.reached[index]!;
     const word = this.words[index]!;
-    const place = `+0x${(index * 4).toString(16)}`;
+    const place = new Place(index);
     const instruction = decode(word);
     if (!instruction)
       throw new Uncertain(`the word ${word.toString(16).padStart(8, '0')} at ${place} is not in the tables`);
@@ -223,7 +262,8 @@ class Walk {
   }
 
   /** The registers after an instruction that is no branch; accesses to the caller's frame are counted on the way. */
-  private effect(instruction: Instruction, before: Registers, place: string): Registers {
+  private effect(instruction: Instruction, before: Registers, place: Place): Registers {
+    if (losesNothing(instruction, before)) return before;
     const after = [...before];
     for (const r of registersWritten(instruction)) after[r] = 'other';
     if (useOf(instruction.encoding).size > 0) this.access(instruction, before, after, place);
@@ -233,7 +273,7 @@ class Walk {
   }
 
   /** A load or store. */
-  private access({ encoding, word }: Instruction, before: Registers, after: Value[], place: string): void {
+  private access({ encoding, word }: Instruction, before: Registers, after: Value[], place: Place): void {
     const { name, fields, update } = encoding;
     const { size, isStore, displacement } = useOf(encoding);
     const sp = spOf(before);
@@ -264,7 +304,7 @@ class Walk {
   }
 
   /** Notes a value that others may use from here on. */
-  private handOn(value: Value, sp: number, place: string): void {
+  private handOn(value: Value, sp: number, place: Place): void {
     if (isIndexed(value)) this.indexed ??= place;
     if (isVariable(value, sp)) this.hasVariables = true;
   }
@@ -282,7 +322,7 @@ class Walk {
   }
 
   /** An instruction that accesses no memory and is no branch. */
-  private compute(instruction: Instruction, before: Registers, after: Value[], place: string): void {
+  private compute(instruction: Instruction, before: Registers, after: Value[], place: Place): void {
     const { word } = instruction;
     const { name } = instruction.encoding;
     const [target] = registersWritten(instruction);
@@ -305,7 +345,7 @@ class Walk {
   }
 
   /** Counts an access to [address, address + size), in bytes from sp at the entry. */
-  private touch(address: number, size: number, isLoad: boolean, place: string): void {
+  private touch(address: number, size: number, isLoad: boolean, place: Place): void {
     if (address + size <= frameHeader) return;
     if (address < frameHeader) throw new Uncertain(`the access at ${place} straddles the caller’s frame header`);
     const last = Math.ceil((address + size - frameHeader) / 8);
@@ -318,7 +358,7 @@ class Walk {
    * The targets of `bctr`. GCC puts a switch's table right behind it, one word a case, each the distance from the table
    * to the case: `lwax rX,…; add rX,rX,rTable; mtctr rX; bctr`. Any other `bctr` is a tail call.
    */
-  private jumpTable(bctr: number, place: string): number[] {
+  private jumpTable(bctr: number, place: Place): number[] {
     const table = bctr + 1;
     const targets: number[] = [];
     let end = this.words.length;
@@ -354,10 +394,14 @@ class Walk {
   }
 }
 
+/** All that registers were found to hold; words in a row share one. */
+const statesOf = (walk: Walk): Registers[] => [...new Set(walk.reached)].filter((registers) => registers !== undefined);
+
 /** What holds at all the words that were reached with the frame of this size. */
 function registersWithFrame(walk: Walk, sp: number): Registers {
-  const states = [...walk.reached.values()].filter((registers) => registers[SP] === sp);
-  return states.reduce(joinedRegisters);
+  return statesOf(walk)
+    .filter((registers) => registers[SP] === sp)
+    .reduce(joinedRegisters);
 }
 
 /**
@@ -366,7 +410,7 @@ function registersWithFrame(walk: Walk, sp: number): Registers {
  * that it runs into. Code behind a WARN's trap has the trap's frame if that fits; if several others fit, all count.
  */
 function walkUnreached(walk: Walk, words: Uint32Array, start: number): Walk {
-  const frames = new Set([...walk.reached.values()].map((registers) => registers[SP] as number));
+  const frames = new Set(statesOf(walk).map((registers) => registers[SP] as number));
   if (frames.size > mostFrames) throw new Uncertain('the function has frames of too many sizes');
   let failure = new Uncertain('no code was reached');
   const attempt = (sp: number): Walk | undefined => {
@@ -380,7 +424,7 @@ function walkUnreached(walk: Walk, words: Uint32Array, start: number): Walk {
       return undefined;
     }
   };
-  const before = walk.reached.get(start - 1)?.[SP];
+  const before = walk.reached[start - 1]?.[SP];
   const behindTrap = typeof before === 'number' && trapsAlways(decode(words[start - 1]!)) && attempt(before);
   if (behindTrap) return behindTrap;
   const fitting = [...frames].map(attempt).filter((further) => further !== undefined);
@@ -399,8 +443,9 @@ export function findStackArguments(words: Uint32Array): StackArguments {
   let walk = new Walk(words);
   try {
     walk.run(0, entry);
+    let start: number | undefined = 0;
     for (let rounds = 0; ; rounds++) {
-      const start = walk.firstUnreached();
+      start = walk.firstUnreached(start);
       if (start === undefined) break;
       if (rounds === mostUnreached) throw new Uncertain('too much of the code is reached by no branch');
       walk = walkUnreached(walk, words, start);
