@@ -14,6 +14,8 @@
 #include <linux/compiler.h>
 #include <linux/types.h>
 
+struct kprobe;
+struct module;
 struct task_struct;
 
 /* The bytes "SUTC" in a little-endian u32. */
@@ -33,6 +35,17 @@ extern const struct suture_core_table suture_core_table __weak;
 
 /* kernel/sched/core.c: the idle task of a CPU. */
 extern struct task_struct *idle_task(int cpu) __weak;
+
+/* kernel/sched/core.c: wakes a task that sleeps in this state. */
+extern int wake_up_state(struct task_struct *task, unsigned int state) __weak;
+
+/* kernel/module/main.c: a module that is at least COMING, with preemption disabled. */
+extern struct module *find_module(const char *name) __weak;
+
+/* kernel/kprobes.c: what has its breakpoint there, with preemption disabled. */
+#ifdef CONFIG_KPROBES
+extern struct kprobe *get_kprobe(void *address) __weak;
+#endif
 
 /*
  * What stands on a stack, or in a register, instead of a return address that

@@ -2,115 +2,358 @@
 /*
  * Live patching for kernels that were built without it.
  *
- * Here: the life of a patch, klp_enable_patch() and sysfs. The rest: whether a patch
- * is for this kernel (table.c), redirecting through ftrace (redirect.c), whether
- * anybody is inside a patch (stack.c).
+ * Here: the life of a patch, from klp_enable_patch() until its module is let go. The
+ * rest: whether a patch is for this kernel (table.c, never-left.c), its files
+ * (sysfs.c), its objects (object.c), redirecting through ftrace (redirect.c), which
+ * functions a task uses (transition.c) and whether it is inside code that is left
+ * (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
  *
  * Locking
  *
- * suture_mutex guards the list of patches, their state, what ftrace is told, and
- * the writing of the hash of sites. It is taken before anything that ftrace or
- * stop_machine() take, and never while a kobject is being removed: that waits for
- * writers of its files, and they wait for the mutex. Nobody waits with it held for
- * a task to leave a patch. How the hash is read without it is told in redirect.c.
+ * suture_mutex guards the list of patches and all that hangs on it, what ftrace is
+ * told, the transition, and the writing of what the handler reads. Callbacks of
+ * patches are called with it held. It is taken before anything that ftrace or
+ * stop_machine() take, and never while a patch's kobject is being removed: that waits
+ * for writers of its files, and they wait for the mutex. Nobody waits with it held
+ * for a task to leave a function. What the handler reads without it is told in
+ * redirect.c and transition.c.
  *
- * The way of a patch: checked -> its module pinned -> directory in sysfs -> call
- * sites armed -> sites in the hash: enabled. Back: sites out of the hash -> call
- * sites disarmed -> nobody inside its code (asked again until it is so) -> out of
- * the list -> directory removed -> module released. Once a patch is "going", only
- * who made it so goes on with it.
+ * The way of a patch: checked -> its module pinned -> directories in sysfs, memory
+ * for all that follows -> in the list -> pre_patch callbacks, call sites armed ->
+ * transition: enabled -> post_patch callbacks. Back: pre_unpatch callbacks ->
+ * transition -> call sites disarmed -> post_unpatch callbacks -> out of the list ->
+ * directories removed -> module let go.
  */
 #define pr_fmt(fmt) "livepatch: " fmt
 
 #include <linux/delay.h>
-#include <linux/kobject.h>
-#include <linux/kstrtox.h>
 #include <linux/module.h>
-#include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/panic.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/task_stack.h>
-#include <linux/stop_machine.h>
-#include <linux/sysfs.h>
 #include <linux/workqueue.h>
 
 #include "bound.h"
 #include "suture.h"
 
-static DEFINE_MUTEX(suture_mutex);
-static LIST_HEAD(patches);
-static struct kobject *root;
+DEFINE_MUTEX(suture_mutex);
+struct suture_caller suture_caller;
+LIST_HEAD(klp_patches);
 
-/* How long to wait before the stacks are looked at again. */
-#define FIRST_RETRY_MS	10
-#define LAST_RETRY_MS	1000
+/* Out of the list of patches, and waiting to be let go. */
+static LIST_HEAD(left_patches);
+static void free_left_patches(struct work_struct *work);
+static DECLARE_WORK(free_work, free_left_patches);
 
-static void release_left_patches(struct work_struct *work);
-static DECLARE_DELAYED_WORK(release_work, release_left_patches);
-static unsigned int retry_ms;
+/* How often to ask whether a module that goes can go. */
+#define GOING_RETRY_MS	1000
 
-/* ---- leaving ---- */
-
-/*
- * Whether nobody is in a switched-off patch's code any more; if so, takes it out of
- * the list. Of the caller's own stack only what lies above @caller_sp can be inside;
- * below it are the core's own calls, with what they left behind.
- */
-static bool try_to_leave(struct klp_patch *patch, unsigned long caller_sp)
+static bool is_listed(const struct klp_patch *wanted)
 {
-	struct suture_look look = {
-		.mod = patch->mod,
-		.caller = current,
-		.caller_sp = caller_sp,
-	};
+	const struct klp_patch *patch;
 
-	/* An error of stop_machine() itself counts as busy too. */
-	if (stop_machine(suture_somebody_inside, &look, NULL))
-		return false;
+	klp_for_each_patch(patch) {
+		if (patch == wanted)
+			return true;
+	}
+	return false;
+}
 
-	pr_debug("'%s': completing unpatching transition\n", patch->mod->name);
-	list_del(&patch->list);
-	patch->going = true;
-	pr_notice("'%s': unpatching complete\n", patch->mod->name);
-	return true;
+/* ---- letting go ---- */
+
+/**
+ * suture_free_objects() - gives back what a patch's objects took
+ * @patch:	not patched
+ * @nops_only:	what the core added to it
+ */
+void suture_free_objects(struct klp_patch *patch, bool nops_only)
+{
+	struct klp_object *obj, *next_obj;
+	struct klp_func *func, *next_func;
+
+	klp_for_each_object_safe(patch, obj, next_obj) {
+		if (!nops_only || obj->dynamic)
+			klp_free_object_loaded(obj);
+		klp_for_each_func_safe(obj, func, next_func) {
+			if (nops_only && !func->nop)
+				continue;
+			suture_put_site(func);
+			list_del(&func->node);
+			kobject_put(&func->kobj);
+		}
+		if (nops_only && !obj->dynamic)
+			continue;
+		list_del(&obj->node);
+		kobject_put(&obj->kobj);
+	}
 }
 
 /* The last that is done with a patch's memory; without the mutex. */
-static void take_down(struct klp_patch *patch)
+static void finish_patch(struct klp_patch *patch)
 {
-	suture_free_sites(patch);
+	struct module *mod = patch->mod;
+	bool stays = patch->forced || patch->going;
+
 	kobject_put(&patch->kobj);
 	wait_for_completion(&patch->finish);
+	if (!stays)
+		module_put(mod);
 }
 
-static void release_left_patches(struct work_struct *work)
+static void free_left_patches(struct work_struct *work)
 {
-	unsigned long sp = (unsigned long)__builtin_frame_address(0);
 	struct klp_patch *patch, *next;
-	bool busy = false;
 	LIST_HEAD(left);
 
-	mutex_lock(&suture_mutex);
-	list_for_each_entry_safe(patch, next, &patches, list) {
-		if (patch->enabled || patch->going)
+	suture_lock();
+	list_splice_init(&left_patches, &left);
+	suture_unlock();
+
+	list_for_each_entry_safe(patch, next, &left, list)
+		finish_patch(patch);
+}
+
+/**
+ * klp_free_patch_async() - lets a patch go
+ * @patch:	listed, not patched
+ *
+ * Its directory and its module when the mutex is free: who asks may be writing to
+ * one of its files.
+ */
+void klp_free_patch_async(struct klp_patch *patch)
+{
+	suture_free_objects(patch, false);
+	list_move_tail(&patch->list, &left_patches);
+	schedule_work(&free_work);
+}
+
+void klp_free_replaced_patches_async(struct klp_patch *new_patch)
+{
+	struct klp_patch *patch, *next;
+
+	klp_for_each_patch_safe(patch, next) {
+		if (patch == new_patch)
+			return;
+		klp_free_patch_async(patch);
+	}
+}
+
+/* ---- enabling and disabling ---- */
+
+/* The lists that a patch's objects and functions are in, and what they start with. */
+static void init_patch_early(struct klp_patch *patch,
+			     const struct suture_patch_table *table)
+{
+	const struct suture_object *entry = table->objects;
+	struct klp_object *obj;
+	struct klp_func *func;
+
+	patch->table = table;
+	patch->enabled = false;
+	patch->forced = false;
+	patch->going = false;
+	init_completion(&patch->finish);
+	INIT_LIST_HEAD(&patch->list);
+	INIT_LIST_HEAD(&patch->obj_list);
+	suture_init_patch_kobject(patch);
+
+	klp_for_each_object_static(patch, obj) {
+		obj->entry = entry++;
+		obj->mod = NULL;
+		obj->patched = false;
+		obj->ips = NULL;
+		INIT_LIST_HEAD(&obj->func_list);
+		suture_init_object_kobject(obj);
+		list_add_tail(&obj->node, &patch->obj_list);
+
+		klp_for_each_func_static(obj, func) {
+			func->redirect = suture_find_redirect(obj->entry, func);
+			func->new_size = suture_symbol_size((unsigned long)func->new_func);
+			func->patched = false;
+			func->transition = false;
+			func->site = NULL;
+			suture_init_func_kobject(func);
+			list_add_tail(&func->node, &obj->func_list);
+		}
+	}
+}
+
+/* All that can fail for want of memory, before anything is changed. */
+static int init_patch(struct klp_patch *patch)
+{
+	struct klp_object *obj;
+	int ret;
+
+	ret = suture_add_patch_kobject(patch);
+	if (ret)
+		return ret;
+	if (patch->replace) {
+		ret = klp_add_nops(patch);
+		if (ret)
+			return ret;
+	}
+	klp_for_each_object(patch, obj) {
+		ret = klp_init_object(patch, obj);
+		if (ret)
+			return ret;
+	}
+	list_add_tail(&patch->list, &klp_patches);
+	return suture_prepare_transition(patch);
+}
+
+static int klp_enable_objects(struct klp_patch *patch)
+{
+	struct klp_object *obj;
+	int ret;
+
+	klp_for_each_object(patch, obj) {
+		if (!klp_is_object_loaded(obj))
 			continue;
-		if (try_to_leave(patch, sp))
-			list_add(&patch->list, &left);
-		else
-			busy = true;
+		ret = klp_pre_patch_callback(obj);
+		if (ret) {
+			pr_warn("pre-patch callback failed for object '%s'\n",
+				suture_object_name(obj));
+			return ret;
+		}
+		ret = klp_patch_object(obj);
+		if (ret) {
+			pr_warn("failed to patch object '%s'\n",
+				suture_object_name(obj));
+			return ret;
+		}
 	}
-	if (busy) {
-		schedule_delayed_work(&release_work, msecs_to_jiffies(retry_ms));
-		retry_ms = min(2 * retry_ms, (unsigned int)LAST_RETRY_MS);
-	}
-	mutex_unlock(&suture_mutex);
+	return 0;
+}
 
-	list_for_each_entry_safe(patch, next, &left, list) {
-		struct module *mod = patch->mod;
+/**
+ * suture_enable_patch() - klp_enable_patch() for a module linked by Suture
+ * @patch:	the patch, static in its module
+ * @table:	what Suture's linker knows of it
+ *
+ * To be called from the module's init. On success the transition has begun, and the
+ * module stays until the patch is disabled or replaced. On failure nothing is
+ * changed, and the reason is in the log.
+ *
+ * Return: 0, or
+ *   -EINVAL	  the patch was made for another kernel, is damaged, or does not go
+ *		  with the states of those that are there
+ *   -EBUSY	  another patch is in transition, another user of ftrace has one of the
+ *		  functions, or ftrace is switched off
+ *   -EOPNOTSUPP  it asks for what the core cannot do
+ *   -ENODEV	  its module is going
+ *   -ENOMEM	  there is no memory
+ *   or what a callback, ftrace or sysfs return
+ */
+int suture_enable_patch(struct klp_patch *patch,
+			const struct suture_patch_table *table)
+{
+	struct module *mod;
+	int ret;
 
-		take_down(patch);
-		module_put(mod);
+	suture_lock();
+	ret = suture_check(patch, table);
+	if (ret)
+		goto unlock;
+	mod = patch->mod;
+	ret = -EINVAL;
+	if (is_listed(patch)) {
+		suture_refuse(mod, "the patch is already there");
+		goto unlock;
 	}
+	if (!klp_is_patch_compatible(patch)) {
+		pr_err("Livepatch patch (%s) is not compatible with the already installed livepatches.\n",
+		       mod->name);
+		goto unlock;
+	}
+	ret = -EBUSY;
+	if (klp_transition_patch) {
+		suture_refuse(mod, "'%s' is in transition, and one patch at a time can be",
+			      klp_transition_patch->mod->name);
+		goto unlock;
+	}
+	ret = -ENODEV;
+	if (!try_module_get(mod)) {
+		suture_refuse(mod, "its module is going");
+		goto unlock;
+	}
+
+	init_patch_early(patch, table);
+	ret = init_patch(patch);
+	if (ret) {
+		suture_refuse(mod, "not enabled: error %d", ret);
+		goto free;
+	}
+	pr_notice("enabling patch '%s'\n", mod->name);
+	klp_init_transition(patch, KLP_PATCHED);
+	ret = klp_enable_objects(patch);
+	if (ret) {
+		pr_warn("failed to enable patch '%s'\n", mod->name);
+		klp_cancel_transition();
+		goto free;
+	}
+	klp_start_transition();
+	patch->enabled = true;
+	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
+	klp_try_complete_transition();
+	suture_unlock();
+	return 0;
+
+free:
+	list_del_init(&patch->list);
+	suture_free_objects(patch, false);
+	suture_unlock();
+	finish_patch(patch);
+	return ret;
+unlock:
+	suture_unlock();
+	return ret;
+}
+EXPORT_SYMBOL_GPL(suture_enable_patch);
+
+/**
+ * klp_disable_patch() - begins the transition back
+ * @patch:	enabled
+ *
+ * Return: 0, -EBUSY if a patch is in transition, or -ENOMEM.
+ */
+int klp_disable_patch(struct klp_patch *patch)
+{
+	struct klp_object *obj;
+	int ret;
+
+	if (klp_transition_patch)
+		return -EBUSY;
+	ret = suture_prepare_transition(patch);
+	if (ret)
+		return ret;
+	klp_init_transition(patch, KLP_UNPATCHED);
+	klp_for_each_object(patch, obj) {
+		if (obj->patched)
+			klp_pre_unpatch_callback(obj);
+	}
+	klp_start_transition();
+	patch->enabled = false;
+	klp_try_complete_transition();
+	return 0;
+}
+
+/* ---- modules ---- */
+
+/* Does what can be done, and says whether the patch is out of the list. */
+static bool take_back(struct klp_patch *patch)
+{
+	if (!is_listed(patch))
+		return true;
+	if (patch != klp_transition_patch) {
+		if (patch->enabled)
+			klp_disable_patch(patch);
+	} else {
+		if (patch->enabled)
+			klp_reverse_transition();
+		klp_try_complete_transition();
+	}
+	return !is_listed(patch);
 }
 
 /*
@@ -119,215 +362,68 @@ static void release_left_patches(struct work_struct *work)
  * this does not return before everybody has left it.
  *
  * A task whose init has failed was here before the patch was in force, and what it
- * has called since is done, but for the notifier chain, which table.c lets nobody
- * patch. So its stack, full of what init left behind, is not looked at.
+ * has called since is done, but for the notifier chain, which never-left.c lets
+ * nobody patch. So its stack, full of what init left behind, is not looked at.
  */
-static int module_changes(struct notifier_block *block, unsigned long state,
-			  void *data)
+static void patch_module_going(struct module *mod)
 {
-	unsigned long sp = (unsigned long)__builtin_frame_address(0);
 	struct klp_patch *patch, *found = NULL;
-	struct module *mod = data;
 	bool said = false;
 
-	if (state != MODULE_STATE_GOING)
-		return NOTIFY_DONE;
-	/* Given back after init, unless it has failed. */
-	if (mod->init_layout.base)
-		sp = (unsigned long)task_stack_page(current) + THREAD_SIZE;
-
-	mutex_lock(&suture_mutex);
-	list_for_each_entry(patch, &patches, list) {
+	suture_lock();
+	klp_for_each_patch(patch) {
 		if (patch->mod == mod)
 			found = patch;
 	}
 	if (found) {
 		suture_refuse(mod, "its module goes while the patch is there: taken back first");
 		found->going = true;
-		while ((found->enabled && suture_switch_off(found)) ||
-		       !try_to_leave(found, sp)) {
-			mutex_unlock(&suture_mutex);
-			if (!said)
-				suture_refuse(mod, "somebody is inside the patch, so its module waits");
-			said = true;
-			msleep(LAST_RETRY_MS);
-			mutex_lock(&suture_mutex);
-		}
 	}
-	mutex_unlock(&suture_mutex);
+	while (found) {
+		/* Given back after init, unless it has failed. */
+		if (mod->init_layout.base)
+			suture_caller.sp = (unsigned long)task_stack_page(current) +
+					   THREAD_SIZE;
+		if (take_back(found))
+			break;
+		suture_unlock();
+		if (!said)
+			suture_refuse(mod, "somebody is inside the patch, so its module waits");
+		said = true;
+		msleep(GOING_RETRY_MS);
+		suture_lock();
+	}
+	suture_unlock();
 
-	if (found)
-		take_down(found);
-	/* A patch that has just left the list may still be on its way down. */
-	flush_work(&release_work.work);
-	return NOTIFY_DONE;
+	/* A patch that has left the list may still be on its way down. */
+	flush_work(&free_work);
+}
+
+static int module_changes(struct notifier_block *block, unsigned long state,
+			  void *data)
+{
+	struct module *mod = data;
+	int ret = 0;
+
+	switch (state) {
+	case MODULE_STATE_COMING:
+		suture_lock();
+		ret = suture_object_coming(mod);
+		suture_unlock();
+		break;
+	case MODULE_STATE_GOING:
+		suture_lock();
+		suture_object_going(mod);
+		suture_unlock();
+		patch_module_going(mod);
+		break;
+	}
+	return notifier_from_errno(ret);
 }
 
 static struct notifier_block module_notifier = {
 	.notifier_call = module_changes,
 };
-
-/* ---- /sys/kernel/livepatch/<patch>/ ---- */
-
-static ssize_t enabled_show(struct kobject *kobj, struct kobj_attribute *attr,
-			    char *buf)
-{
-	struct klp_patch *patch = container_of(kobj, struct klp_patch, kobj);
-
-	return sysfs_emit(buf, "%d\n", patch->enabled);
-}
-
-/*
- * As in mainline: 0 takes the patch back, and when nobody is inside it the directory
- * goes and the module can be removed. Until then, 1 reverses that.
- */
-static ssize_t enabled_store(struct kobject *kobj, struct kobj_attribute *attr,
-			     const char *buf, size_t count)
-{
-	struct klp_patch *patch = container_of(kobj, struct klp_patch, kobj);
-	bool enabled;
-	int ret;
-
-	ret = kstrtobool(buf, &enabled);
-	if (ret)
-		return ret;
-
-	mutex_lock(&suture_mutex);
-	if (patch->going || patch->enabled == enabled) {
-		ret = -EINVAL;
-	} else if (enabled) {
-		pr_debug("'%s': reversing transition from unpatching to patching\n",
-			 patch->mod->name);
-		ret = suture_switch_on(patch);
-	} else {
-		ret = suture_switch_off(patch);
-		retry_ms = FIRST_RETRY_MS;
-		mod_delayed_work(system_wq, &release_work, 0);
-	}
-	mutex_unlock(&suture_mutex);
-
-	return ret ? ret : count;
-}
-
-/* 1 while the patch is taken back and somebody is still inside it. */
-static ssize_t transition_show(struct kobject *kobj,
-			       struct kobj_attribute *attr, char *buf)
-{
-	struct klp_patch *patch = container_of(kobj, struct klp_patch, kobj);
-
-	return sysfs_emit(buf, "%d\n", !patch->enabled);
-}
-
-static struct kobj_attribute enabled_attribute = __ATTR_RW(enabled);
-static struct kobj_attribute transition_attribute = __ATTR_RO(transition);
-static struct attribute *patch_attrs[] = {
-	&enabled_attribute.attr,
-	&transition_attribute.attr,
-	NULL
-};
-ATTRIBUTE_GROUPS(patch);
-
-static void release_patch(struct kobject *kobj)
-{
-	complete(&container_of(kobj, struct klp_patch, kobj)->finish);
-}
-
-static struct kobj_type patch_type = {
-	.release = release_patch,
-	.sysfs_ops = &kobj_sysfs_ops,
-	.default_groups = patch_groups,
-};
-
-/* ---- enabling ---- */
-
-static bool is_listed(const struct klp_patch *wanted)
-{
-	const struct klp_patch *patch;
-
-	list_for_each_entry(patch, &patches, list) {
-		if (patch == wanted)
-			return true;
-	}
-	return false;
-}
-
-/**
- * suture_enable_patch() - klp_enable_patch() for a module linked by Suture
- * @patch:	the patch, static in its module
- * @table:	what Suture's linker knows of it
- *
- * To be called from the module's init. On success all functions of the patch are
- * redirected, and the module stays until the patch is disabled. On failure nothing
- * is changed, and the reason is in the log.
- *
- * Return: 0, or
- *   -EINVAL	  the patch was made for another kernel, or is damaged
- *   -EBUSY	  another patch or user of ftrace has one of the functions, or
- *		  ftrace is switched off
- *   -EOPNOTSUPP  it asks for what the core cannot do
- *   -ENODEV	  its module is going
- *   -ENOMEM	  there is no memory
- *   or what ftrace, sysfs or stop_machine() return
- */
-int suture_enable_patch(struct klp_patch *patch,
-			const struct suture_patch_table *table)
-{
-	struct module *mod;
-	int ret;
-
-	mutex_lock(&suture_mutex);
-	ret = suture_check(patch, table);
-	if (ret)
-		goto unlock;
-	mod = patch->mod;
-	if (is_listed(patch)) {
-		suture_refuse(mod, "the patch is already there");
-		ret = -EINVAL;
-		goto unlock;
-	}
-	ret = suture_make_sites(patch, table);
-	if (ret) {
-		suture_refuse(mod, "no memory for its functions");
-		goto unlock;
-	}
-	if (!try_module_get(mod)) {
-		suture_refuse(mod, "its module is going");
-		ret = -ENODEV;
-		goto free;
-	}
-
-	patch->enabled = false;
-	patch->going = false;
-	init_completion(&patch->finish);
-	ret = kobject_init_and_add(&patch->kobj, &patch_type, root, "%s", mod->name);
-	if (ret) {
-		suture_refuse(mod, "no directory in /sys/kernel/livepatch: error %d", ret);
-		goto put;
-	}
-	pr_notice("enabling patch '%s'\n", mod->name);
-	ret = suture_switch_on(patch);
-	if (ret) {
-		pr_warn("failed to enable patch '%s'\n", mod->name);
-		goto put;
-	}
-	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
-	list_add_tail(&patch->list, &patches);
-	mutex_unlock(&suture_mutex);
-	return 0;
-
-put:
-	patch->going = true;
-	mutex_unlock(&suture_mutex);
-	take_down(patch);
-	module_put(mod);
-	return ret;
-free:
-	suture_free_sites(patch);
-unlock:
-	mutex_unlock(&suture_mutex);
-	return ret;
-}
-EXPORT_SYMBOL_GPL(suture_enable_patch);
 
 static int __init suture_init(void)
 {
@@ -336,21 +432,24 @@ static int __init suture_init(void)
 	ret = suture_check_core();
 	if (ret)
 		return ret;
-	root = kobject_create_and_add("livepatch", kernel_kobj);
-	if (!root)
-		return -ENOMEM;
+	ret = suture_add_root_kobject();
+	if (ret)
+		return ret;
 	ret = register_module_notifier(&module_notifier);
 	if (ret)
-		kobject_put(root);
+		suture_remove_root_kobject();
 	return ret;
 }
 
 /* Each patch module uses this one, so none is left here. */
 static void __exit suture_exit(void)
 {
-	cancel_delayed_work_sync(&release_work);
+	suture_stop_transitions();
+	flush_work(&free_work);
 	unregister_module_notifier(&module_notifier);
-	kobject_put(root);
+	/* Call sites that are still to be freed. */
+	rcu_barrier_tasks_rude();
+	suture_remove_root_kobject();
 	suture_free_shadows();
 }
 

@@ -2,16 +2,19 @@
 /*
  * Redirecting: from the call site of an old function to the stub of the new one.
  *
- * All but the handler is called with suture_mutex held. The handler takes no lock.
- * It looks for the call site in the hash of sites, at any time and in any context:
- * ftrace calls it with preemption disabled, also where RCU is not watching.
+ * A call site has a stack of new functions, newest first; ftrace calls the handler
+ * there while the stack is not empty. One ftrace_ops is for all call sites and finds
+ * them in a hash, so a call costs the same however many functions are patched.
  *
- * The hash changes under stop_machine() only, all sites of a patch in one stop, so
- * tasks find the whole patch or nothing of it. A stopped machine still runs a few
- * functions: what the other CPUs call while they wait (touch_nmi_watchdog(), on
- * PowerPC a function with a call site), and what an NMI calls. For them each
- * function switches by itself. So the hash is changed and read as RCU asks for, and
- * sites are freed when every CPU has left whatever handler it was in.
+ * All but the handler is called with suture_mutex held. The handler takes no lock:
+ * ftrace calls it at any time and in any context, with preemption disabled, also
+ * where RCU is not watching. So the hash and the stacks are changed and read as RCU
+ * asks for, and what was taken out of them is given back when every CPU has left
+ * whatever handler it was in, which is what RCU calls tasks_rude.
+ *
+ * That a task finds all of a patch or nothing is not for the stacks to see to, but
+ * for func->transition and who is asked then (transition.c). What an NMI calls while
+ * the machine is stopped may find the one or the other, each function by itself.
  */
 #define pr_fmt(fmt) "livepatch: " fmt
 
@@ -19,79 +22,118 @@
 #include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
-#include <linux/stop_machine.h>
 
 #include "suture.h"
 
-/* One redirected function. */
+/* Where the old functions of some klp_funcs are entered. */
 struct suture_site {
 	struct hlist_node node;
-	struct klp_patch *patch;
-	const char *name;	/* in the patch module */
 	unsigned long ip;
-	unsigned long stub;
+	struct list_head funcs;		/* klp_func.stack_node */
+	unsigned int users;		/* klp_func.site, in a stack or not */
+	const struct klp_patch *newest;	/* of the users' patches */
+	struct rcu_head rcu;
 };
 
 static DEFINE_HASHTABLE(sites, 10);
 
-/**
- * suture_make_sites() - copies what the handler and ftrace need out of a table
- * @patch:	gets the sites
- * @table:	checked
- *
- * Return: 0 or -ENOMEM.
- */
-int suture_make_sites(struct klp_patch *patch,
-		      const struct suture_patch_table *table)
+/* ---- call sites ---- */
+
+static struct suture_site *find_site(unsigned long ip)
 {
-	u32 i, j, count = 0;
+	struct suture_site *site;
 
-	for (i = 0; i < table->object_count; i++)
-		count += table->objects[i].redirect_count;
-	patch->site_count = count;
-	patch->sites = kvcalloc(count, sizeof(*patch->sites), GFP_KERNEL);
-	patch->ips = kvcalloc(count, sizeof(*patch->ips), GFP_KERNEL);
-	if (!patch->sites || !patch->ips) {
-		kvfree(patch->sites);
-		kvfree(patch->ips);
-		return -ENOMEM;
+	hash_for_each_possible(sites, site, node, ip) {
+		if (site->ip == ip)
+			return site;
 	}
-	count = 0;
-	for (i = 0; i < table->object_count; i++) {
-		const struct suture_object *object = &table->objects[i];
+	return NULL;
+}
 
-		for (j = 0; j < object->redirect_count; j++, count++) {
-			const struct suture_redirect *redirect = &object->redirects[j];
+/**
+ * suture_get_site() - finds or makes the call site of a function
+ * @patch:	of the function
+ * @func:	gets the site
+ * @ip:		what ftrace calls the address of its old function's call site
+ *
+ * Return: 0, -ENOMEM, or -EINVAL if another function of the patch has it.
+ */
+int suture_get_site(struct klp_patch *patch, struct klp_func *func,
+		    unsigned long ip)
+{
+	struct suture_site *site = find_site(ip);
 
-			patch->ips[count] = redirect->old_address + redirect->site;
-			patch->sites[count].patch = patch;
-			patch->sites[count].name = redirect->old_name;
-			patch->sites[count].ip = patch->ips[count];
-			patch->sites[count].stub = (unsigned long)redirect->stub;
-		}
+	if (site && site->newest == patch) {
+		suture_refuse(patch->mod, "'%s' is patched twice in one patch",
+			      func->old_name);
+		return -EINVAL;
 	}
+	if (!site) {
+		site = suture_out_of_memory() ? NULL :
+		       kzalloc(sizeof(*site), GFP_KERNEL);
+		if (!site)
+			return -ENOMEM;
+		site->ip = ip;
+		INIT_LIST_HEAD(&site->funcs);
+		hash_add_rcu(sites, &site->node, ip);
+	}
+	site->users++;
+	site->newest = patch;
+	func->site = site;
 	return 0;
 }
 
-/**
- * suture_free_sites() - gives back what suture_make_sites() made
- * @patch:	not in force
- *
- * Sleeps until no handler can still have one of the sites in its hands: RCU's own
- * grace period would not do, since handlers run where it is not watching.
- */
-void suture_free_sites(struct klp_patch *patch)
+static void free_site(struct rcu_head *rcu)
 {
-	synchronize_rcu_tasks_rude();
-	kvfree(patch->sites);
-	kvfree(patch->ips);
+	kfree(container_of(rcu, struct suture_site, rcu));
 }
 
+/**
+ * suture_put_site() - gives back what suture_get_site() gave, if it did
+ * @func:	in no stack
+ */
+void suture_put_site(struct klp_func *func)
+{
+	struct suture_site *site = func->site;
+
+	func->site = NULL;
+	if (!site)
+		return;
+	site->newest = NULL;
+	if (--site->users)
+		return;
+	hash_del_rcu(&site->node);
+	call_rcu_tasks_rude(&site->rcu, free_site);
+}
+
+unsigned long suture_site_ip(const struct klp_func *func)
+{
+	return func->site->ip;
+}
+
+/* What is called where @func is not: an older new function, or NULL for the old one. */
+const struct klp_func *suture_func_below(const struct klp_func *func)
+{
+	if (list_is_last(&func->stack_node, &func->site->funcs))
+		return NULL;
+	return list_next_entry(func, stack_node);
+}
+
+/* Where the hook resumes for a function that is no nop. */
+unsigned long notrace suture_stub(const struct klp_func *func)
+{
+	return (unsigned long)func->redirect->stub;
+}
+
+/* ---- the handler ---- */
+
 /*
- * At the call site of a patched function: the hook resumes at the stub instead.
+ * At the call site of a patched function: the hook resumes at the stub of the newest
+ * function instead; during a transition at what the task is to use.
  *
  * Not for a task past exit_notify(): it may be in no list any more, so it could not
  * be seen in new code. Its last few calls are of the old functions. What interrupts
@@ -101,22 +143,40 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip,
 			     struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
 	struct suture_site *site;
+	struct klp_func *func;
 
 	if (unlikely(current->exit_state) && in_task())
 		return;
 
 	hash_for_each_possible_rcu_notrace(sites, site, node, ip) {
-		if (site->ip == ip) {
-			instruction_pointer_set(ftrace_get_regs(fregs), site->stub);
+		if (site->ip != ip)
+			continue;
+		func = list_first_or_null_rcu(&site->funcs, struct klp_func,
+					      stack_node);
+		if (!func)
 			return;
+		if (unlikely(READ_ONCE(func->transition))) {
+			/* Pairs with klp_init_transition(): the state first. */
+			smp_rmb();
+			if (!suture_task_is_patched(current))
+				func = list_next_or_null_rcu(&site->funcs,
+							     &func->stack_node,
+							     struct klp_func,
+							     stack_node);
 		}
+		if (func && !func->nop)
+			instruction_pointer_set(ftrace_get_regs(fregs),
+						suture_stub(func));
+		return;
 	}
 }
 
+/* ---- ftrace ---- */
+
 /*
- * One for all functions of all patches, registered while there are any: PERMANENT
- * makes ftrace refuse to be switched off under a patch, and IPMODIFY keeps anybody
- * else from redirecting the same function.
+ * Registered while a call site is armed: PERMANENT makes ftrace refuse to be
+ * switched off under a patch, and IPMODIFY keeps anybody else from redirecting the
+ * same function.
  */
 static struct ftrace_ops redirect_ops = {
 	.func = redirect,
@@ -124,56 +184,62 @@ static struct ftrace_ops redirect_ops = {
 		 FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_RECURSION,
 };
 static bool registered;
-static unsigned int armed_patches;
+static unsigned int armed_sites;
 
 /* Names the functions that have no call site, after ftrace has refused the lot. */
-static void name_missing_sites(const struct klp_patch *patch)
+static void name_missing_sites(struct klp_object *obj)
 {
 	static struct ftrace_ops probe = { .func = redirect };
-	unsigned int i;
+	struct klp_func *func;
 
-	for (i = 0; i < patch->site_count; i++) {
-		if (ftrace_set_filter_ip(&probe, patch->ips[i], 0, 1) == -EINVAL)
-			suture_refuse(patch->mod, "'%s': ftrace knows no call site at %#lx",
-				      patch->sites[i].name, patch->ips[i]);
+	klp_for_each_func(obj, func) {
+		if (ftrace_set_filter_ip(&probe, func->site->ip, 0, 1) == -EINVAL)
+			printk(KERN_ERR "suture: '%s': ftrace knows no call site at %#lx\n",
+			       func->old_name, func->site->ip);
 	}
 	ftrace_set_filter_ips(&probe, NULL, 0, 0, 1);
 }
 
-/* Has ftrace call the handler at the patch's call sites. */
-static int arm(struct klp_patch *patch)
+/* Has ftrace call the handler at the first @count of @obj->ips. */
+static int arm(struct klp_object *obj, unsigned int count)
 {
+	const char *name;
 	int ret;
 
-	/* What is not registered may still have the filter of a failed disarm. */
-	ret = ftrace_set_filter_ips(&redirect_ops, patch->ips, patch->site_count,
-				    0, !registered);
-	if (ret == -EINVAL)
-		name_missing_sites(patch);
-	else if (ret == -EBUSY)
-		suture_refuse(patch->mod, "somebody else redirects one of its functions through ftrace");
-	else if (ret)
-		suture_refuse(patch->mod, "ftrace does not take its call sites: error %d", ret);
-	if (ret)
-		return ret;
+	if (!count)
+		return 0;
+	name = list_first_entry(&obj->func_list, struct klp_func, node)->old_name;
 
+	/* What is not registered may still have the filter of a failed disarm. */
+	ret = suture_out_of_memory() ? -ENOMEM :
+	      ftrace_set_filter_ips(&redirect_ops, obj->ips, count, 0, !registered);
+	if (ret) {
+		pr_err("failed to set ftrace filter for function '%s' (%d)\n",
+		       name, ret);
+		if (ret == -EINVAL)
+			name_missing_sites(obj);
+		else if (ret == -EBUSY)
+			printk(KERN_ERR "suture: somebody else redirects one of the functions through ftrace\n");
+		return ret;
+	}
 	if (!registered) {
-		ret = register_ftrace_function(&redirect_ops);
-		if (ret == -EBUSY)
-			suture_refuse(patch->mod, "ftrace is switched off (kernel.ftrace_enabled is 0), or somebody else redirects one of its functions");
-		else if (ret)
-			suture_refuse(patch->mod, "ftrace does not start: error %d", ret);
+		ret = suture_out_of_memory() ? -ENOMEM :
+		      register_ftrace_function(&redirect_ops);
 		if (ret) {
+			pr_err("failed to register ftrace handler for function '%s' (%d)\n",
+			       name, ret);
+			if (ret == -EBUSY)
+				printk(KERN_ERR "suture: ftrace is switched off (kernel.ftrace_enabled is 0), or somebody else redirects one of the functions\n");
 			ftrace_set_filter_ips(&redirect_ops, NULL, 0, 0, 1);
 			return ret;
 		}
 		registered = true;
 	}
-	armed_patches++;
+	armed_sites += count;
 	return 0;
 }
 
-/* Of the last patch: the last site cannot be taken out of what is registered. */
+/* Of the last call site: it cannot be taken out of what is registered. */
 static int unregister(void)
 {
 	static bool pinned;
@@ -192,125 +258,99 @@ static int unregister(void)
 	return ret;
 }
 
-/* A site that stays armed because of an error does no harm: its handler finds nothing. */
-static void disarm(struct klp_patch *patch)
+/* What stays armed because of an error does no harm: the handler finds nothing. */
+static void disarm(struct klp_object *obj, unsigned int count)
 {
 	int ret;
 
-	if (--armed_patches)
-		ret = ftrace_set_filter_ips(&redirect_ops, patch->ips,
-					    patch->site_count, 1, 0);
+	if (!count)
+		return;
+	armed_sites -= count;
+	if (armed_sites)
+		ret = ftrace_set_filter_ips(&redirect_ops, obj->ips, count, 1, 0);
 	else
 		ret = unregister();
 	if (ret)
-		pr_warn("'%s': call sites stay armed: error %d\n",
-			patch->mod->name, ret);
+		pr_warn("call sites in '%s' stay armed: error %d\n",
+			suture_object_name(obj), ret);
 }
 
-static int add_sites(void *data)
+/* ---- stacks ---- */
+
+/**
+ * klp_patch_object() - puts an object's functions on top of their stacks
+ * @obj:	loaded, with a site for each function
+ *
+ * Return: 0, or an error after the reason went to the log, and nothing is changed.
+ */
+int klp_patch_object(struct klp_object *obj)
 {
-	struct klp_patch *patch = data;
-	unsigned int i;
+	struct klp_func *func;
+	unsigned int count = 0;
+	int ret;
 
-	for (i = 0; i < patch->site_count; i++)
-		hash_add_rcu(sites, &patch->sites[i].node, patch->sites[i].ip);
-	return 0;
-}
-
-static int remove_sites(void *data)
-{
-	struct klp_patch *patch = data;
-	unsigned int i;
-
-	for (i = 0; i < patch->site_count; i++)
-		hash_del_rcu(&patch->sites[i].node);
-	return 0;
-}
-
-static struct suture_site *find_site(unsigned long ip)
-{
-	struct suture_site *site;
-
-	hash_for_each_possible(sites, site, node, ip) {
-		if (site->ip == ip)
-			return site;
+	klp_for_each_func(obj, func) {
+		if (list_empty(&func->site->funcs))
+			obj->ips[count++] = func->site->ip;
 	}
-	return NULL;
+	ret = arm(obj, count);
+	if (ret)
+		return ret;
+	klp_for_each_func(obj, func) {
+		list_add_rcu(&func->stack_node, &func->site->funcs);
+		func->patched = true;
+	}
+	obj->patched = true;
+	return 0;
 }
 
-/* Patches do not stack yet. */
-static int check_conflicts(const struct klp_patch *patch)
+static void unpatch_object(struct klp_object *obj, bool nops_only)
 {
-	const struct suture_site *site, *other;
-	unsigned int i, j;
+	struct klp_func *func;
+	unsigned int count = 0;
 
-	for (i = 0; i < patch->site_count; i++) {
-		site = &patch->sites[i];
-		other = find_site(site->ip);
-		if (other) {
-			suture_refuse(patch->mod, "'%s' is already patched by '%s', and patches do not stack yet",
-				      site->name, other->patch->mod->name);
-			return -EBUSY;
-		}
-		for (j = 0; j < i; j++) {
-			if (patch->ips[j] == site->ip) {
-				suture_refuse(patch->mod, "'%s' is patched twice in one patch",
-					      site->name);
-				return -EINVAL;
-			}
-		}
+	klp_for_each_func(obj, func) {
+		if (!func->patched || (nops_only && !func->nop))
+			continue;
+		list_del_rcu(&func->stack_node);
+		func->patched = false;
+		if (list_empty(&func->site->funcs))
+			obj->ips[count++] = func->site->ip;
 	}
-	return 0;
+	disarm(obj, count);
+	if (obj->dynamic || !nops_only)
+		obj->patched = false;
 }
 
 /**
- * suture_switch_on() - puts all functions of a patch in force, or none
- * @patch:	checked, with its sites made, and not in force
+ * klp_unpatch_object() - takes an object's functions out of their stacks
+ * @obj:	patched; nobody is to use its functions any more
  *
- * Return: 0, or an error after the reason went to the log.
+ * A handler may have found one of them a moment ago.
  */
-int suture_switch_on(struct klp_patch *patch)
+void klp_unpatch_object(struct klp_object *obj)
 {
-	int ret;
-
-	ret = check_conflicts(patch);
-	if (ret)
-		return ret;
-	ret = arm(patch);
-	if (ret)
-		return ret;
-	pr_debug("'%s': initializing patching transition\n", patch->mod->name);
-	pr_notice("'%s': starting patching transition\n", patch->mod->name);
-	ret = stop_machine(add_sites, patch, NULL);
-	if (ret) {
-		suture_refuse(patch->mod, "the machine cannot be stopped: error %d", ret);
-		disarm(patch);
-		return ret;
-	}
-	patch->enabled = true;
-	pr_debug("'%s': completing patching transition\n", patch->mod->name);
-	pr_notice("'%s': patching complete\n", patch->mod->name);
-	return 0;
+	unpatch_object(obj, false);
 }
 
-/**
- * suture_switch_off() - old functions from here on
- * @patch:	in force
- *
- * Whoever is inside a new function finishes there.
- *
- * Return: 0, or what stop_machine() returns, and then the patch is still in force.
- */
-int suture_switch_off(struct klp_patch *patch)
+static void unpatch_objects(struct klp_patch *patch, bool nops_only)
 {
-	int ret;
+	struct klp_object *obj;
 
-	pr_debug("'%s': initializing unpatching transition\n", patch->mod->name);
-	pr_notice("'%s': starting unpatching transition\n", patch->mod->name);
-	ret = stop_machine(remove_sites, patch, NULL);
-	if (ret)
-		return ret;
-	patch->enabled = false;
-	disarm(patch);
-	return 0;
+	klp_for_each_object(patch, obj) {
+		if (obj->patched)
+			unpatch_object(obj, nops_only);
+	}
+}
+
+/* All of a patch. */
+void klp_unpatch_objects(struct klp_patch *patch)
+{
+	unpatch_objects(patch, false);
+}
+
+/* What the core added to a patch: nops. */
+void klp_unpatch_objects_dynamic(struct klp_patch *patch)
+{
+	unpatch_objects(patch, true);
 }

@@ -23,8 +23,8 @@
  * Who is not looked at, and need not be:
  * - the stoppers, which run this. They are in their loop and in this file.
  * - tasks past exit_notify(), which may be in no list. They get no new functions
- *   (redirect.c), and what a patch leaves of their stacks cannot be patched (table.c).
- * - the idle tasks of CPUs that are off, for which table.c sees to the same.
+ *   (redirect.c), and what a patch leaves of their stacks cannot be patched (never-left.c).
+ * - the idle tasks of CPUs that are off, for which never-left.c sees to the same.
  */
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
@@ -407,31 +407,4 @@ int suture_stop_machine(int (*work)(void *data), void *data)
 	struct stop stop = { .work = work, .data = data };
 
 	return stop_machine(work_or_wait, &stop, cpu_online_mask);
-}
-
-/* ---- one module's code ---- */
-
-static int is_inside(struct task_struct *task, void *data)
-{
-	const struct suture_look *look = data;
-	struct suture_range text = suture_text(look->mod);
-	struct suture_code code = { text.start, text.end, look->mod->name };
-	struct suture_codes codes = { &code, 1 };
-	struct suture_caller caller = { look->caller, look->caller_sp };
-
-	if (!suture_inside(task, &codes, &caller))
-		return 0;
-	pr_debug("suture: %s:%d is inside\n", task->comm, task->pid);
-	return 1;
-}
-
-/**
- * suture_somebody_inside() - looks at every task, under stop_machine()
- * @data:	struct suture_look: the module whose code must be left
- *
- * Return: 1 if a task is inside or may be, else 0.
- */
-int suture_somebody_inside(void *data)
-{
-	return suture_each_task(is_inside, data);
 }

@@ -4,6 +4,8 @@
 #define _SUTURE_H
 
 #include <linux/livepatch.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
 
 /* A range of addresses, [start, end). */
 struct suture_range {
@@ -23,20 +25,6 @@ static inline struct suture_range suture_text(const struct module *mod)
 
 	return (struct suture_range){ base, base + layout->text_size };
 }
-
-/* Whose code suture_somebody_inside() looks for. */
-struct suture_look {
-	/*
-	 * Not the range of its code: on the stack of the caller, its start would
-	 * be found.
-	 */
-	const struct module *mod;
-	/* Who asks for the look, and from where on its own stack counts. */
-	const struct task_struct *caller;
-	unsigned long caller_sp;
-};
-
-struct suture_object;
 
 /*
  * Who asks for a look: of its own stack, which is in use, only what lies above @sp
@@ -60,19 +48,123 @@ struct suture_codes {
 	unsigned int count;
 };
 
+/* core.c */
+extern struct mutex suture_mutex;
+extern struct suture_caller suture_caller;
+extern struct list_head klp_patches;	/* in force or in transition, oldest first */
+
+/* Takes the mutex, and notes that what is below here on the stack is the core's. */
+static __always_inline void suture_lock(void)
+{
+	mutex_lock(&suture_mutex);
+	suture_caller.task = current;
+	suture_caller.sp = (unsigned long)__builtin_frame_address(0);
+}
+
+static inline void suture_unlock(void)
+{
+	mutex_unlock(&suture_mutex);
+}
+
+#define klp_for_each_patch(patch)					       \
+	list_for_each_entry(patch, &klp_patches, list)
+#define klp_for_each_patch_safe(patch, next)				       \
+	list_for_each_entry_safe(patch, next, &klp_patches, list)
+
+int klp_disable_patch(struct klp_patch *patch);
+void suture_free_objects(struct klp_patch *patch, bool nops_only);
+void klp_free_patch_async(struct klp_patch *patch);
+void klp_free_replaced_patches_async(struct klp_patch *new_patch);
+
+/* sysfs.c */
+void suture_init_patch_kobject(struct klp_patch *patch);
+void suture_init_object_kobject(struct klp_object *obj);
+void suture_init_func_kobject(struct klp_func *func);
+int suture_add_patch_kobject(struct klp_patch *patch);
+int suture_add_object_kobject(struct klp_patch *patch, struct klp_object *obj);
+int suture_add_func_kobject(struct klp_object *obj, struct klp_func *func);
+int suture_add_root_kobject(void);
+void suture_remove_root_kobject(void);
+
 /* table.c */
 int suture_check(struct klp_patch *patch,
 		 const struct suture_patch_table *table);
+const struct suture_redirect *
+suture_find_redirect(const struct suture_object *object,
+		     const struct klp_func *func);
+
+/* old-function.c */
+unsigned long suture_symbol_size(unsigned long address);
+int suture_check_old(const struct module *mod,
+		     const struct suture_redirect *redirect,
+		     unsigned long address, unsigned long size);
+int suture_check_kernel_function(const struct module *mod,
+				 const struct suture_redirect *redirect);
+
+/* never-left.c */
+bool suture_is_never_left(const char *name);
+
+/* object.c */
+static inline const char *suture_object_name(const struct klp_object *obj)
+{
+	return obj->name ? obj->name : "vmlinux";
+}
+
+static inline bool klp_is_object_loaded(const struct klp_object *obj)
+{
+	return !obj->name || obj->mod;
+}
+
+int klp_pre_patch_callback(struct klp_object *obj);
+void klp_post_patch_callback(struct klp_object *obj);
+void klp_pre_unpatch_callback(struct klp_object *obj);
+void klp_post_unpatch_callback(struct klp_object *obj);
+int klp_init_object(struct klp_patch *patch, struct klp_object *obj);
+void klp_free_object_loaded(struct klp_object *obj);
+int suture_object_coming(struct module *mod);
+void suture_object_going(struct module *mod);
+
+/* replace.c */
+int klp_add_nops(struct klp_patch *patch);
+void suture_free_nop(struct klp_func *func);
+void suture_free_dynamic_object(struct klp_object *obj);
+void klp_unpatch_replaced_patches(struct klp_patch *new_patch);
 
 /* redirect.c */
-int suture_make_sites(struct klp_patch *patch,
-		      const struct suture_patch_table *table);
-void suture_free_sites(struct klp_patch *patch);
-int suture_switch_on(struct klp_patch *patch);
-int suture_switch_off(struct klp_patch *patch);
+int suture_get_site(struct klp_patch *patch, struct klp_func *func,
+		    unsigned long ip);
+void suture_put_site(struct klp_func *func);
+unsigned long suture_site_ip(const struct klp_func *func);
+const struct klp_func *suture_func_below(const struct klp_func *func);
+unsigned long suture_stub(const struct klp_func *func);
+int klp_patch_object(struct klp_object *obj);
+void klp_unpatch_object(struct klp_object *obj);
+void klp_unpatch_objects(struct klp_patch *patch);
+void klp_unpatch_objects_dynamic(struct klp_patch *patch);
 
-/* stack.c; all but the last under suture_stop_machine() */
-int suture_somebody_inside(void *data);
+/* transition.c */
+extern struct klp_patch *klp_transition_patch;
+bool suture_task_is_patched(const struct task_struct *task);
+int suture_prepare_transition(struct klp_patch *patch);
+void klp_init_transition(struct klp_patch *patch, int state);
+void suture_objects_changed(void);
+void klp_cancel_transition(void);
+void klp_start_transition(void);
+void klp_try_complete_transition(void);
+void klp_reverse_transition(void);
+int klp_force_transition(void);
+void suture_stop_transitions(void);
+
+/* codes.c */
+extern struct suture_codes suture_codes;
+int suture_make_codes(struct klp_patch *patch);
+void suture_fill_codes(struct klp_patch *patch, int target_state);
+void suture_free_codes(void);
+
+/* state.c */
+bool klp_is_patch_compatible(struct klp_patch *patch);
+
+/* stack.c; the first two under suture_stop_machine() */
 const struct suture_code *suture_inside(struct task_struct *task,
 					const struct suture_codes *codes,
 					const struct suture_caller *caller);
@@ -90,7 +182,6 @@ int suture_module_symbol(struct module *mod, const char *name,
 unsigned long suture_module_section(struct module *mod, const char *section);
 bool suture_module_has_build_id(const struct module *mod, const u8 *id,
 				unsigned int size);
-
 int suture_recipe_target(struct module *mod, const struct suture_recipe *recipe,
 			 unsigned long *address);
 
@@ -101,5 +192,15 @@ int suture_check_recipes(const struct module *patch_mod,
 int suture_apply_recipes(const struct module *patch_mod,
 			 const struct suture_object *object,
 			 struct module *mod);
+
+/* test.c: the N-th thing that needs memory fails; not in a core that is shipped. */
+#ifdef SUTURE_TEST
+bool suture_out_of_memory(void);
+#else
+static inline bool suture_out_of_memory(void)
+{
+	return false;
+}
+#endif
 
 #endif /* _SUTURE_H */

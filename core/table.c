@@ -8,16 +8,13 @@
  * another layout, another kernel or another build, or a file with wrong bytes, is
  * refused with the reason, and no pointer or count of it is followed unchecked.
  */
-#include <linux/elf.h>
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
+#include "bound.h"
 #include "suture.h"
-
-/* As in glibc's <elf.h>; the kernel's headers have no name for it. */
-#define NT_GNU_BUILD_ID	3
 
 /* Whether @count things at @pointer lie in @range, aligned as they must be. */
 #define holds(range, pointer, count)					       \
@@ -104,66 +101,69 @@ static int check_header(const struct module *mod,
 	return 0;
 }
 
-/* The objects' lists. Modules and recipes are not taken yet. */
-static int check_lists(const struct module *mod,
-		       const struct suture_patch_table *table,
-		       const struct suture_range *memory)
+/* What the table says of one object. */
+static int check_entry(const struct module *mod,
+		       const struct suture_object *object,
+		       const struct suture_range *memory,
+		       u32 *redirects_left, u32 *recipes_left)
 {
-	u32 i, left = SUTURE_MAX_REDIRECTS;
-
-	for (i = 0; i < table->object_count; i++) {
-		const struct suture_object *object = &table->objects[i];
-
-		if (object->name || object->recipes || object->recipe_count) {
-			suture_refuse(mod, "functions and symbols of modules are not supported yet");
-			return -EOPNOTSUPP;
-		}
-		if (object->build_id || object->build_id_size || object->reserved) {
-			suture_refuse(mod, "the patch table is damaged: object %u has what the kernel itself has not", i);
-			return -EINVAL;
-		}
-		if (object->redirect_count > left ||
-		    !object->redirects != !object->redirect_count ||
-		    (object->redirects &&
-		     !holds(memory, object->redirects, object->redirect_count))) {
-			suture_refuse(mod, "the patch table is damaged: the %u redirects of object %u lie outside the module or are too many",
-				      object->redirect_count, i);
-			return -EINVAL;
-		}
-		left -= object->redirect_count;
+	if (object->name && !holds_name(memory, object->name)) {
+		suture_refuse(mod, "the patch table is damaged: an object's name is no string in the module");
+		return -EINVAL;
 	}
-	if (left == SUTURE_MAX_REDIRECTS) {
-		suture_refuse(mod, "the patch redirects nothing");
-		return -EOPNOTSUPP;
+	if (object->name ? !object->build_id_size ||
+			   object->build_id_size > SUTURE_MAX_BUILD_ID ||
+			   !holds(memory, object->build_id, object->build_id_size) :
+			   object->build_id || object->build_id_size) {
+		suture_refuse(mod, "the patch table is damaged: the build id of an object lies outside the module, or is the kernel's");
+		return -EINVAL;
 	}
-	return 0;
+	if (object->reserved) {
+		suture_refuse(mod, "the patch table is damaged: an object has %u where 0 must be",
+			      object->reserved);
+		return -EINVAL;
+	}
+	if (object->redirect_count > *redirects_left ||
+	    !object->redirects != !object->redirect_count ||
+	    (object->redirects &&
+	     !holds(memory, object->redirects, object->redirect_count))) {
+		suture_refuse(mod, "the patch table is damaged: the %u redirects of an object lie outside the module or are too many",
+			      object->redirect_count);
+		return -EINVAL;
+	}
+	if (object->recipe_count > *recipes_left ||
+	    !object->recipes != !object->recipe_count) {
+		suture_refuse(mod, "the patch table is damaged: %u recipes of an object are too many",
+			      object->recipe_count);
+		return -EINVAL;
+	}
+	*redirects_left -= object->redirect_count;
+	*recipes_left -= object->recipe_count;
+	return suture_check_recipes(mod, object, memory);
 }
 
-/* The build id is the description of a note (elf(5)) that the kernel has of itself. */
+static int check_entries(const struct module *mod,
+			 const struct suture_patch_table *table,
+			 const struct suture_range *memory)
+{
+	u32 i, redirects_left = SUTURE_MAX_REDIRECTS;
+	u32 recipes_left = SUTURE_MAX_RECIPES;
+	int ret = 0;
+
+	for (i = 0; !ret && i < table->object_count; i++)
+		ret = check_entry(mod, &table->objects[i], memory,
+				  &redirects_left, &recipes_left);
+	return ret;
+}
+
 static int check_build_id(const struct module *mod,
 			  const struct suture_patch_table *table)
 {
-	struct {
-		Elf32_Nhdr header;
-		char name[4];
-		u8 id[SUTURE_MAX_BUILD_ID];
-	} note;
-	unsigned long before = offsetof(typeof(note), id);
-	int size = table->build_id_size;
-
-	if (copy_from_kernel_nofault(&note, (void *)(table->build_id_address - before),
-				     before + size) ||
-	    note.header.n_namesz != sizeof(note.name) ||
-	    note.header.n_descsz != size ||
-	    note.header.n_type != NT_GNU_BUILD_ID ||
-	    memcmp(note.name, "GNU", sizeof(note.name))) {
-		suture_refuse(mod, "made for another kernel: this one has no build id of %d bytes at %#lx",
-			      size, table->build_id_address);
-		return -EINVAL;
-	}
-	if (memcmp(note.id, table->build_id, size)) {
-		suture_refuse(mod, "made for another kernel: its build id is %*phN, this kernel's is %*phN",
-			      size, table->build_id, size, note.id);
+	if (!suture_kernel_has_build_id(table->build_id_address, table->build_id,
+					table->build_id_size)) {
+		suture_refuse(mod, "made for another kernel: this one has no build id %*phN at %#lx",
+			      (int)table->build_id_size, table->build_id,
+			      table->build_id_address);
 		return -EINVAL;
 	}
 	return 0;
@@ -234,141 +234,31 @@ static int check_pointers(const struct module *mod,
 	return 0;
 }
 
-/*
- * Functions of which the core could never see that all tasks have left them:
- * stack.c does not look at some tasks, or always finds one inside.
- */
-static const char * const never_left[] = {
-	/* Wherever a task is switched out, and so every task that sleeps. */
-	"__schedule", "schedule", "schedule_idle", "__switch_to",
-	/* Idle tasks, also of CPUs that are off. */
-	"rest_init", "start_secondary", "secondary_start_kernel",
-	"cpu_startup_entry", "do_idle", "arch_cpu_idle_dead",
-	"pseries_cpu_offline_self",
-	/* The stoppers of stop_machine(), and workers. */
-	"kthread", "smpboot_thread_fn", "cpu_stopper_thread", "multi_cpu_stop",
-	"worker_thread",
-	/* Dying tasks, when they are in no list any more. */
-	"do_exit", "exit_notify", "release_task", "do_task_dead",
-	/* Who tells the core that a module goes. */
-	"blocking_notifier_call_chain", "notifier_call_chain",
-};
-
-static bool is_never_left(const char *name)
+/* All that does not depend on whether the object is there. */
+static int check_redirects(const struct module *mod,
+			   const struct suture_object *object,
+			   const struct suture_range *memory)
 {
-	size_t i, length = strcspn(name, ".");	/* gcc's .isra.0 and the like */
-
-	for (i = 0; i < ARRAY_SIZE(never_left); i++) {
-		if (strlen(never_left[i]) == length &&
-		    !strncmp(never_left[i], name, length))
-			return true;
-	}
-	return false;
-}
-
-/*
- * The kernel's own kallsyms must have a function of the kernel at that address, no
- * shorter. Of several names at one address kallsyms tells one, which need not be the
- * table's: both are looked up among those that cannot be patched.
- */
-static int check_place(const struct module *mod,
-		       const struct suture_redirect *redirect)
-{
-	static char symbol[KSYM_SYMBOL_LEN];	/* too big for the stack */
-	unsigned long offset, size;
-	char *place;
-	int end = 0;
-
-	sprint_symbol(symbol, redirect->old_address);
-	place = strrchr(symbol, '+');
-	if (!place ||
-	    sscanf(place, "+%lx/%lx%n", &offset, &size, &end) != 2 ||
-	    place[end] || offset) {
-		suture_refuse(mod, "'%s': this kernel has no function at %#lx but %s",
-			      redirect->old_name, redirect->old_address, symbol);
-		return -EINVAL;
-	}
-	*place = '\0';
-	if (is_never_left(symbol) || is_never_left(redirect->old_name)) {
-		suture_refuse(mod, "'%s' (%s): some task may always be inside it, unseen, so it cannot be patched",
-			      redirect->old_name, symbol);
-		return -EOPNOTSUPP;
-	}
-	if (redirect->old_size > size) {
-		suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
-			      redirect->old_name, redirect->old_size, size);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-/*
- * The old function's instructions, those aside that the kernel rewrites. With most
- * of them aside, any function would do.
- */
-static int check_words(const struct module *mod,
-		       const struct suture_redirect *redirect)
-{
-	const u32 *old = (const u32 *)redirect->old_address;
-	unsigned long words = redirect->old_size / sizeof(u32);
-	unsigned long site = redirect->site / sizeof(u32);
-	unsigned long i, masked = 0, compared = 0;
-	u32 running;
-
-	for (i = 0; i < words; i++) {
-		if (masked < redirect->masked_count &&
-		    redirect->masked[masked] == i) {
-			masked++;
-			continue;
-		}
-		if (i == site)
-			continue;
-		if (get_kernel_nofault(running, old + i)) {
-			suture_refuse(mod, "'%s': its instructions at %#lx cannot be read",
-				      redirect->old_name, (unsigned long)(old + i));
-			return -EINVAL;
-		}
-		if (running != redirect->old_words[i]) {
-			suture_refuse(mod, "'%s': not the function that the patch was made for: %#010x instead of %#010x at +%#lx",
-				      redirect->old_name, running,
-				      redirect->old_words[i], i * sizeof(u32));
-			return -EINVAL;
-		}
-		compared++;
-	}
-	if (2 * compared < words) {
-		suture_refuse(mod, "'%s': only %lu of its %lu instructions can be compared, and half of them must be",
-			      redirect->old_name, compared, words);
-		return -EINVAL;
-	}
-	return 0;
-}
-
-static int check_redirect(const struct module *mod,
-			  const struct suture_redirect *redirect,
-			  const struct suture_range *memory)
-{
-	int ret;
-
-	ret = check_pointers(mod, redirect, memory);
-	if (ret)
-		return ret;
-	ret = check_place(mod, redirect);
-	if (ret)
-		return ret;
-	return check_words(mod, redirect);
-}
-
-/* Whether the table has a redirect for @func. */
-static bool has_redirect(const struct suture_object *object,
-			 const struct klp_func *func)
-{
+	const struct suture_redirect *redirect = object->redirects;
+	int ret = 0;
 	u32 i;
 
-	for (i = 0; i < object->redirect_count; i++) {
-		if (object->redirects[i].new_function == func->new_func &&
-		    object->redirects[i].old_sympos == func->old_sympos &&
-		    !strcmp(object->redirects[i].old_name, func->old_name))
+	for (i = 0; !ret && i < object->redirect_count; i++, redirect++) {
+		ret = check_pointers(mod, redirect, memory);
+		if (!ret && !object->name)
+			ret = suture_check_kernel_function(mod, redirect);
+	}
+	return ret;
+}
+
+/* The only function of its name is the first one. */
+static bool is_twice(const struct klp_object *obj, const struct klp_func *func)
+{
+	const struct klp_func *other;
+
+	for (other = obj->funcs; other < func; other++) {
+		if ((other->old_sympos ?: 1) == (func->old_sympos ?: 1) &&
+		    !strcmp(other->old_name, func->old_name))
 			return true;
 	}
 	return false;
@@ -392,8 +282,18 @@ static int check_funcs(const struct module *mod, const struct klp_object *obj,
 			suture_refuse(mod, "a function without a name or without a new function");
 			return -EINVAL;
 		}
-		if (!has_redirect(object, func)) {
+		if (!suture_find_redirect(object, func)) {
 			suture_refuse(mod, "'%s': the patch table has no redirect for it",
+				      func->old_name);
+			return -EINVAL;
+		}
+		if (is_twice(obj, func)) {
+			suture_refuse(mod, "'%s' is patched twice in one patch",
+				      func->old_name);
+			return -EINVAL;
+		}
+		if (!suture_symbol_size((unsigned long)func->new_func)) {
+			suture_refuse(mod, "'%s': its new function has no symbol, so it cannot be seen who is inside",
 				      func->old_name);
 			return -EINVAL;
 		}
@@ -407,50 +307,82 @@ static int check_funcs(const struct module *mod, const struct klp_object *obj,
 	return 0;
 }
 
+/* Whether an object before this one is the same. */
+static bool is_patched_before(const struct klp_patch *patch,
+			      const struct klp_object *obj)
+{
+	const struct klp_object *other;
+
+	for (other = patch->objs; other < obj; other++) {
+		if (!other->name || !obj->name) {
+			if (other->name == obj->name)
+				return true;
+		} else if (!strcmp(other->name, obj->name)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* The patch as mainline shapes it must say the same as the table. */
 static int check_objects(const struct klp_patch *patch,
 			 const struct suture_patch_table *table,
 			 const struct suture_range *memory)
 {
 	const struct module *mod = patch->mod;
-	const struct klp_callbacks *callbacks;
+	const struct suture_object *entry = table->objects;
+	const struct suture_object *end = entry + table->object_count;
 	const struct klp_object *obj;
-	u32 count = 0;
 	int ret;
 
-	if (patch->replace || patch->states) {
-		suture_refuse(mod, "atomic replace and system states are not supported yet");
-		return -EOPNOTSUPP;
-	}
-	for (obj = patch->objs;; obj++) {
+	for (obj = patch->objs;; obj++, entry++) {
 		if (!holds(memory, obj, 1)) {
 			suture_refuse(mod, "the list of objects does not end inside the module");
 			return -EINVAL;
 		}
 		if (!obj->name && !obj->funcs)
 			break;
-		if (obj->name) {
-			suture_refuse(mod, "functions of modules ('%s') cannot be patched yet",
-				      holds_name(memory, obj->name) ? obj->name : "?");
-			return -EOPNOTSUPP;
-		}
-		callbacks = &obj->callbacks;
-		if (callbacks->pre_patch || callbacks->post_patch ||
-		    callbacks->pre_unpatch || callbacks->post_unpatch) {
-			suture_refuse(mod, "callbacks are not supported yet");
-			return -EOPNOTSUPP;
-		}
-		if (count == table->object_count)
+		if (entry == end)
 			break;
-		ret = check_funcs(mod, obj, &table->objects[count], memory);
+		if (obj->name && !holds_name(memory, obj->name)) {
+			suture_refuse(mod, "an object's name is no string in the module");
+			return -EINVAL;
+		}
+		if (!obj->name != !entry->name ||
+		    (obj->name && strcmp(obj->name, entry->name))) {
+			suture_refuse(mod, "'%s': the patch table has another object in its place",
+				      suture_object_name(obj));
+			return -EINVAL;
+		}
+		if (is_patched_before(patch, obj)) {
+			suture_refuse(mod, "'%s' is there twice in one patch",
+				      suture_object_name(obj));
+			return -EINVAL;
+		}
+		ret = check_funcs(mod, obj, entry, memory);
 		if (ret)
 			return ret;
-		count++;
 	}
-	if (count != table->object_count || obj->name || obj->funcs) {
+	if (entry != end || obj->name || obj->funcs) {
 		suture_refuse(mod, "not the %u objects that the patch table has",
 			      table->object_count);
 		return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_states(const struct klp_patch *patch,
+			const struct suture_range *memory)
+{
+	const struct klp_state *state = patch->states;
+
+	for (; state; state++) {
+		if (!holds(memory, state, 1)) {
+			suture_refuse(patch->mod, "the list of states does not end inside the module");
+			return -EINVAL;
+		}
+		if (!state->id)
+			break;
 	}
 	return 0;
 }
@@ -460,7 +392,8 @@ static int check_objects(const struct klp_patch *patch,
  * @patch:	as the module has it, nothing of it checked
  * @table:	likewise
  *
- * Called with suture_mutex held. Has no effect but messages.
+ * Called with suture_mutex held. Has no effect but messages. What the patch is to
+ * change in modules is compared when they are there (suture_check_old()).
  *
  * Return: 0, or an error after the reason went to the log.
  */
@@ -468,7 +401,7 @@ int suture_check(struct klp_patch *patch,
 		 const struct suture_patch_table *table)
 {
 	struct suture_range memory;
-	u32 i, j;
+	u32 i;
 	int ret;
 
 	ret = find_memory(patch, table, &memory);
@@ -477,15 +410,35 @@ int suture_check(struct klp_patch *patch,
 	if (!ret)
 		ret = check_build_id(patch->mod, table);
 	if (!ret)
-		ret = check_lists(patch->mod, table, &memory);
-	for (i = 0; !ret && i < table->object_count; i++) {
-		const struct suture_object *object = &table->objects[i];
-
-		for (j = 0; !ret && j < object->redirect_count; j++)
-			ret = check_redirect(patch->mod, &object->redirects[j],
-					     &memory);
-	}
+		ret = check_entries(patch->mod, table, &memory);
+	for (i = 0; !ret && i < table->object_count; i++)
+		ret = check_redirects(patch->mod, &table->objects[i], &memory);
 	if (!ret)
 		ret = check_objects(patch, table, &memory);
+	if (!ret)
+		ret = check_states(patch, &memory);
 	return ret;
+}
+
+/**
+ * suture_find_redirect() - what the table has for a function
+ * @object:	of the function, its redirects checked
+ * @func:	its names are known to be strings
+ *
+ * Return: the redirect, or NULL.
+ */
+const struct suture_redirect *
+suture_find_redirect(const struct suture_object *object,
+		     const struct klp_func *func)
+{
+	const struct suture_redirect *redirect = object->redirects;
+	u32 i;
+
+	for (i = 0; i < object->redirect_count; i++, redirect++) {
+		if (redirect->new_function == func->new_func &&
+		    redirect->old_sympos == func->old_sympos &&
+		    !strcmp(redirect->old_name, func->old_name))
+			return redirect;
+	}
+	return NULL;
 }

@@ -215,18 +215,6 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
 
   it('is unharmed by all that', expectUnharmed);
 
-  it('refuses a second patch of the same function, and keeps the first', async () => {
-    await guest.succeed('insmod /good.ko; dmesg -c > /dev/null');
-    const second = await guest.run('insmod /second.ko');
-    expect(second.status).not.toBe(0);
-    expect(await guest.kernelLog()).toMatch(/'cmdline_proc_show' is already patched by 'good'/);
-    expect(await guest.succeed('cat /proc/cmdline')).toBe('hidden by a live patch\n');
-    expect(await guest.succeed(`ls ${sysfs}`)).toBe('good\n');
-    expect((await guest.run('rmmod good')).status).not.toBe(0);
-    await guest.succeed(`echo 0 > ${sysfs}/good/enabled; until rmmod good 2> /dev/null; do usleep 100000; done`);
-    await expectUnharmed();
-  });
-
   it('has printed no alarm, and gives everything back', async () => {
     expect(guest.consoleText).not.toMatch(/\b(Oops|BUG:|WARNING:|Unable to handle|Call Trace|Backtrace)/);
     await guest.succeed('rmmod suture');

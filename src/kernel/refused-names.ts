@@ -4,7 +4,7 @@ import { type ReasonError, reasonError } from '../reason.ts';
 
 /**
  * Functions of which the core could never see that all tasks have left them: it does not look at some tasks, or always
- * finds one inside. core/table.c has the same list with the reason for each, and refuses them by itself.
+ * finds one inside. core/never-left.c has the same list with the reason for each, and refuses them by itself.
  */
 export const neverLeft: readonly string[] = [
   '__schedule',
@@ -23,6 +23,7 @@ export const neverLeft: readonly string[] = [
   'cpu_stopper_thread',
   'multi_cpu_stop',
   'worker_thread',
+  'process_one_work',
   'do_exit',
   'exit_notify',
   'release_task',

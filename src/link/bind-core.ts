@@ -11,7 +11,14 @@ import { defineSymbol } from './finish-module.ts';
 import { dataSection, putPointer } from './module-sections.ts';
 
 /** The functions that the core may use beside those of `Architecture.coreFunctions`; no other is ever bound. */
-const coreFunctions: readonly string[] = ['idle_task', 'return_to_handler', '__kretprobe_trampoline'];
+const coreFunctions: readonly string[] = [
+  'idle_task',
+  'wake_up_state',
+  'find_module',
+  'get_kprobe',
+  'return_to_handler',
+  '__kretprobe_trampoline',
+];
 
 /** All of them for an architecture, in a fixed order. */
 export const boundFunctions = (arch: Architecture): readonly string[] => [...coreFunctions, ...arch.coreFunctions];

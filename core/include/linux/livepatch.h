@@ -35,18 +35,47 @@ struct task_struct;
 struct klp_object;
 struct suture_site;
 
+/* The functions that a task uses, and that a transition leads to. */
+#define KLP_UNDEFINED	-1
+#define KLP_UNPATCHED	 0
+#define KLP_PATCHED	 1
+
 /**
  * struct klp_func - one function that is replaced
  * @old_name:	its name in the patched object
  * @new_func:	what is called instead
  * @old_sympos:	which one, counted from 1 in kallsyms order, where the object has
- *		several of that name; 0 where it has one. Suture's linker has
- *		resolved it, so the core does not look at it.
+ *		several of that name; 0 where it has one
+ * @old_func:	core: where the old function is, NULL while its object is not loaded
+ * @kobj:	core: /sys/kernel/livepatch/<patch>/<object>/<function,sympos>
+ * @node:	core: in the object's func_list
+ * @stack_node:	core: in the stack of the call site, newest first
+ * @old_size:	core: of the old function, in bytes
+ * @new_size:	core: of the new function, in bytes
+ * @nop:	core: made by the core, leads to the old function
+ * @patched:	core: is in the stack of the call site
+ * @transition:	core: not all tasks use the same function
+ * @redirect:	core: what Suture's linker knows of it, NULL for a nop
+ * @replaced:	core: what a nop hides
+ * @site:	core: the call site, NULL while the object is not loaded
  */
 struct klp_func {
 	const char *old_name;
 	void *new_func;
 	unsigned long old_sympos;
+
+	/* core */
+	void *old_func;
+	struct kobject kobj;
+	struct list_head node;
+	struct list_head stack_node;
+	unsigned long old_size, new_size;
+	bool nop;
+	bool patched;
+	bool transition;
+	const struct suture_redirect *redirect;
+	const struct klp_func *replaced;
+	struct suture_site *site;
 };
 
 /**
@@ -70,7 +99,14 @@ struct klp_callbacks {
  * @name:	the module's name, NULL for the kernel itself
  * @funcs:	the functions, ended by an entry of zeroes
  * @callbacks:	called around the switch of this object
- * @mod:	core: the module, NULL for the kernel itself
+ * @kobj:	core: /sys/kernel/livepatch/<patch>/<object>
+ * @func_list:	core: the functions, nops among them
+ * @node:	core: in the patch's obj_list
+ * @mod:	core: the module, NULL for the kernel itself and while it is not loaded
+ * @dynamic:	core: made by the core, for nops
+ * @patched:	core: its functions are in the stacks of their call sites
+ * @entry:	core: what Suture's linker knows of it, NULL if made by the core
+ * @ips:	core: room for the call sites of all its functions, for ftrace
  */
 struct klp_object {
 	const char *name;
@@ -78,7 +114,14 @@ struct klp_object {
 	struct klp_callbacks callbacks;
 
 	/* core */
+	struct kobject kobj;
+	struct list_head func_list;
+	struct list_head node;
 	struct module *mod;
+	bool dynamic;
+	bool patched;
+	const struct suture_object *entry;
+	unsigned long *ips;
 };
 
 /**
@@ -101,12 +144,12 @@ struct klp_state {
  * @replace:	whether it takes the place of all patches before it
  * @list:	core: in the list of patches
  * @kobj:	core: /sys/kernel/livepatch/<patch>
- * @enabled:	core: its functions are redirected
- * @going:	core: on its way out for good
+ * @obj_list:	core: the objects, those made by the core among them
+ * @enabled:	core: in force, or on the way there
+ * @forced:	core: a task may be inside for ever, so the module stays
+ * @going:	core: its module goes, nobody is asked any more
  * @finish:	core: its kobject is released
- * @sites:	core: one for each redirected function
- * @ips:	core: their call sites as ftrace is told them
- * @site_count:	core: entries of @sites and @ips
+ * @table:	core: what Suture's linker knows of it
  */
 struct klp_patch {
 	struct module *mod;
@@ -117,13 +160,30 @@ struct klp_patch {
 	/* core */
 	struct list_head list;
 	struct kobject kobj;
+	struct list_head obj_list;
 	bool enabled;
+	bool forced;
 	bool going;
 	struct completion finish;
-	struct suture_site *sites;
-	unsigned long *ips;
-	unsigned int site_count;
+	const struct suture_patch_table *table;
 };
+
+/* As the patch's author wrote them. */
+#define klp_for_each_object_static(patch, obj)				       \
+	for (obj = (patch)->objs; obj->funcs || obj->name; obj++)
+#define klp_for_each_func_static(obj, func)				       \
+	for (func = (obj)->funcs;					       \
+	     func->old_name || func->new_func || func->old_sympos; func++)
+
+/* With what the core made. */
+#define klp_for_each_object(patch, obj)					       \
+	list_for_each_entry(obj, &(patch)->obj_list, node)
+#define klp_for_each_object_safe(patch, obj, next)			       \
+	list_for_each_entry_safe(obj, next, &(patch)->obj_list, node)
+#define klp_for_each_func(obj, func)					       \
+	list_for_each_entry(func, &(obj)->func_list, node)
+#define klp_for_each_func_safe(obj, func, next)				       \
+	list_for_each_entry_safe(func, next, &(obj)->func_list, node)
 
 int suture_enable_patch(struct klp_patch *patch,
 			const struct suture_patch_table *table);
@@ -135,6 +195,9 @@ int suture_enable_patch(struct klp_patch *patch,
  * has left the new functions.
  */
 #define klp_enable_patch(patch) suture_enable_patch(patch, &suture_patch_table)
+
+struct klp_state *klp_get_state(struct klp_patch *patch, unsigned long id);
+struct klp_state *klp_get_prev_state(unsigned long id);
 
 /* Shadow variables: core/shadow.c. */
 typedef int (*klp_shadow_ctor_t)(void *obj, void *shadow_data, void *ctor_data);

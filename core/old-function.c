@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Whether an old function is the one that a patch was made for: where kallsyms has
+ * it, and its instructions but for those that the kernel rewrites itself.
+ */
+#include <linux/kallsyms.h>
+#include <linux/kernel.h>
+#include <linux/kprobes.h>
+#include <linux/preempt.h>
+#include <linux/string.h>
+#include <linux/uaccess.h>
+
+#include "bound.h"
+#include "suture.h"
+
+/*
+ * What starts at @address: its name, valid until the next call, its size in bytes,
+ * and the module that it is in, "" for the kernel. False if nothing starts there;
+ * @name says what is there instead.
+ */
+static bool find_symbol(unsigned long address, const char **name,
+			unsigned long *size, const char **module)
+{
+	static char symbol[KSYM_SYMBOL_LEN];	/* too big for the stack */
+	unsigned long offset;
+	char *place;
+	int end = 0;
+
+	/* name+0xoffset/0xsize, and for modules a space and [module]. */
+	sprint_symbol(symbol, address);
+	*name = symbol;
+	place = strrchr(symbol, '+');
+	if (!place || sscanf(place, "+%lx/%lx%n", &offset, size, &end) != 2 ||
+	    offset)
+		return false;
+	*module = place + end;
+	*place = '\0';
+	return true;
+}
+
+/**
+ * suture_symbol_size() - the size of a function
+ * @address:	of its start; on PowerPC its global entry
+ *
+ * Return: in bytes, up to the next symbol; 0 if no symbol is there.
+ */
+unsigned long suture_symbol_size(unsigned long address)
+{
+	const char *name, *module;
+	unsigned long size;
+
+	return find_symbol(address, &name, &size, &module) ? size : 0;
+}
+
+/* The instruction at @address; under a kprobe's breakpoint, what is there without it. */
+static bool read_word(const u32 *address, u32 *word)
+{
+#ifdef CONFIG_KPROBES
+	const struct kprobe *probe;
+
+	preempt_disable();
+	probe = get_kprobe((void *)address);
+	if (probe)
+		*word = probe->opcode;
+	preempt_enable();
+	if (probe)
+		return true;
+#endif
+	return !get_kernel_nofault(*word, address);
+}
+
+/*
+ * The old function's instructions, those aside that the kernel rewrites. With most
+ * of them aside, any function would do.
+ */
+static int check_words(const struct module *mod,
+		       const struct suture_redirect *redirect,
+		       unsigned long address)
+{
+	const u32 *old = (const u32 *)address;
+	unsigned long words = redirect->old_size / sizeof(u32);
+	unsigned long site = redirect->site / sizeof(u32);
+	unsigned long i, masked = 0, compared = 0;
+	u32 running;
+
+	for (i = 0; i < words; i++) {
+		if (masked < redirect->masked_count &&
+		    redirect->masked[masked] == i) {
+			masked++;
+			continue;
+		}
+		if (i == site)
+			continue;
+		if (!read_word(old + i, &running)) {
+			suture_refuse(mod, "'%s': its instructions at %#lx cannot be read",
+				      redirect->old_name, (unsigned long)(old + i));
+			return -EINVAL;
+		}
+		if (running != redirect->old_words[i]) {
+			suture_refuse(mod, "'%s': not the function that the patch was made for: %#010x instead of %#010x at +%#lx",
+				      redirect->old_name, running,
+				      redirect->old_words[i], i * sizeof(u32));
+			return -EINVAL;
+		}
+		compared++;
+	}
+	if (2 * compared < words) {
+		suture_refuse(mod, "'%s': only %lu of its %lu instructions can be compared, and half of them must be",
+			      redirect->old_name, compared, words);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/**
+ * suture_check_old() - whether a function is the one that is to be replaced
+ * @mod:	of the patch, for messages
+ * @redirect:	its pointers checked
+ * @address:	where the function starts
+ * @size:	what kallsyms has of it, in bytes
+ *
+ * Return: 0, or -EINVAL after the reason went to the log.
+ */
+int suture_check_old(const struct module *mod,
+		     const struct suture_redirect *redirect,
+		     unsigned long address, unsigned long size)
+{
+	if (redirect->old_size > size) {
+		suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
+			      redirect->old_name, redirect->old_size, size);
+		return -EINVAL;
+	}
+	return check_words(mod, redirect, address);
+}
+
+/**
+ * suture_check_kernel_function() - the same for a function of the kernel itself
+ * @mod:	of the patch, for messages
+ * @redirect:	its pointers checked
+ *
+ * The kernel's own kallsyms must have a function of the kernel at the address. Of
+ * several names at one address kallsyms tells one, which need not be the table's:
+ * both are looked up among those that cannot be patched.
+ *
+ * Return: 0, or an error after the reason went to the log.
+ */
+int suture_check_kernel_function(const struct module *mod,
+				 const struct suture_redirect *redirect)
+{
+	const char *name, *module;
+	unsigned long size;
+
+	if (!find_symbol(redirect->old_address, &name, &size, &module) ||
+	    *module) {
+		suture_refuse(mod, "'%s': this kernel has no function at %#lx but %s",
+			      redirect->old_name, redirect->old_address, name);
+		return -EINVAL;
+	}
+	if (suture_is_never_left(name) ||
+	    suture_is_never_left(redirect->old_name)) {
+		suture_refuse(mod, "'%s' (%s): some task may always be inside it, unseen, so it cannot be patched",
+			      redirect->old_name, name);
+		return -EOPNOTSUPP;
+	}
+	return suture_check_old(mod, redirect, redirect->old_address, size);
+}
