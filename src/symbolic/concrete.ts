@@ -28,8 +28,13 @@ export class ConcreteMachine implements Machine<bigint> {
 
   /** Runs the instruction at the pc. Throws `NotUnderstood`; the machine's state is then of no worth. */
   step(): void {
+    this.perform(() => this.set.execute(this, Number(this.load(this.pc, 4))));
+  }
+
+  /** Does anything in the instruction's stead, and goes on behind it unless that jumps. Throws what it throws. */
+  perform(run: () => void): void {
     this.next = undefined;
-    this.set.execute(this, Number(this.load(this.pc, 4)));
+    run();
     this.pc = this.next ?? this.constant(this.pc + BigInt(this.set.instructionSize));
   }
 
