@@ -334,6 +334,7 @@ const struct suture_code *suture_inside(struct task_struct *task,
 	    !IS_ALIGNED(sp | look.from, sizeof(long)))
 		return &unreadable;
 
+	look.unwound_to = sp;
 	code = follow(&look, &frame, MOST_EXCEPTIONS);
 	return code == &lost ? search_stack(&look) : code;
 }

@@ -38,6 +38,33 @@ extern char __entry_text_end[] __weak;
  */
 #define ARCH_SYSCALL_ARGUMENTS	8
 
+/* ---- instructions ---- */
+
+/* Whether the instruction before @address is a call, so that it may be returned to. */
+static inline bool arch_follows_call(unsigned long address)
+{
+	u32 words[2];
+
+	if (!IS_ALIGNED(address, sizeof(u32)) ||
+	    copy_from_kernel_nofault(words, (void *)(address - sizeof(words)),
+				     sizeof(words)))
+		return false;
+	return (words[1] & 0x0f000000) == 0x0b000000 ||	/* bl<c> label */
+	       (words[1] & 0xfe000000) == 0xfa000000 ||	/* blx label */
+	       (words[1] & 0x0ffffff0) == 0x012fff30 ||	/* blx<c> rX */
+	       words[0] == 0xe1a0e00f;			/* mov lr, pc; any branch */
+}
+
+/*
+ * Writes one word of a module's text, and has the instruction cache see it. Nobody may
+ * be about to execute it.
+ */
+static inline int arch_write_text(u32 *address, u32 word)
+{
+	__patch_text_real(address, word, true);
+	return READ_ONCE(*address) == word ? 0 : -EFAULT;
+}
+
 /* ---- frames ---- */
 
 struct arch_frame {
@@ -169,33 +196,6 @@ static inline bool arch_looks_like_regs(const unsigned long *at, unsigned long e
 	*lr = at[1];
 	*pc = at[2];
 	return true;
-}
-
-/* ---- instructions ---- */
-
-/* Whether the instruction before @address is a call, so that it may be returned to. */
-static inline bool arch_follows_call(unsigned long address)
-{
-	u32 words[2];
-
-	if (!IS_ALIGNED(address, sizeof(u32)) ||
-	    copy_from_kernel_nofault(words, (void *)(address - sizeof(words)),
-				     sizeof(words)))
-		return false;
-	return (words[1] & 0x0f000000) == 0x0b000000 ||	/* bl<c> label */
-	       (words[1] & 0xfe000000) == 0xfa000000 ||	/* blx label */
-	       (words[1] & 0x0ffffff0) == 0x012fff30 ||	/* blx<c> rX */
-	       words[0] == 0xe1a0e00f;			/* mov lr, pc; any branch */
-}
-
-/*
- * Writes one word of a module's text or read-only data, and has the instruction cache
- * see it. Nobody may be about to execute it.
- */
-static inline int arch_write_text(u32 *address, u32 word)
-{
-	__patch_text_real(address, word, true);
-	return READ_ONCE(*address) == word ? 0 : -EFAULT;
 }
 
 #endif /* _SUTURE_ARCH_H */

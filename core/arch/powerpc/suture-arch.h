@@ -23,8 +23,41 @@
 #include <asm/inst.h>
 #include <asm/processor.h>
 
+#include "../../bound.h"
+
 /* Bound by address (bound.h). arch/powerpc/lib/code-patching.c. */
 extern int patch_instruction(u32 *addr, ppc_inst_t instr) __weak;
+
+/* The primary opcode of the first word of a prefixed instruction (Power ISA 3.1). */
+#define SUTURE_OP_PREFIX	1
+
+/* ---- instructions ---- */
+
+/* Whether the instruction before @address is a call, so that it may be returned to. */
+static inline bool arch_follows_call(unsigned long address)
+{
+	u32 word;
+
+	if (!IS_ALIGNED(address, sizeof(u32)) ||
+	    get_kernel_nofault(word, (u32 *)(address - sizeof(u32))))
+		return false;
+	return (word & 0xfc000001) == 0x48000001 ||	/* bl, bla */
+	       (word & 0xfc000001) == 0x40000001 ||	/* bcl, bcla */
+	       (word & 0xfc0007ff) == 0x4c000421 ||	/* bcctrl */
+	       (word & 0xfc0007ff) == 0x4c000021;	/* bclrl */
+}
+
+/*
+ * Writes one word of a module's text, and has the instruction cache see it. Nobody may
+ * be about to execute it.
+ */
+static inline int arch_write_text(u32 *address, u32 word)
+{
+	/* The kernel would write the word behind a prefix with it. */
+	if (word >> 26 == SUTURE_OP_PREFIX)
+		return -EINVAL;
+	return patch_instruction(address, ppc_inst(word));
+}
 
 /* ---- frames ---- */
 
@@ -32,6 +65,8 @@ struct arch_frame {
 	unsigned long sp;
 	/* Where this frame's function goes on; 0 if the frame does not say. */
 	unsigned long pc;
+	/* Of a frame that an exception interrupted: what LR was; else 0. */
+	unsigned long link;
 };
 
 static inline unsigned long arch_word_at(unsigned long address)
@@ -69,6 +104,7 @@ static inline void arch_first_frame(struct task_struct *task,
 
 	frame->sp = task->thread.ksp;
 	frame->pc = 0;
+	frame->link = 0;
 	if (frame->sp == last - STACK_FRAME_WITH_PT_REGS)
 		frame->sp = last;
 }
@@ -119,6 +155,10 @@ static inline bool arch_is_exception(const struct arch_frame *frame)
 /*
  * The caller's frame. False if it cannot be told: the back chain does not lead up the
  * same stack. @pc, the frame's own, is not needed.
+ *
+ * A function that was interrupted may not have stored its return address yet, although
+ * it has its frame: gcc does that where it first calls somebody. Then it is in LR, and
+ * the caller's frame holds anything, or what the caller's last call returned to.
  */
 static inline bool arch_next_frame(struct task_struct *task,
 				   struct arch_frame *frame, unsigned long pc)
@@ -134,6 +174,11 @@ static inline bool arch_next_frame(struct task_struct *task,
 		return false;
 	frame->sp = back;
 	frame->pc = arch_word_at(back + STACK_FRAME_LR_SAVE * sizeof(long));
+	if (frame->link && !arch_follows_call(frame->pc) &&
+	    frame->pc != (unsigned long)return_to_handler &&
+	    frame->pc != (unsigned long)__kretprobe_trampoline)
+		frame->pc = frame->link;
+	frame->link = 0;
 	return true;
 }
 
@@ -151,6 +196,7 @@ static inline bool arch_interrupted_frame(struct task_struct *task,
 	if (!arch_next_frame(task, frame, 0))
 		return false;
 	frame->pc = 0;
+	frame->link = *lr;
 	return true;
 }
 
@@ -176,31 +222,6 @@ static inline bool arch_looks_like_regs(const unsigned long *at, unsigned long e
 	*pc = READ_ONCE_NOCHECK(regs->nip);
 	*lr = READ_ONCE_NOCHECK(regs->link);
 	return true;
-}
-
-/* ---- instructions ---- */
-
-/* Whether the instruction before @address is a call, so that it may be returned to. */
-static inline bool arch_follows_call(unsigned long address)
-{
-	u32 word;
-
-	if (!IS_ALIGNED(address, sizeof(u32)) ||
-	    get_kernel_nofault(word, (u32 *)(address - sizeof(u32))))
-		return false;
-	return (word & 0xfc000001) == 0x48000001 ||	/* bl, bla */
-	       (word & 0xfc000001) == 0x40000001 ||	/* bcl, bcla */
-	       (word & 0xfc0007ff) == 0x4c000421 ||	/* bcctrl */
-	       (word & 0xfc0007ff) == 0x4c000021;	/* bclrl */
-}
-
-/*
- * Writes one word of a module's text or read-only data, and has the instruction cache
- * see it. Nobody may be about to execute it.
- */
-static inline int arch_write_text(u32 *address, u32 word)
-{
-	return patch_instruction(address, ppc_inst(word));
 }
 
 #endif /* _SUTURE_ARCH_H */
