@@ -91,6 +91,242 @@ describe.each(Object.keys(prologues) as (keyof typeof prologues)[])('A function 
   });
 });
 
+/** What a verdict says is broken, or why it is not known. */
+function broken(verdict: Verdict): unknown {
+  if (verdict.verdict === 'refuted') return [...new Set(verdict.failures.map(({ obligation }) => obligation))];
+  return verdict.verdict === 'unknown' ? verdict.reasons : verdict.verdict;
+}
+
+const SP = 1;
+const r = (RT: number, DS: number): Record<string, number> => ({ RT, 'RA|0': SP, DS });
+const s = (RS: number, DS: number): Record<string, number> => ({ RS, 'RA|0': SP, DS });
+const li = (RT: number, SI: number): number => encode('addi', { RT, 'RA|0': 0, SI });
+const addSp = (SI: number): number => encode('addi', { RT: SP, 'RA|0': SP, SI });
+const move = (RA: number, from: number): number => encode('or', { RA, RS: from, RB: from });
+const mtlr = (RS: number): number => encode('mtspr', { spr: 8, RS });
+const mtctr = (RS: number): number => encode('mtspr', { spr: 9, RS });
+const readPc = encode('bcl', { BO: 20, BI: 31, BD: 4 });
+const bctr = encode('bcctr', { BO: 20, BI: 0, BH: 0 });
+const blr = encode('bclr', { BO: 20, BI: 0, BH: 0 });
+
+describe('Of stubs with one thing wrong', () => {
+  /** The shipped stub, changed. */
+  const verdictOf = (stackArguments: number, change: (words: number[]) => void): unknown => {
+    const stub = stubOf(stackArguments);
+    const words = [...stub.words];
+    change(words);
+    const changed = { words: Uint32Array.from(words), relocations: stub.relocations };
+    return broken(prove({ prologue: prologueOf('with a TOC'), stub: changed, stackArguments }));
+  };
+  const replace =
+    (from: number, to: number) =>
+    (words: number[]): void => {
+      expect(words).toContain(from);
+      for (const [i, word] of words.entries()) if (word === from) words[i] = to;
+    };
+
+  test('each is refuted by what it breaks', () => {
+    expect(verdictOf(2, () => {})).toBe('proven');
+    // A callee-saved register is used.
+    expect(verdictOf(0, replace(encode('std', s(2, 96)), li(15, 0)))).toEqual(['callee-saved', 'toc']);
+    // An argument register.
+    expect(verdictOf(0, replace(encode('std', s(2, 96)), li(10, 0)))).toEqual(['arguments', 'toc']);
+    // One of two stack arguments is not copied.
+    expect(verdictOf(2, replace(encode('std', s(0, 104)), li(0, 0)))).toEqual(['stack-arguments']);
+    // The frame is no multiple of 16.
+    const unaligned = (words: number[]): void => {
+      replace(encode('stdu', { RS: SP, RA: SP, DS: -112 }), encode('stdu', { RS: SP, RA: SP, DS: -120 }))(words);
+      replace(addSp(112), addSp(120))(words);
+    };
+    expect(verdictOf(0, unaligned)).toEqual(['alignment']);
+    // The frame leads nowhere.
+    expect(verdictOf(0, replace(encode('stdu', { RS: SP, RA: SP, DS: -112 }), addSp(-112)))).toEqual(['back-chain']);
+    // The frame is not dropped.
+    expect(verdictOf(0, replace(addSp(112), li(0, 0)))).toEqual(['return-address']);
+    // r12 is not the new function's address; the call is made through another register.
+    expect(verdictOf(0, replace(mtctr(12), mtctr(12) ^ (7 << 21)))).toEqual(['way']);
+    // r2 is kept where the new function may put its own.
+    const inTocSave = (words: number[]): void => {
+      replace(encode('std', s(2, 96)), encode('std', s(2, 24)))(words);
+      replace(encode('ld', r(2, 96)), encode('ld', r(2, 24)))(words);
+    };
+    expect(verdictOf(0, inTocSave)).toEqual(['toc']);
+    // A result is lost on the way back, the other one, or the stack pointer.
+    expect(verdictOf(0, replace(encode('ld', r(2, 96)), li(4, 0)))).toEqual(['results', 'toc']);
+    // The return address is read where the frame still stands in the way: there the new function keeps its own.
+    const early = (words: number[]): void => {
+      const [drop, read] = [words.indexOf(addSp(112)), words.lastIndexOf(encode('ld', r(0, 16)))];
+      [words[drop], words[read]] = [words[read]!, words[drop]!];
+    };
+    expect(verdictOf(0, early)).toEqual(['return-address']);
+    // CR3 is the caller's.
+    const compare = encode('cmpi', { BF: 3, L: 1, RA: 3, SI: 0 });
+    expect(verdictOf(0, replace(encode('std', s(2, 96)), compare))).toEqual(['callee-saved', 'toc']);
+    // The caller's frame is written to.
+    expect(verdictOf(0, replace(encode('std', s(2, 96)), encode('std', s(2, 112))))).toEqual(['callers-stack', 'toc']);
+  });
+
+  test('none is judged that is not understood', () => {
+    expect(verdictOf(0, replace(encode('std', s(2, 96)), encode('std', { RS: 2, 'RA|0': 3, DS: 0 })))).toEqual([
+      'at stub + 0xc: it stores to r3, which may be anything’s',
+    ]);
+    expect(verdictOf(0, replace(mtctr(12), encode('mtspr', { spr: 256, RS: 12 })))).toEqual([
+      'at stub + 0x20: what writing the special register 256 does is not known',
+    ]);
+  });
+});
+
+describe('The way of the posting of 2015, as a stub', () => {
+  // It looks at the word behind the caller's call. Where that loads the caller's TOC pointer, the new function may leave
+  // its own and is entered straight. Else a frame of 32 bytes is put in between, and the new function returns to a helper
+  // that loads the TOC pointer from where it was kept, and goes on to the caller.
+  interface Way {
+    /** The lower half of the word that is looked for, and how it is compared. */
+    readonly lower: number;
+    readonly compare: number;
+    readonly helper: readonly number[];
+  }
+  const asMeant: Way = {
+    lower: encode('ori', { RA: 0, RS: 0, UI: 24 }),
+    compare: encode('cmpl', { BF: 0, L: 0, RA: 12, RB: 0 }),
+    helper: [addSp(32), encode('ld', r(0, 16)), encode('ld', r(2, 24)), mtlr(0), blr],
+  };
+  const stubFor = ({ lower, compare, helper }: Way): Redirect['stub'] => {
+    const before = [
+      readPc,
+      encode('mfspr', { RT: 11, spr: 8 }),
+      mtlr(0),
+      move(12, 0),
+      encode('lwz', { RT: 12, 'RA|0': 12, D: 0 }),
+      encode('addis', { RT: 0, 'RA|0': 0, SI: 0xe841 - 0x10000 }),
+      lower,
+      compare,
+      encode('addis', { RT: 12, 'RA|0': 11, SI: 0 }),
+      encode('addi', { RT: 12, 'RA|0': 12, SI: 0 }),
+      mtctr(12),
+      encode('bc', { BO: 12, BI: 2, BD: 24 }),
+    ];
+    const frame = [
+      encode('std', s(2, 24)),
+      encode('stdu', { RS: SP, RA: SP, DS: -32 }),
+      encode('addi', { RT: 11, 'RA|0': 11, SI: 4 * (before.length + 6 - 1) }),
+      mtlr(11),
+      bctr,
+    ];
+    return {
+      words: Uint32Array.of(...before, ...frame, bctr, ...helper),
+      relocations: [
+        { offset: 32, type: 252, symbol: 'new-function', addend: 28n },
+        { offset: 36, type: 250, symbol: 'new-function', addend: 32n },
+      ],
+    };
+  };
+  const verdictOf = (way: Way, known: Partial<Redirect> = {}, through = hook): unknown =>
+    verdictsOf(way, known, { ...through, tracesReturns: false });
+  const verdictsOf = (way: Way, known: Partial<Redirect>, through: Hook): unknown =>
+    (['with a TOC', 'without one'] as const).map((kind) => {
+      const redirect = { prologue: prologueOf(kind), stub: stubFor(way), stackArguments: 0, siblingCalls: false };
+      return broken(prove({ ...redirect, ...known }, through));
+    });
+
+  test('is right as it was meant, for functions that have all their arguments in registers', () => {
+    expect(verdictOf(asMeant)).toEqual(['proven', 'proven']);
+  });
+
+  test('looks at the wrong word while somebody traces returns', () => {
+    expect(verdictsOf(asMeant, {}, hook)).toEqual([['toc'], ['toc']]);
+  });
+
+  test('moves stack arguments', () => {
+    expect(verdictOf(asMeant, { stackArguments: 1 })).toEqual([
+      expect.arrayContaining(['stack-arguments']),
+      expect.arrayContaining(['stack-arguments']),
+    ]);
+  });
+
+  test('leaves the caller’s TOC pointer to a sibling call', () => {
+    expect(verdictOf(asMeant, { siblingCalls: true })).toEqual([['toc'], ['toc']]);
+  });
+
+  test('is wrong with a comparison that never holds: li after lis, or a word beside a doubleword', () => {
+    // The upper half is gone.
+    expect(verdictOf({ ...asMeant, lower: li(0, 24) })).toEqual([['toc'], ['toc']]);
+    // lis extends the sign, lwz does not; a function without a TOC of its own has its caller's all along.
+    const signed = { ...asMeant, compare: encode('cmp', { BF: 0, L: 1, RA: 12, RB: 0 }) };
+    expect(verdictOf(signed)).toEqual([['toc'], 'proven']);
+  });
+
+  test('is wrong with a helper that looks for the return address in its own frame', () => {
+    const [drop, read, ...rest] = asMeant.helper as [number, number, ...number[]];
+    expect(verdictOf({ ...asMeant, helper: [read, drop, ...rest] })).toEqual([['return-address'], ['return-address']]);
+  });
+
+  test('is wrong where nobody has stored the return address', () => {
+    const stored = encode('std', s(0, 544));
+    const word = (address: bigint): number | undefined =>
+      hook.word(address) === stored ? encode('ori', { RS: 0, RA: 0, UI: 0 }) : hook.word(address);
+    expect(verdictOf(asMeant, {}, { ...hook, word })).toEqual([
+      ['back-chain', 'return-address'],
+      ['back-chain', 'return-address'],
+    ]);
+  });
+
+  test('loses a result with a helper that uses its register', () => {
+    const helper = [...asMeant.helper.slice(0, 3), encode('ld', r(4, 16)), mtlr(4), blr];
+    expect(verdictOf({ ...asMeant, helper })).toEqual([['results'], ['results']]);
+  });
+});
+
+describe('A hook that puts its frame in before it asks the handler', () => {
+  // In front of the kernel's own hook: the old code, too, then runs in a frame that returns to a helper.
+  const start = 0xc000000000f00000n;
+  const back = (to: bigint, from: bigint): number => encode('b', { LI: Number(to - from) });
+  const words = (): number[] => {
+    const front = [
+      encode('std', s(0, 16)),
+      encode('std', s(2, 24)),
+      encode('stdu', { RS: SP, RA: SP, DS: -32 }),
+      encode('mfspr', { RT: 11, spr: 8 }),
+      readPc,
+      encode('mfspr', { RT: 12, spr: 8 }),
+      encode('addi', { RT: 0, 'RA|0': 12, SI: 16 }),
+      mtlr(11),
+    ];
+    const helper = [addSp(32), encode('ld', r(0, 16)), encode('ld', r(2, 24)), mtlr(0), blr];
+    return [...front, back(hook.entry, start + BigInt(4 * front.length)), ...helper];
+  };
+  const through = (change: (words: number[]) => void = () => {}): Hook => {
+    const own = words();
+    change(own);
+    const word = (address: bigint): number | undefined => own[Number(address - start) / 4] ?? hook.word(address);
+    return { ...hook, entry: start, word };
+  };
+  const registersOnly = { stackArguments: 0, siblingCalls: false };
+  const redirect = (): Redirect => ({
+    prologue: prologueOf('without one'),
+    stub: stubOf(0),
+    ...registersOnly,
+    oldFunction: registersOnly,
+  });
+
+  test('is right if neither function has stack arguments', () => {
+    expect(broken(prove(redirect(), through()))).toBe('proven');
+  });
+
+  test('is refuted for an old function that may have some', () => {
+    expect(broken(prove({ ...redirect(), oldFunction: { siblingCalls: false } }, through()))).toEqual(
+      expect.arrayContaining(['stack-arguments']),
+    );
+  });
+
+  test('is refuted if the old code would not return to the helper', () => {
+    const withoutHelper = through((own) => {
+      own[6] = encode('ori', { RS: 0, RA: 0, UI: 0 });
+    });
+    expect(broken(prove(redirect(), withoutHelper))).toEqual(expect.arrayContaining(['stack-pointer']));
+  });
+});
+
 test('Of mutants none that a run shows to be wrong is called proven, and most that keep everything are', () => {
   const random = randomNumbers(0x5075e);
   const redirects = (['with a TOC', 'without one'] as const).flatMap((kind) =>

@@ -45,6 +45,8 @@ export interface Hook {
   readonly handlerCall: bigint;
   /** The word at an address of the kernel's text. */
   readonly word: (address: bigint) => number | undefined;
+  /** Whether handlers ask to be told of returns; without it, they do where the hook lets them. */
+  readonly tracesReturns?: boolean;
   /** Where the function graph tracer changes the hook; then it is proven in both forms (`ProofFacts.hook.graph`). */
   readonly graph?: { readonly site: bigint; readonly goesTo: bigint; readonly callee: bigint };
 }
@@ -54,6 +56,9 @@ const limits: Limits = { steps: 5000, paths: 64 };
 const stackReach = 8192;
 /** How many frames may lie between the new function's and the caller's. */
 const mostFrames = 8;
+
+/** The note of where a function returned to before its return was traced. */
+const returnBefore = 'return address';
 
 const newFunctionRuns = 'the new function';
 const oldCodeRuns = 'the old code';
@@ -152,8 +157,8 @@ class Run {
       registers,
       stackReach,
       elsewhere: (address, size) => {
-        if (size === 4 && same(address, terms.initial(set.registers[returnAddress]!)) && convention.toc)
-          return terms.memory(address, size);
+        const isReturn = same(address, terms.initial(set.registers[returnAddress]!)) || same(address, this.tracer);
+        if (size === 4 && isReturn && convention.toc) return terms.memory(address, size);
         const area = convention.processorArea;
         const isArea = area !== undefined && address.base === terms.initial(set.registers[area]!).base;
         return isArea ? 'any' : undefined;
@@ -194,16 +199,22 @@ class Run {
     return holds(machine, this.redirected);
   }
 
-  /** Where the function has to return to on a machine's path. */
-  private callersCode(machine: SymbolicMachine): Term {
-    return holds(machine, this.traced) ? this.tracer : this.begin.read(this.facts.convention.atEntry.returnAddress);
+  /** Where the function has to return to. */
+  private get callersCode(): Term {
+    return this.begin.read(this.facts.convention.atEntry.returnAddress);
   }
 
   /** One step of a path; false where it is at its end. */
   private step(machine: SymbolicMachine): boolean {
     const { pc, terms } = machine;
     const { hook, facts } = this;
-    if (same(pc, this.callersCode(machine))) return false;
+    if (same(pc, this.callersCode)) return false;
+    const tracedFrom = machine.notes.get(returnBefore);
+    if (tracedFrom && same(pc, this.tracer)) {
+      // It keeps all that matters to who is returned to.
+      machine.step('the tracer of returns', () => machine.jump(tracedFrom));
+      return true;
+    }
     const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
     if (same(pc, this.newFunction)) {
       if (runsAlready || !this.isSent(machine)) return false;
@@ -283,8 +294,8 @@ class Run {
       const saved = machine.read(hook.savedRegisters.register);
       if (machine.decide(this.redirected)) machine.store(this.above(saved, hook.savedRegisters.pc), size, this.stub);
       const { returnAddress } = hook.savedRegisters;
-      if (returnAddress !== undefined && machine.decide(this.traced))
-        machine.store(this.above(saved, returnAddress), size, this.tracer);
+      if (returnAddress !== undefined && this.hook.tracesReturns !== false && machine.decide(this.traced))
+        this.traceReturn(machine, this.above(saved, returnAddress), size);
       callFunction(machine, this.facts, { stackArguments: 0, siblingCalls: false }, 'the handler');
     });
     this.expect(machine, 'site-address', 'the site’s address', this.site, told);
@@ -302,11 +313,16 @@ class Run {
       const size = (instructionSet.bits / 8) as 4 | 8;
       const back = machine.read(convention.atEntry.returnAddress);
       if (!this.isSent(machine) && machine.decide(this.traced))
-        machine.store(machine.read(returnAddressPlace), size, this.tracer);
+        this.traceReturn(machine, machine.read(returnAddressPlace), size);
       callFunction(machine, this.facts, { stackArguments: 0, siblingCalls: false }, 'the graph tracer');
       machine.jump(back);
     });
     if (!this.isSent(machine)) this.expect(machine, 'site-address', 'what the tracer is told', this.site, told);
+  }
+
+  private traceReturn(machine: SymbolicMachine, place: Term, size: 4 | 8): void {
+    machine.notes.set(returnBefore, machine.load(place, size));
+    machine.store(place, size, this.tracer);
   }
 
   private enterNewFunction(machine: SymbolicMachine): void {
@@ -456,8 +472,10 @@ class Run {
       frame = next;
     }
     this.expect(machine, 'back-chain', 'the caller’s frame', callersSp, frame);
+    // While the return is traced, who walks the stack knows the tracer's address for what it is.
     const kept = machine.load(this.above(callersSp, chain.returnAddressAt), size);
-    this.expect(machine, 'back-chain', 'the return address in the caller’s frame', this.callersCode(machine), kept);
+    if (!same(kept, this.tracer))
+      this.expect(machine, 'back-chain', 'the return address in the caller’s frame', this.callersCode, kept);
   }
 
   /** What holds when a path has come to its end. */
@@ -466,7 +484,7 @@ class Run {
     const isSent = this.isSent(machine);
     const entered = ran(machine, isSent ? newFunctionRuns : oldCodeRuns) > 0;
     const goal = isSent ? this.newFunction : this.behind(this.site, 1);
-    const back = this.callersCode(machine);
+    const back = this.callersCode;
     if (!entered) this.expect(machine, 'way', 'the next instruction', goal, machine.pc);
     else if (!same(machine.pc, back)) this.expect(machine, 'return-address', 'the next instruction', back, machine.pc);
     else this.checkReturn(machine);

@@ -60,6 +60,8 @@ export class SymbolicMachine implements Machine<Term> {
   readonly set: InstructionSet;
   pc: Term;
   trace: Trace | undefined;
+  /** What the machine's owner wants to remember of this path. */
+  readonly notes = new Map<string, Term>();
   /** The conditions that were taken one way on this path, in their order. */
   readonly assumed: { readonly condition: Term; readonly holds: boolean }[] = [];
 
@@ -103,6 +105,7 @@ export class SymbolicMachine implements Machine<Term> {
     copy.stack = this.stack.copy();
     copy.met = [...this.met];
     copy.assumed.push(...this.assumed);
+    for (const [name, term] of this.notes) copy.notes.set(name, term);
     for (const [key, answer] of this.answers) copy.answers.set(key, answer);
     return copy;
   }
