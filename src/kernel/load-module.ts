@@ -82,6 +82,8 @@ export class StubLoader {
     checkCode(redirect, newFunction, 'new function');
     const size = this.#functions.get(newFunction.section)?.get(newFunction.offset);
     if (size === undefined) throw unknown(redirect, 0, 'no function begins where the table says that the new one is');
+    if (size < instructionSize || newFunction.offset + size > newFunction.section.data.length)
+      throw unknown(redirect, 0, `its new function has ${size} bytes, as its symbol says, which are not there`);
     const end = stub.offset + stubSize;
     const [reference] = between(this.#referred.get(stub.section) ?? [], stub.offset, end);
     if (reference)

@@ -34,6 +34,7 @@ export type Verdict =
 export interface Redirect extends Callee {
   /** The old function's words from its entry up to and with the call site. */
   readonly prologue: Uint32Array;
+  /** What the handler sends the hook to; without words, that is the new function itself. */
   readonly stub: Pick<Stub, 'relocations'> & { readonly words: Uint32Array };
   /** What is known of the old function, where the new one's is in the redirect itself. */
   readonly oldFunction?: Callee;
@@ -164,6 +165,8 @@ class Run {
         return isArea ? 'any' : undefined;
       },
     });
+    // A hook may look whether it is to go on where it came from. No other code is there.
+    machine.assume(terms.apply('equal', this.destination, this.behind(this.site, 1)), false);
     const restores = this.callerRestores();
     if (restores && entry.fromAfar) machine.assume(restores, true);
     return machine;
@@ -176,6 +179,11 @@ class Run {
     const { terms } = this;
     const behindCall = terms.memory(terms.initial(instructionSet.registers[convention.atEntry.returnAddress]!), 4);
     return terms.apply('equal', behindCall, terms.constant(convention.toc.restoreWord));
+  }
+
+  /** What the handler sends the hook to. */
+  private get destination(): Term {
+    return this.redirect.stub.words.length > 0 ? this.stub : this.newFunction;
   }
 
   private get site(): Term {
@@ -292,7 +300,8 @@ class Run {
     const size = (instructionSet.bits / 8) as 4 | 8;
     machine.step('the handler', () => {
       const saved = machine.read(hook.savedRegisters.register);
-      if (machine.decide(this.redirected)) machine.store(this.above(saved, hook.savedRegisters.pc), size, this.stub);
+      if (machine.decide(this.redirected))
+        machine.store(this.above(saved, hook.savedRegisters.pc), size, this.destination);
       const { returnAddress } = hook.savedRegisters;
       if (returnAddress !== undefined && this.hook.tracesReturns !== false && machine.decide(this.traced))
         this.traceReturn(machine, this.above(saved, returnAddress), size);

@@ -2,7 +2,7 @@
 // (arch/arm/kernel/entry-ftrace.S and ftrace.c, Linux 6.1).
 
 import { type Machine, NotUnderstood, type ProofFacts, withJumps } from '../machine.ts';
-import { encode } from './instructions.ts';
+import { decode, encode } from './instructions.ts';
 import { R_ARM_CALL, R_ARM_JUMP24, R_ARM_PC24 } from './relocations.ts';
 import { LR, SP } from './row.ts';
 import { instructionSet } from './semantics.ts';
@@ -18,6 +18,9 @@ const ARM_pc = 15 * 4;
 function executeRelocated<V>(m: Machine<V>, word: number, type: number, _addend: bigint, newFunction: V): void {
   if (type !== R_ARM_JUMP24 && type !== R_ARM_CALL && type !== R_ARM_PC24)
     throw new NotUnderstood(`relocation ${type} is of another kind than a branch’s`);
+  // Of any other word the loader would change what it does.
+  const name = decode(word)?.encoding.name;
+  if (name !== 'B' && name !== 'BL') throw new NotUnderstood('it is no branch that the relocation belongs to');
   const moved = (target: V): V => m.apply('add', m.apply('subtract', target, m.pc), newFunction);
   instructionSet.execute(withJumps(m, moved), word);
 }
