@@ -64,6 +64,10 @@ export const reasonCodes = {
 
   // Proofs.
   'proof-refuted': ['refused', 'the redirect breaks something that it must keep; a counterexample shows what'],
+  'redirect-unusable': [
+    'refused',
+    'the assembly does not define what a redirect is made of, or not in a way that can be read',
+  ],
   'proof-unknown': ['refused', 'whether the redirect keeps all that it must cannot be told'],
 
   // Rehearsal.

@@ -38,6 +38,7 @@ const fill = (line: string) =>
         .replace('BUSYBOX', stock.busybox!)
         .replace('FOREIGN_TREE', foreign.headers)
         .replace('FOREIGN_KERNEL', foreign.image)
+        .replace('REDIRECTS', join(example, '../redirects'))
         .replace('EXAMPLE', example),
     );
 
@@ -112,6 +113,9 @@ const table: readonly [line: string, end: string][] = [
   ['prove --kernel mine SCRATCH/garbage', 'not-a-patch-module'],
   ['prove --kernel mine SCRATCH/none.ko', 'file-missing'],
   ['prove --kernel other SCRATCH/fix.ko', 'kernel-unknown'],
+  ['prove --kernel mine --redirect REDIRECTS/arm-call-first.S', 'done'],
+  ['prove --kernel mine --redirect SCRATCH/garbage', 'compile-failed'],
+  ['prove --kernel mine --redirect SCRATCH/none.S', 'file-missing'],
   ['prove --kernel mine --all SCRATCH/fix.ko', 'usage'],
   ['prove --kernel mine', 'usage'],
   ['audit mine', 'done'],

@@ -82,6 +82,37 @@ export function reasonsAgainst(place: string, verdict: Verdict): Reason[] {
   ];
 }
 
+/** Functions by name that share a verdict. */
+export interface ProvenTogether {
+  readonly names: readonly string[];
+  readonly verdict: Verdict;
+}
+
+/** Reasons against many: each once, the most frequent first, with the function that it was found on. Others are counted. */
+export function reasonsTogether(together: readonly ProvenTogether[]): Reason[] {
+  const found = new Map<string, { reason: Reason; functions: number }>();
+  for (const { names, verdict } of together) {
+    for (const reason of reasonsAgainst(names[0]!, verdict)) {
+      const key = verdict.verdict === 'refuted' ? obligationsIn(verdict) : reason.message;
+      const same = found.get(key);
+      if (same) same.functions += names.length;
+      else found.set(key, { reason, functions: names.length });
+    }
+  }
+  const all = [...found.values()].sort((a, b) => b.functions - a.functions);
+  return all.slice(0, mostReasons).map(({ reason, functions }, i) => {
+    const left = i === mostReasons - 1 ? all.slice(mostReasons).reduce((sum, each) => sum + each.functions, 0) : 0;
+    const others = functions > 1 ? ` and ${(functions - 1).toLocaleString('en')} more` : '';
+    const rest = left > 0 ? `\n(${left.toLocaleString('en')} functions have other reasons; --json names them)` : '';
+    return { ...reason, place: `${reason.place}${others}`, message: `${reason.message}${rest}` };
+  });
+}
+
+const mostReasons = 8;
+
+const obligationsIn = ({ failures }: Extract<Verdict, { verdict: 'refuted' }>): string =>
+  [...new Set(failures.map(({ obligation }) => obligation))].sort().join();
+
 function describeShortly({ obligation, what, expected, found, example, machine: { terms } }: Failure): string {
   const numbers = [...(example ?? [])].map(([atom, value]) => `${terms.describeAtom(atom)} = ${hex(value)}`);
   const where = numbers.length > 0 ? `, for one with ${numbers.slice(0, mostNumbers).join(', ')}` : '';

@@ -1,12 +1,21 @@
 // suture prove: whether redirects keep what they must.
 
+import { assembleRedirect } from '../compile/assemble-redirect.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { tracedFunctions } from '../link/link-whole-kernel.ts';
+import { readOwnRedirect } from '../prove/own-redirect.ts';
 import { Prover } from '../prove/prove-module.ts';
+import { proveOwnRedirect } from '../prove/prove-own.ts';
 import { type Reason, reasonCodes, reasonError } from '../reason.ts';
 import type { Addition, Context, Outcome } from './command.ts';
-import { describeRedirectProof, describeVerdict, reasonsAgainst } from './describe-proof.ts';
+import {
+  describeRedirectProof,
+  describeVerdict,
+  type ProvenTogether,
+  reasonsAgainst,
+  reasonsTogether,
+} from './describe-proof.ts';
 import { columns } from './output.ts';
 import { countCodes, type JudgedFunction, proveFunctions } from './prove-functions.ts';
 import { checkPatchIsFor, readPatch } from './read-patch.ts';
@@ -14,6 +23,7 @@ import { checkPatchIsFor, readPatch } from './read-patch.ts';
 interface ProveOptions {
   readonly kernel: string;
   readonly all?: boolean;
+  readonly redirect?: string;
   readonly function?: readonly string[];
 }
 
@@ -24,14 +34,22 @@ export const proveCommand: Addition = (program, act) => {
     .argument('[patch]', 'the patch module')
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option('--all', 'every function of the kernel, with the redirect that `suture build` would make')
+    .option('--redirect <F.S>', 'a hook or a stub of your own, in assembly; docs/proof.md says what it defines')
     .option('--function <name>', 'only functions of this name; may be given again', also)
     .action(
       act(async (context, patch: string | undefined, options: ProveOptions) => {
-        if ((patch === undefined) === (options.all === undefined)) {
-          throw reasonError('usage', 'prove', 'it takes either a patch module or --all', '`suture prove --help`');
+        const { redirect, all } = options;
+        if ([patch, redirect, all].filter((each) => each !== undefined).length !== 1) {
+          throw reasonError(
+            'usage',
+            'prove',
+            'it takes one of a patch module, --all and --redirect',
+            '`suture prove --help` says more',
+          );
         }
         context.progress(`reading ${options.kernel}`);
-        return patch === undefined ? proveAll(context, options) : provePatch(context, patch, options);
+        if (patch !== undefined) return provePatch(context, patch, options);
+        return redirect === undefined ? proveAll(context, options) : proveRedirect(context, redirect, options);
       }),
     );
 };
@@ -76,7 +94,7 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
     context.progress(`proving: ${done} of ${traced.length} functions`),
   );
   const counts = countCodes(judged);
-  const reasons = judged.filter(({ verdict }) => verdict !== undefined).flatMap((each) => each.reasons);
+  const reasons = reasonsTogether(togetherOf(judged));
   return {
     result: {
       functions: judged.length,
@@ -87,6 +105,66 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
     text: describeCounts(`${judged.length} functions with a call site in ${kernel.stored.name}`, counts, prover.proofs),
     ...statusOf(reasons),
   };
+}
+
+/** Functions that have one verdict between them. */
+function togetherOf(judged: readonly JudgedFunction[]): ProvenTogether[] {
+  const names = new Map<ProvenTogether['verdict'], string[]>();
+  for (const { name, verdict } of judged) {
+    if (!verdict) continue;
+    const same = names.get(verdict);
+    if (same) same.push(name);
+    else names.set(verdict, [name]);
+  }
+  return [...names].map(([verdict, same]) => ({ names: same, verdict }));
+}
+
+async function proveRedirect(context: Context, file: string, options: ProveOptions): Promise<Outcome> {
+  const kernel = await loadKernel(options.kernel);
+  context.progress(`assembling ${file}`);
+  const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image);
+  const own = readOwnRedirect(object, linked, kernel.arch, file);
+  const traced = tracedFunctions(kernel).filter(({ name }) => options.function?.includes(name) ?? true);
+  checkNames(
+    traced.map(({ name }) => name),
+    options,
+    kernel.stored.name,
+  );
+  const proofs = proveOwnRedirect(kernel, own, traced, (done) =>
+    context.progress(`proving: ${done} of ${traced.length} functions`),
+  );
+  const together = proofs
+    .map(({ functions, verdict }) => ({
+      names: own.callSite ? ['call_site'] : functions.map(({ name }) => name),
+      verdict,
+    }))
+    .sort((a, b) => b.names.length - a.names.length);
+  return {
+    result: {
+      groups: together.map(({ names, verdict }, i) => ({
+        functions: names.length,
+        examples: names.slice(0, fewNames),
+        // One trace is as good as hundreds.
+        ...(i < mostTold ? describeVerdict(verdict) : { verdict: verdict.verdict }),
+      })),
+    },
+    text: columns(countVerdicts(together)),
+    ...statusOf(reasonsTogether(together)),
+  };
+}
+
+/** Of functions that share a verdict, so many are named; and so many groups are told of in full. */
+const fewNames = 3;
+const mostTold = 20;
+
+function countVerdicts(together: readonly ProvenTogether[]): string[][] {
+  return (['proven', 'refuted', 'unknown'] as const).flatMap((wanted) => {
+    const groups = together.filter(({ verdict }) => verdict.verdict === wanted);
+    const names = groups.flatMap((group) => group.names);
+    if (names.length === 0) return [];
+    const some = names.slice(0, fewNames).join(', ');
+    return [[wanted, names.length.toLocaleString('en'), names.length > fewNames ? `${some}, …` : some]];
+  });
 }
 
 const describeJudged = ({ name, address, code, reasons, verdict }: JudgedFunction) => ({
@@ -113,6 +191,6 @@ function checkNames(found: readonly string[], { function: wanted = [] }: ProveOp
   throw reasonError('name-missing', missing, `no redirect of ${place} is of a function of this name`, 'check the name');
 }
 
-/** A verdict of no, with the reasons; several at once are too many to be read beyond these. */
+/** A verdict of no, with the reasons. */
 const statusOf = (reasons: readonly Reason[]): Pick<Outcome, 'status' | 'reasons'> =>
   reasons.length > 0 ? { status: 'refused', reasons } : {};

@@ -75,3 +75,37 @@ export function textOf(kernel: ProofKernel, asShipped: readonly LinkAddress[] = 
     return word;
   };
 }
+
+const instructionSize = 4;
+
+/**
+ * A function's words from its entry up to and with its call site; `word` gives those of the kernel's text (`textOf`). Throws
+ * `proof-unknown` for one that cannot be read or that the kernel rewrites itself.
+ */
+export function prologueOf(
+  { image }: ProofKernel,
+  word: Hook['word'],
+  { name, address, site }: { readonly name: string; readonly address: LinkAddress; readonly site: LinkAddress },
+): Uint32Array {
+  const refuse = (offset: number, message: string) =>
+    reasonError(
+      'proof-unknown',
+      `${name}+0x${offset.toString(16)}`,
+      message,
+      'take another function: what this one does before its call site is not known',
+    );
+  const distance = Number(site - address);
+  return Uint32Array.from({ length: distance / instructionSize + 1 }, (_, i) => {
+    const offset = instructionSize * i;
+    const at = linkAddress(address + BigInt(offset));
+    try {
+      // The word at the site is ftrace's own, and no part of the function.
+      const found = at === site ? image.word(at) : word(at);
+      if (found !== undefined) return found;
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) throw error;
+      throw refuse(offset, error.message);
+    }
+    throw refuse(offset, 'it is not in the text of the image');
+  });
+}

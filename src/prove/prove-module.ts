@@ -7,15 +7,15 @@
 // What a proof says nothing about: whether code can be unwound while it runs (the stubs' sections say that it cannot be,
 // where tables are needed), and what a module's own code does when it is loaded.
 
-import { NotUnderstood } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { StubLoader } from '../kernel/load-module.ts';
 import { isFunction } from '../kernel/old-function.ts';
 import { wayFtrace } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
-import { factsOf, kernelHook, type ProofKernel, textOf } from './prove-kernel.ts';
-import { type Hook, proofKey, proveRedirect, type Redirect, type Verdict } from './redirect.ts';
+import { factsOf, kernelHook, type ProofKernel, prologueOf, textOf } from './prove-kernel.ts';
+import type { Hook, Verdict } from './redirect.ts';
+import { SharedProofs } from './shared-proofs.ts';
 
 /** One redirect and what was found of it. */
 export interface RedirectProof {
@@ -45,17 +45,16 @@ const instructionSize = 4;
  */
 export class Prover {
   readonly #kernel: ProofKernel;
-  readonly #hook: Hook;
+  readonly #proofs: SharedProofs;
   readonly #word: Hook['word'];
   /** The names of functions, by address. */
   readonly #names = new Map<LinkAddress, string[]>();
   readonly #sites: ReadonlySet<LinkAddress>;
-  readonly #verdicts = new Map<string, Verdict>();
 
   /** Throws `proof-unknown` for a kernel on which nothing can be proven. */
   constructor(kernel: ProofKernel) {
     this.#kernel = kernel;
-    this.#hook = kernelHook(kernel);
+    this.#proofs = new SharedProofs(factsOf(kernel), kernelHook(kernel));
     this.#word = textOf(kernel);
     for (const symbol of kernel.image.kallsyms) {
       if (!isFunction(symbol)) continue;
@@ -68,7 +67,7 @@ export class Prover {
 
   /** How many different redirects have been run so far. */
   get proofs(): number {
-    return this.#verdicts.size;
+    return this.#proofs.count;
   }
 
   /** Proves the redirects of a module, given as its bytes. Throws what `readPatchModule` throws, and `wrong-kernel`. */
@@ -89,21 +88,11 @@ export class Prover {
     try {
       const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect);
       const stub = loader.load(redirect);
-      return this.#shared({ prologue, stub, ...factsOf(this.#kernel).readCallee(stub.newFunction) });
+      return this.#proofs.prove({ prologue, stub, ...factsOf(this.#kernel).readCallee(stub.newFunction) });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
     }
-  }
-
-  #shared(redirect: Redirect): Verdict {
-    const facts = factsOf(this.#kernel);
-    const key = proofKey(facts, redirect);
-    const known = this.#verdicts.get(key);
-    if (known) return known;
-    const verdict = proveRedirect(facts, this.#hook, redirect);
-    this.#verdicts.set(key, verdict);
-    return verdict;
   }
 
   #checkKernel(patch: PatchModule, file: string): void {
@@ -133,21 +122,7 @@ export class Prover {
     const enclosing = image.enclosing(at(site));
     if (!this.#sites.has(at(site)) || enclosing?.start !== oldAddress)
       throw differs(redirect, site, 'the image has no call of mcount there');
-    return Uint32Array.from({ length: site / instructionSize + 1 }, (_, i) => {
-      const offset = instructionSize * i;
-      const word = offset === site ? image.word(at(site)) : this.#unchanged(redirect, at(offset));
-      if (word === undefined) throw differs(redirect, offset, 'it is not in the text of the image');
-      return word;
-    });
-  }
-
-  #unchanged(redirect: ReadRedirect, address: LinkAddress): number | undefined {
-    try {
-      return this.#word(address);
-    } catch (error) {
-      if (!(error instanceof NotUnderstood)) throw error;
-      throw differs(redirect, Number(address - redirect.oldAddress), error.message);
-    }
+    return prologueOf(this.#kernel, this.#word, { name: oldName, address: oldAddress, site: at(site) });
   }
 }
 

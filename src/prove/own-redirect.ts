@@ -1,0 +1,143 @@
+// Somebody's own hook or stub, read from an assembled file: what people do who design such code.
+//
+// The file defines one or more of
+//
+//     ftrace_regs_caller    a whole hook, in place of the kernel's; it calls `ftrace_handler` once
+//     redirect              a stub, at which the hook resumes; without it, the handler sends the hook to the new function
+//     call_site             a function's instructions from its entry up to and with the call of the hook, in place of
+//                           those of the kernel's functions
+//
+// and each lasts until the next of them or the end of its section. It may say what it is for by absolute symbols:
+//
+//     stack_arguments       the new function and the old one have so many arguments on the stack at most
+//     sibling_calls         0: neither ends in a sibling call to another module
+//
+// The hook is read as linked, since it is a part of the kernel and stands at one address; the stub as assembled, with its
+// relocations, since it stands anywhere.
+
+import type { Architecture } from '../arch/arch.ts';
+import type { Callee } from '../arch/machine.ts';
+import { SHF_EXECINSTR } from '../elf/constants.ts';
+import { isSection, readElf } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
+import { wordsOf } from '../kernel/old-function.ts';
+import { reasonError } from '../reason.ts';
+import type { Hook, Redirect } from './redirect.ts';
+
+export interface OwnRedirect {
+  readonly hook: Hook | undefined;
+  /** Without words where it has none. */
+  readonly stub: Redirect['stub'];
+  readonly callSite: Uint32Array | undefined;
+  /** What it says of the functions; what it does not say is undefined. */
+  readonly callee: Callee;
+}
+
+const parts = ['ftrace_regs_caller', 'redirect', 'call_site'] as const;
+type Part = (typeof parts)[number];
+
+const handler = 'ftrace_handler';
+const newFunction = 'new_function';
+
+const instructionSize = 4;
+/** Of one part. Nobody's is as long, and a proof has an end. */
+const mostWords = 4096;
+
+/**
+ * Reads such a file. `object` is as the assembler made it, `linked` with all its symbols at addresses; `file` is what errors call
+ * it. Throws `redirect-unusable`, and what `readElf` throws.
+ */
+export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Architecture, file: string): OwnRedirect {
+  const model = readElf(object, file);
+  const refuse = (message: string) =>
+    reasonError('redirect-unusable', file, message, 'docs/proof.md says what such a file defines');
+  if (model.header.machine !== arch.elf.machine || model.header.class !== arch.elf.class)
+    throw refuse(`it is not for ${arch.platform.name}`);
+
+  const symbolOf = (name: string): (ElfSymbol & { place: Section }) | undefined => {
+    const symbol = model.symbols.find((each) => each.name === name);
+    return symbol && isSection(symbol.place) ? { ...symbol, place: symbol.place } : undefined;
+  };
+  if (symbolOf(newFunction) || symbolOf(handler))
+    throw refuse(`it defines ${symbolOf(handler) ? handler : newFunction}, which stands for what is outside`);
+  if (!parts.some(symbolOf)) throw refuse(`it defines none of ${parts.join(', ')}`);
+
+  /** Where a part is in its section. */
+  const extentOf = (name: Part): { section: Section; start: number; end: number } | undefined => {
+    const symbol = symbolOf(name);
+    if (!symbol) return undefined;
+    const { place: section } = symbol;
+    const start = Number(symbol.value);
+    const others = parts.flatMap((part) => {
+      const other = symbolOf(part);
+      return other?.place === section && other.value > symbol.value ? [Number(other.value)] : [];
+    });
+    const end = Math.min(section.data.length, ...others);
+    if (start % instructionSize !== 0 || end - start < instructionSize)
+      throw refuse(`${name} has no instructions, or does not begin where one can`);
+    if (end - start > mostWords * instructionSize) throw refuse(`${name} is longer than ${mostWords} instructions`);
+    return { section, start, end };
+  };
+
+  const hookOf = (): Hook | undefined => {
+    const symbol = symbolOf('ftrace_regs_caller');
+    if (!symbol) return undefined;
+    const entry = addressIn(readElf(linked, file), 'ftrace_regs_caller');
+    const calls = symbol.place.relocations.filter((each) => each.symbol?.name === handler);
+    const [call] = calls;
+    if (!call || calls.length > 1 || entry === undefined)
+      throw refuse(`its hook calls ${handler} ${calls.length} times, and must call it once`);
+    const word = wordReader(readElf(linked, file));
+    return { entry, handlerCall: entry + BigInt(call.offset) - symbol.value, word };
+  };
+
+  const stubOf = (): Redirect['stub'] => {
+    const extent = extentOf('redirect');
+    if (!extent) return { words: new Uint32Array(), relocations: [] };
+    const { section, start, end } = extent;
+    const inside = section.relocations.filter(({ offset }) => offset >= start && offset < end);
+    const foreign = inside.find(({ symbol }) => symbol?.name !== newFunction || symbol.place !== 'undefined');
+    if (foreign) throw refuse(`redirect refers to ${foreign.symbol?.name || 'something'} beside ${newFunction}`);
+    return {
+      words: wordsOf(section.data.subarray(start, end)),
+      relocations: inside.map(({ offset, type, addend = 0n }) => ({
+        offset: offset - start,
+        type,
+        symbol: 'new-function',
+        addend,
+      })),
+    };
+  };
+
+  const numberOf = (name: string): number | undefined => {
+    const symbol = model.symbols.find((each) => each.name === name && each.place === 'absolute');
+    return symbol && Number(symbol.value);
+  };
+  const siblingCalls = numberOf('sibling_calls');
+
+  const callSite = extentOf('call_site');
+  return {
+    callee: {
+      stackArguments: numberOf('stack_arguments'),
+      siblingCalls: siblingCalls === undefined ? undefined : siblingCalls !== 0,
+    },
+    hook: hookOf(),
+    stub: stubOf(),
+    callSite: callSite && wordsOf(callSite.section.data.subarray(callSite.start, callSite.end)),
+  };
+}
+
+const addressIn = ({ symbols }: ElfModel, name: string): bigint | undefined =>
+  symbols.find((symbol) => symbol.name === name && isSection(symbol.place))?.value;
+
+/** The words of a linked file's executable sections, by address. */
+function wordReader({ sections }: ElfModel): Hook['word'] {
+  const code = sections.filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0n);
+  return (address) => {
+    const section = code.find((each) => address >= each.address && address < each.address + BigInt(each.data.length));
+    const offset = section && Number(address - section.address);
+    if (offset === undefined || offset % instructionSize !== 0 || offset + instructionSize > section!.data.length)
+      return undefined;
+    return new DataView(section!.data.buffer, section!.data.byteOffset).getUint32(offset, true);
+  };
+}

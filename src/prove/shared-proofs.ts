@@ -1,0 +1,29 @@
+// Proofs of many redirects through one hook. Those that are the same but for addresses share one.
+
+import type { ProofFacts } from '../arch/machine.ts';
+import { type Hook, proofKey, proveRedirect, type Redirect, type Verdict } from './redirect.ts';
+
+export class SharedProofs {
+  readonly #facts: ProofFacts;
+  readonly #hook: Hook;
+  readonly #verdicts = new Map<string, Verdict>();
+
+  constructor(facts: ProofFacts, hook: Hook) {
+    this.#facts = facts;
+    this.#hook = hook;
+  }
+
+  /** How many different redirects have been run so far. */
+  get count(): number {
+    return this.#verdicts.size;
+  }
+
+  prove(redirect: Redirect): Verdict {
+    const key = proofKey(this.#facts, redirect);
+    const known = this.#verdicts.get(key);
+    if (known) return known;
+    const verdict = proveRedirect(this.#facts, this.#hook, redirect);
+    this.#verdicts.set(key, verdict);
+    return verdict;
+  }
+}

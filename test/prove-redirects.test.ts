@@ -1,0 +1,228 @@
+// Hooks and stubs that people have posted or might write, each with the verdict that docs/proof.md explains: what is right is
+// proven, and what is wrong is refuted by what it breaks.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { assembleRedirect } from '../src/compile/assemble-redirect.ts';
+import { STT_FUNC } from '../src/elf/constants.ts';
+import { isSection, readElf } from '../src/elf/elf.ts';
+import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { wordsOf } from '../src/kernel/old-function.ts';
+import { tracedFunctions } from '../src/link/link-whole-kernel.ts';
+import { type OwnRedirect, readOwnRedirect } from '../src/prove/own-redirect.ts';
+import { proveOwnRedirect } from '../src/prove/prove-own.ts';
+import type { Verdict } from '../src/prove/redirect.ts';
+import { ReasonError } from '../src/reason.ts';
+import { stockKernels } from './stock-kernels.ts';
+import { sutureJson } from './suture.ts';
+
+const example = (name: string): string => fileURLToPath(new URL(`../examples/redirects/${name}`, import.meta.url));
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'suture-test-redirects-'));
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** `proven`, the obligations that are broken, or the reasons why it is not known. */
+function told(verdict: Verdict): string[] {
+  if (verdict.verdict === 'proven') return ['proven'];
+  if (verdict.verdict === 'unknown') return [...verdict.reasons];
+  return [...new Set(verdict.failures.map(({ obligation }) => obligation))].sort();
+}
+
+/** What can be asked of a kernel. */
+class Bench {
+  readonly kernel: LoadedKernel;
+
+  constructor(kernel: LoadedKernel) {
+    this.kernel = kernel;
+  }
+
+  async read(file: string): Promise<OwnRedirect> {
+    const { object, linked } = await assembleRedirect(file, this.kernel.stored, this.kernel.image);
+    return readOwnRedirect(object, linked, this.kernel.arch, basename(file));
+  }
+
+  /** An example with some of its lines changed; what is to be changed must be there. */
+  async changed(name: string, changes: readonly (readonly [from: string, to: string])[]): Promise<OwnRedirect> {
+    let text = await readFile(example(name), 'utf8');
+    for (const [from, to] of changes) {
+      expect(text).toContain(from);
+      text = text.replace(from, to);
+    }
+    const file = join(folder, `changed-${name}`);
+    await writeFile(file, text);
+    return this.read(file);
+  }
+
+  /** The verdict on a file's own call site, or on another one. */
+  judge(own: OwnRedirect, callSite = own.callSite): string[] {
+    const [proof, ...more] = proveOwnRedirect(this.kernel, { ...own, callSite }, []);
+    expect(more).toEqual([]);
+    return told(proof!.verdict);
+  }
+
+  /** How many functions of the kernel have each verdict. */
+  count(own: OwnRedirect): Record<string, number> {
+    const counts = { proven: 0, refuted: 0, unknown: 0 };
+    for (const { functions, verdict } of proveOwnRedirect(this.kernel, own, tracedFunctions(this.kernel)))
+      counts[verdict.verdict] += functions.length;
+    return counts;
+  }
+}
+
+describe('On ARM', () => {
+  let bench: Bench;
+  beforeAll(async () => {
+    bench = new Bench(await loadKernel(stockKernels[0].name));
+  });
+
+  describe('the hook of 2016', () => {
+    /** The prologues of functions with frame pointers, by the functions' names. */
+    let prologues: Map<string, Uint32Array>;
+
+    beforeAll(async () => {
+      const source = join(folder, 'frame-pointers.c');
+      const object = join(folder, 'frame-pointers.o');
+      await writeFile(
+        source,
+        `extern int use(void *, ...);
+         int leaf(void) { return 1; }
+         int locals(int a, int b) { return use(&a, b); }
+         int saves(int *a, int *b, int n) { int r = 0; while (n--) r += use(a, b, n, r) * a[n] + b[n]; return r; }
+         int stack_arguments(int a, int b, int c, int d, int e, int f) { int x[20]; return use(x, b, c, d, e, f) + x[3] + a; }
+         int large(void) { char x[4000]; return use(x); }
+         int varargs(const char *f, ...) { __builtin_va_list l; __builtin_va_start(l, f); return use(&l) + *f; }`,
+      );
+      const flags = ['-O2', '-marm', '-mapcs-frame', '-pg', '-mfloat-abi=soft', '-fno-pic'];
+      const gcc = `${bench.kernel.stored.crossPrefix}gcc`;
+      await promisify(execFile)(gcc, ['-c', ...flags, '-o', object, source]);
+      const { symbols } = readElf(new Uint8Array(await readFile(object)), object);
+      prologues = new Map(
+        symbols.flatMap(({ name, type, value, place }): [string, Uint32Array][] => {
+          if (type !== STT_FUNC || !isSection(place)) return [];
+          const start = Number(value);
+          const site = place.relocations.find(
+            ({ offset, symbol }) => offset > start && symbol?.name.includes('mcount'),
+          )!;
+          return [[name, wordsOf(place.data.subarray(start, site.offset + 4))]];
+        }),
+      );
+    });
+
+    test('is proven on the prologues that it is for', async () => {
+      const own = await bench.read(example('arm-2016.S'));
+      const verdicts = [...prologues].map(([name, prologue]) => [name, bench.judge(own, prologue)]);
+      expect(Object.fromEntries(verdicts)).toMatchObject({
+        leaf: ['proven'],
+        locals: ['proven'],
+        saves: ['proven'],
+        stack_arguments: ['proven'],
+        large: ['proven'],
+      });
+    });
+
+    test('is refuted on one that it overlooks: a function with variable arguments pushes r0 to r3 first', async () => {
+      const own = await bench.read(example('arm-2016.S'));
+      expect(bench.judge(own, prologues.get('varargs'))).toEqual(
+        expect.arrayContaining(['callee-saved', 'return-address']),
+      );
+    });
+
+    test('cannot be proven on a kernel without frame pointers: nobody knows what ip holds', async () => {
+      const own = await bench.read(example('arm-2016.S'));
+      expect(bench.count(own)).toEqual({ proven: 0, refuted: 0, unknown: 39_698 });
+    });
+
+    test('does not survive the loss of one of its steps', async () => {
+      const judge = async (...change: [from: string, to: string]): Promise<string[]> =>
+        bench.judge(await bench.changed('arm-2016.S', [change]), prologues.get('saves'));
+      expect(await judge('sub	sp, r12, #16', 'sub	sp, r12, #12')).not.toEqual(['proven']);
+      expect(await judge('str	r11, [sp, #12]', 'nop')).toEqual(['way']);
+      expect(await judge('ldmia	sp!, {r0-r12}', 'ldmia	sp!, {r1-r12}\n	add sp, sp, #4')).not.toEqual(['proven']);
+      expect(await judge('sub	r0, r10, #4', 'mov	r0, r10')).toContain('site-address');
+      expect(await judge('beq	1f', 'nop')).toContain('old-code');
+    });
+  });
+
+  describe('a hook whose call stands first', () => {
+    test('is proven, without a stub', async () => {
+      expect(bench.judge(await bench.read(example('arm-call-first.S')))).toEqual(['proven']);
+    });
+
+    test('is refuted when it forgets a register, on the way that redirects and on the other', async () => {
+      const own = await bench.changed('arm-call-first.S', [['ldm	sp, {r0-r12}', 'ldm	sp, {r0-r2}']]);
+      expect(bench.judge(own)).toEqual(['arguments', 'old-code']);
+    });
+
+    test('is refuted when it frees what it still reads: an interrupt may come in between', async () => {
+      const own = await bench.changed('arm-call-first.S', [
+        ['ldm	sp, {r0-r12}\n	add	sp, sp, #S_SIZE', 'add	sp, sp, #S_SIZE\n	ldmdb	sp, {r0-r12}'],
+      ]);
+      expect(bench.judge(own)).not.toEqual(['proven']);
+    });
+  });
+
+  test('a stub of one’s own is proven for the functions that it fits, and refuted for the others', async () => {
+    const file = join(folder, 'stub.S');
+    await writeFile(file, '.syntax unified\n.arm\n.globl redirect\nredirect:\n	add sp, sp, #16\n	b new_function\n');
+    const counts = bench.count(await bench.read(file));
+    expect(counts.unknown).toBe(0);
+    expect(counts.proven).toBeGreaterThan(1000);
+    expect(counts.refuted).toBeGreaterThan(1000);
+  });
+
+  test('an instruction that the manual calls UNPREDICTABLE is not judged', async () => {
+    const own = await bench.changed('arm-call-first.S', [['ldr	pc, [sp], #4', '.inst 0xe8bd2001']]);
+    expect(bench.judge(own).join()).toContain('UNPREDICTABLE');
+  });
+
+  describe('a file that defines no redirect is refused:', () => {
+    const files: [what: string, code: string, text: string][] = [
+      ['nothing at all', 'redirect-unusable', '.globl other\nother: bx lr\n'],
+      ['a hook that calls no handler', 'redirect-unusable', '.globl ftrace_regs_caller\nftrace_regs_caller: bx lr\n'],
+      [
+        'a new function of its own',
+        'redirect-unusable',
+        '.globl redirect\nredirect: b new_function\nnew_function: bx lr\n',
+      ],
+      [
+        'a stub that calls elsewhere',
+        'redirect-unusable',
+        '.globl redirect\nredirect: bl schedule\n	b new_function\n',
+      ],
+      ['a name that nobody has', 'compile-failed', '.globl redirect\nredirect: b no_such_function\n'],
+      ['what is no assembly', 'compile-failed', 'int main(void) { return 0; }\n'],
+      ['more than any hook needs', 'compile-failed', '.globl redirect\nredirect: .fill 0x7ffffff, 4, 0\n'],
+      ['what never ends', 'compile-failed', '.macro again\nagain\n.endm\nagain\n'],
+    ];
+    test.each(files)('%s', async (_what, code, text) => {
+      const file = join(folder, 'unusable.S');
+      await writeFile(file, `.syntax unified\n.arm\n${text}`);
+      const refusal = await bench.read(file).then(
+        () => undefined,
+        (error: unknown) => error as ReasonError,
+      );
+      expect(refusal).toBeInstanceOf(ReasonError);
+      expect(refusal!.reasons[0]).toMatchObject({ code, place: expect.stringContaining('unusable.S') });
+    });
+  });
+
+  test('the command says what the proof says', async () => {
+    const { name } = stockKernels[0];
+    const own = ['prove', '--kernel', name, '--redirect', example('arm-call-first.S')];
+    expect(await sutureJson(own)).toMatchObject({ exit: 0, result: { groups: [{ verdict: 'proven', functions: 1 }] } });
+    const of2016 = ['prove', '--kernel', name, '--redirect', example('arm-2016.S'), '--function', 'cmdline_proc_show'];
+    expect(await sutureJson(of2016)).toMatchObject({
+      exit: 2,
+      result: { groups: [{ verdict: 'unknown', examples: ['cmdline_proc_show'] }] },
+      reasons: [{ code: 'proof-unknown', place: 'cmdline_proc_show' }],
+    });
+  });
+});
