@@ -80,6 +80,48 @@ export interface Stub {
   readonly relocations: readonly StubRelocation[];
 }
 
+/** Bits [from, from + width) of a value, and the bit of the place that they go to. */
+export interface RecipeField {
+  readonly from: number;
+  readonly width: number;
+  readonly to: number;
+}
+
+/**
+ * What a relocation does to its place, in words that need no architecture: what struct suture_recipe of
+ * core/include/suture/patch-table.h says of bits.
+ */
+export interface RecipeShape {
+  /** Bytes of the place that are read, changed and written. */
+  readonly size: 4 | 8;
+  /** Whether the place's own address is taken off the value. */
+  readonly pcRelative: boolean;
+  /** The value is shifted right by this, arithmetically, before fields are taken. */
+  readonly shift: number;
+  /** Bits that the unshifted value must fit in as a signed number; 0: not checked. */
+  readonly range: number;
+  /** At most three. */
+  readonly fields: readonly RecipeField[];
+}
+
+/** Code that goes on to the function whose address a word of data has; entered by a call and leaving no trace of itself. */
+export interface Veneer {
+  readonly words: readonly StubWord[];
+  /** Against the word of data; addends that REL keeps in the place are in the words. */
+  readonly relocations: readonly { readonly offset: number; readonly type: number; readonly addend: bigint }[];
+}
+
+/** A table in a module by which the kernel rewrites the module's code when it loads it or later. */
+export interface RewriteTable {
+  readonly section: string;
+  /** In bytes. */
+  readonly entrySize: number;
+  /** Where in an entry the relocation is that leads to the first word; what is relative is so to the entry's start. */
+  readonly start: number;
+  /** How many words follow, or where in an entry their end is told. */
+  readonly extent: { readonly words: number } | { readonly end: number };
+}
+
 /** A function's instructions, all of them from its entry on. On ppc64le the entry is the global one. */
 export interface FunctionText {
   readonly name: string;
@@ -107,6 +149,22 @@ export interface Architecture {
   /** The relocation type of a plain pointer in data: R_ARM_ABS32, R_PPC64_ADDR64. */
   readonly pointerRelocation: number;
   relocationKind(type: number): RelocationKind | undefined;
+  /** How many bytes from its place on the module loader may rewrite for a relocation; `next` is the word behind the place. */
+  relocationReach(type: number, next: number | undefined): number;
+  /** Tables of modules by which the kernel rewrites their code. */
+  readonly rewriteTables: readonly RewriteTable[];
+  /** What a relocation that is no call does, for when it is done late; undefined where that cannot be said as a recipe. */
+  lateRelocation(type: number): RecipeShape | undefined;
+  /**
+   * For REL: the addend that a place's word holds, and the word with another one. Undefined for a type, or an addend, that
+   * this cannot be done for.
+   */
+  addendInPlace(type: number, word: number): bigint | undefined;
+  putAddend(type: number, word: number, addend: bigint): number | undefined;
+  /** How code reaches a function that is called late. */
+  readonly veneer: Veneer;
+  /** Makes the call at a section offset one that a veneer can stand behind. Returns why not, if it cannot be. */
+  readyLateCall(section: Section, offset: number): string | undefined;
   /**
    * How a symbol table binds a kernel function that is not exported to its absolute address, so that the kernel's own
    * loader makes the veneer or stub that a call needs (design section 2).
@@ -132,8 +190,11 @@ export interface Architecture {
    */
   ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array): Stub;
   /**
-   * The section of stubs for the module, and whatever sections must go with it (unwind tables). Returns the offset of
-   * each stub in the section. Relocations against the new functions are made by the caller from `StubRelocation`.
+   * The section of stubs for the module, or of veneers by another name, and whatever sections must go with it (unwind
+   * tables). Returns the offset of each in the section. Relocations are made by the caller from what it was given.
    */
-  layOutStubs(stubs: readonly Stub[]): { section: Section; offsets: number[]; companions: Section[] };
+  layOutStubs(
+    stubs: readonly { readonly words: readonly StubWord[] }[],
+    name?: string,
+  ): { section: Section; offsets: number[]; companions: Section[] };
 }

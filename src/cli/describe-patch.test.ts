@@ -39,7 +39,7 @@ test('a patch is described by what its bytes say', () => {
       {
         module: 'm',
         place: { section: text, offset: 4 },
-        symbol: '',
+        symbol: 'table',
         within: { section: '.data', offset: 12 },
         sympos: 0,
         addend: 0n,
@@ -75,7 +75,7 @@ test('a patch is described by what its bytes say', () => {
     vermagic: patch.vermagic,
     buildId: patch.buildId,
     modules: [{ name: 'm', buildId: Uint8Array.of(3), redirects: 0, recipes: 0 }],
-    recipes: [{ module: 'm', symbol: '.data+0xc', place: '.text+0x4', size: 4 }],
+    recipes: [{ module: 'm', symbol: 'table (.data+0xc)', place: '.text+0x4', size: 4 }],
     unexported: [
       { name: 'helper', address: 0xc0001000n },
       { name: 'table', address: 0xc0002000n },

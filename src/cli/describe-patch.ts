@@ -35,7 +35,7 @@ export function describePatch(patch: PatchModule) {
     /** What is written into it once the module is there that the symbol is in. Places are section and offset. */
     recipes: patch.recipes.map(({ module, symbol, within, place, size }) => ({
       module: module ?? null,
-      symbol: symbol || `${within?.section}+0x${within?.offset.toString(16)}`,
+      symbol: within ? `${symbol} (${within.section}+0x${within.offset.toString(16)})` : symbol,
       place: `${place.section.name}+0x${place.offset.toString(16)}`,
       size,
     })),

@@ -53,7 +53,7 @@ const table: PatchTable = {
           fields: [{ from: 0, width: 24, to: 0 }],
         },
         {
-          symbol: '',
+          symbol: 'table',
           within: { section: '.data', offset: 0x24 },
           sympos: 0,
           addend: 0n,

@@ -6,6 +6,7 @@
 // The section holds, one behind the other: the table, the objects, then for each object its redirects, its recipes and its
 // redirects' old words and masks; last the build ids and the names.
 
+import type { RecipeShape } from '../arch/arch.ts';
 import type { LinkAddress } from '../elf/units.ts';
 
 export const patchSection = '.suture.patch';
@@ -119,28 +120,14 @@ export interface PatchRedirect {
   readonly stubSize: number;
 }
 
-/** Bits [from, from + width) of a recipe's value, and the bit of the place that they go to. */
-export interface RecipeField {
-  readonly from: number;
-  readonly width: number;
-  readonly to: number;
-}
-
 /** A relocation of the patch module that waits for another module; the header says how it is computed. */
-export interface PatchRecipe {
-  /** The symbol's name in the object; empty where section and offset say it all. */
+export interface PatchRecipe extends RecipeShape {
+  /** The symbol's name in the object. */
   readonly symbol: string;
-  /** Where in the object's file it lies, for data; undefined for a function, which is found by its name and sympos. */
+  /** Where in the object's file it lies, for data; undefined for a function, which its name and sympos always find. */
   readonly within: { readonly section: string; readonly offset: number } | undefined;
   readonly sympos: number;
   readonly addend: bigint;
-  readonly size: 4 | 8;
-  readonly pcRelative: boolean;
-  readonly shift: number;
-  /** Bits that the unshifted value must fit in as a signed number; 0: not checked. */
-  readonly range: number;
-  /** At most three. */
-  readonly fields: readonly RecipeField[];
 }
 
 /** The kernel itself, or one of its modules, and what is done to it or because of it. */

@@ -97,7 +97,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     recipes.map(({ at, ...recipe }): ReadRecipe => {
       const to = follow(at + layout.suture_recipe.offset.place);
       if (!to || to.offset + recipe.size > to.section.data.length || (to.section.flags & SHF_ALLOC) === 0n) {
-        const place = `${file}: ${recipe.symbol || recipe.within?.section}`;
+        const place = `${file}: ${recipe.symbol}`;
         throw reasonError('patch-malformed', place, 'what it is to be written to is not in the module');
       }
       return { ...recipe, module: module?.name, place: { section: to.section, offset: to.offset } };

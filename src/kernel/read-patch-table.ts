@@ -1,6 +1,7 @@
 // A patch table read back from the bytes of `.suture.patch`: what `suture info` shows and a proof starts from. The file may be
 // anybody's, so every number is looked at before it is used.
 
+import type { RecipeField } from '../arch/arch.ts';
 import { linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
 import {
@@ -9,7 +10,6 @@ import {
   type PatchRedirect,
   type PatchTable,
   patchSection,
-  type RecipeField,
   recipePcRelative,
   tableLayout,
   tableLimits,

@@ -7,7 +7,7 @@
 // back: all these still have the names of what was there.
 
 import type { Architecture } from '../arch/arch.ts';
-import { SHF_ALLOC } from '../elf/constants.ts';
+import { SHF_ALLOC, STB_WEAK } from '../elf/constants.ts';
 import type { ElfModel } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { SymbolAddresses } from '../kernel/further-symbols.ts';
@@ -27,6 +27,8 @@ export interface SymbolSources {
   readonly core: ReadonlyMap<string, number | undefined>;
   /** What the image's symbol table, a System.map or an unstripped vmlinux tell, code and data. */
   readonly furtherSymbols: SymbolAddresses;
+  /** What modules export that are neither the kernel nor the core, with the CRC; nothing if it is left out. */
+  readonly otherModules?: ReadonlyMap<string, number>;
 }
 
 /** The name of the core's module, which a patch module depends on. */
@@ -38,6 +40,9 @@ export function bindSymbol(sources: SymbolSources, name: string): Binding {
   if (core.has(name)) return { kind: 'exported', crc: core.get(name), namespace: '', module: coreModule };
   const exported = image.exports.get(name);
   if (exported) return { kind: 'exported', crc: exported.crc, namespace: exported.namespace, module: '' };
+
+  const other = sources.otherModules?.get(name);
+  if (other !== undefined) return { kind: 'exported', crc: other, namespace: '', module: '' };
 
   const named = symbolsNamed(image.kallsyms, name);
   // Each entry of kallsyms is a thing of its own, also two at one address; beyond it an address may be told twice.
@@ -105,6 +110,9 @@ export function bindSymbols(
   for (const symbol of object.symbols) {
     if (symbol.place !== 'undefined' || arch.loaderSymbols.includes(symbol.name)) continue;
     if (supplied.includes(symbol.name)) continue;
+    // The loader takes a weak symbol that nobody exports for 0, and code that has one asks.
+    const exported = sources.core.has(symbol.name) || sources.image.exports.has(symbol.name);
+    if (symbol.binding === STB_WEAK && !exported) continue;
     const binding = attempt(() => bindSymbol(sources, symbol.name));
     if (!binding) continue;
     bound.set(symbol.name, binding);

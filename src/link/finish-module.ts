@@ -22,7 +22,8 @@ export function finishModule(
   bound: ReadonlyMap<string, Binding>,
 ): void {
   addCallSites(arch, object);
-  addVersions(arch, object, abi, image, bound);
+  const versions = versionsSection(arch, abi, image, bound);
+  if (versions) object.sections.push(versions);
   addModinfo(object, name, abi, bound);
   addThisModule(arch, object, name, abi);
   addRequiredSections(object, abi);
@@ -48,14 +49,14 @@ function addCallSites(arch: Architecture, object: ElfModel): void {
   if (sites.length > 0) object.sections.push(callSiteTable(arch, sites));
 }
 
-function addVersions(
+/** `__versions` for what was bound; undefined for a kernel without versions. */
+export function versionsSection(
   arch: Architecture,
-  object: ElfModel,
   abi: ModuleAbi,
   image: KernelImage,
   bound: ReadonlyMap<string, Binding>,
-): void {
-  if (!abi.modversions) return;
+): Section | undefined {
+  if (!abi.modversions) return undefined;
   const crcs = new Map<string, number>();
   // The loader compares this one before it looks at any symbol (kernel/module/version.c, check_modstruct_version).
   const layout = image.exports.get('module_layout')?.crc;
@@ -63,7 +64,7 @@ function addVersions(
   for (const [symbol, binding] of [...bound].sort(([a], [b]) => (a < b ? -1 : 1))) {
     if (binding.kind === 'exported' && binding.crc !== undefined) crcs.set(symbol, binding.crc);
   }
-  object.sections.push(versions(arch, crcs));
+  return versions(arch, crcs);
 }
 
 function addModinfo(object: ElfModel, name: string, abi: ModuleAbi, bound: ReadonlyMap<string, Binding>): void {
@@ -115,7 +116,7 @@ function addRequiredSections(object: ElfModel, abi: ModuleAbi): void {
 }
 
 /** Architectures make symbols of their own for unwind tables; whatever a relocation refers to must be in the table. */
-function addLooseSymbols(object: ElfModel): void {
+export function addLooseSymbols(object: ElfModel): void {
   const known = new Set(object.symbols);
   for (const { symbol } of object.sections.flatMap((section) => section.relocations)) {
     if (!symbol || known.has(symbol)) continue;
@@ -124,7 +125,8 @@ function addLooseSymbols(object: ElfModel): void {
   }
 }
 
-function sectionSymbol(object: ElfModel, section: Section): ElfSymbol {
+/** The symbol of a section, made if there is none. */
+export function sectionSymbol(object: ElfModel, section: Section): ElfSymbol {
   const found = object.symbols.find((s) => s.type === STT_SECTION && s.place === section);
   if (found) return found;
   const made = newSymbol('', { binding: STB_LOCAL, type: STT_SECTION, place: section });

@@ -4,20 +4,27 @@
 // undefined symbols are bound; stubs, the patch table, the table of call sites, `struct module`, modinfo and versions are
 // put in. Same input, same bytes.
 
-import type { Architecture, CallSite, SelfModified, Stub } from '../arch/arch.ts';
-import { SHF_ALLOC, STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
-import { isSection, newSymbol, writeElf } from '../elf/elf.ts';
+import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
+import { SHF_ALLOC, STT_FUNC } from '../elf/constants.ts';
+import { isSection, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
-import type { LinkAddress } from '../elf/units.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
-import { findOldFunction, type OldFunction, wordsOf } from '../kernel/old-function.ts';
-import { patchSection, patchTableSymbol, tableLimits, wayFtrace, writePatchTable } from '../kernel/patch-module.ts';
+import { findOldFunction } from '../kernel/old-function.ts';
+import { patchTableSymbol } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
+import { findTargetFunction, type TargetModule } from '../kernel/target-module.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { checkFix } from './check-fix.ts';
-import { defineSymbol, finishModule, thisModuleSymbol } from './finish-module.ts';
-import { dataSection, putPointer } from './module-sections.ts';
+import { finishModule, thisModuleSymbol } from './finish-module.ts';
+import {
+  addStubsAndTable,
+  beyondLimits,
+  type LinkedObject,
+  type LinkedRedirect,
+  makeRedirect,
+  replacedTwice,
+} from './redirects.ts';
 
 export interface PatchInput {
   readonly arch: Architecture;
@@ -30,6 +37,8 @@ export interface PatchInput {
   /** The module's name, as `lsmod` will show it. */
   readonly name: string;
   readonly replacements: readonly Replacement[];
+  /** The modules that replacements name, by name. */
+  readonly targets?: ReadonlyMap<string, TargetModule>;
   /**
    * For a proof of functions, which nobody will load: is told of each that cannot be redirected, and it is left out. What
    * its name alone would refuse is not asked. Without this, one such function refuses the patch.
@@ -37,20 +46,17 @@ export interface PatchInput {
   readonly leaveOut?: (replacement: Replacement, reasons: readonly Reason[]) => void;
 }
 
-/** Which function of the object takes the place of which one of the kernel. */
+/** Which function of the object takes the place of which one of the kernel; without a module, of one of vmlinux. */
 export interface Replacement {
   readonly newName: string;
   readonly oldName: string;
   readonly sympos: number;
+  readonly module?: string;
 }
 
 export interface LinkedPatch {
   readonly bytes: Uint8Array;
-  readonly redirects: readonly {
-    readonly old: OldFunction;
-    readonly newName: string;
-    readonly stub: Stub;
-  }[];
+  readonly redirects: readonly LinkedRedirect[];
   /** Symbols bound to addresses, by name. */
   readonly bound: ReadonlyMap<string, Binding>;
 }
@@ -70,25 +76,32 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   };
 
   stripObject(object);
-  reasons.push(...checkFix(object), ...beyondLimits(input.replacements));
+  const modules = objectsOf(input.replacements);
+  const counts = { objects: modules.length, redirects: input.replacements.length, recipes: 0 };
+  reasons.push(...checkFix(object), ...beyondLimits(counts));
   const newFunctions = new Map(
     object.symbols.filter((s) => s.type === STT_FUNC && isSection(s.place)).map((s) => [s.name, s]),
   );
-  const redirects = input.replacements.flatMap((r) => {
-    const before = reasons.length;
-    const made = attempt(() => redirect(input, r, newFunctions.get(r.newName)));
-    if (!made && input.leaveOut) input.leaveOut(r, reasons.splice(before));
-    return made ? [made] : [];
+  const objects = modules.map((name): LinkedObject => {
+    const redirects = input.replacements
+      .filter(({ module = '' }) => module === name)
+      .flatMap((r) => {
+        const before = reasons.length;
+        const made = attempt(() => redirect(input, r, newFunctions.get(r.newName)));
+        if (!made && input.leaveOut) input.leaveOut(r, reasons.splice(before));
+        return made ? [made] : [];
+      });
+    reasons.push(...replacedTwice(redirects));
+    return { module: input.targets?.get(name), redirects, recipes: [] };
   });
-  reasons.push(...replacedTwice(redirects));
   const bound = bindSymbols(object, arch, input.sources, [patchTableSymbol, thisModuleSymbol], attempt);
   reasons.push(...unsupportedRelocations(object, arch, bound));
   const [first, ...rest] = reasons;
   if (first) throw new ReasonError(first, ...rest);
 
-  addStubsAndTable(input, redirects);
+  addStubsAndTable(arch, input.sources.image, object, objects);
   finishModule(object, input.name, arch, input.abi, input.sources.image, bound);
-  return { bytes: writeElf(object), redirects, bound };
+  return { bytes: writeElf(object), redirects: objects.flatMap(({ redirects }) => redirects), bound };
 }
 
 /** Takes out what is not loaded, Kbuild's own call-site table, and the symbols that nothing needs any more. */
@@ -102,135 +115,21 @@ function stripObject(object: ElfModel): void {
   );
 }
 
-/** What the core would refuse (SUTURE_MAX_… in core/include/suture/patch-table.h), said before there is a module. */
-function beyondLimits(replacements: PatchInput['replacements']): Reason[] {
-  const reasons: Reason[] = [];
-  if (replacements.length > tableLimits.redirects) {
-    reasons.push({
-      code: 'patch-too-large',
-      place: `${replacements.length} functions`,
-      message: `a patch can replace ${tableLimits.redirects} at most`,
-      remedy: 'make several patches of it',
-    });
-  }
-  return reasons;
-}
+/** The objects of a patch in the order in which they are first named; '' is the kernel itself. */
+const objectsOf = (replacements: readonly Replacement[]): string[] => [
+  ...new Set(replacements.map(({ module = '' }) => module)),
+];
 
-/** Names may be aliases of one function, as those of a system call are; what counts is where they lead. */
-function replacedTwice(redirects: readonly { old: OldFunction; newName: string }[]): Reason[] {
-  const byAddress = new Map<LinkAddress, (typeof redirects)[number]>();
-  return redirects.flatMap((each): Reason[] => {
-    const { old, newName } = each;
-    const other = byAddress.get(old.address);
-    if (!other) {
-      byAddress.set(old.address, each);
-      return [];
-    }
-    const also = other.old.name === old.name ? '' : ` (the same function as ${other.old.name})`;
-    return [
-      {
-        code: 'replaced-twice',
-        place: old.name,
-        message: `both ${other.newName} and ${newName} replace it${also}`,
-        remedy: 'let one function of the fix replace it',
-      },
-    ];
-  });
-}
-
-function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined) {
-  const { newName, oldName, sympos } = replacement;
+function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined): LinkedRedirect {
+  const { newName, oldName, sympos, module = '' } = replacement;
   const refusal = input.leaveOut ? undefined : refusalByName(oldName);
   if (refusal) throw refusal;
-  const old = findOldFunction(input.sources.image, input.callSites, input.selfModified, oldName, sympos);
-  if (!symbol || !isSection(symbol.place)) {
-    throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
-  }
-  if (symbol.place.name.startsWith('.init')) {
-    throw reasonError(
-      'init-text',
-      newName,
-      'the new function is initialisation code, whose memory the kernel gives back once the patch is loaded',
-      'take __init off it',
-    );
-  }
-  if (4 * old.words.length > tableLimits.oldSize) {
-    throw reasonError(
-      'patch-too-large',
-      oldName,
-      `the old function has ${4 * old.words.length} bytes; the core compares ${tableLimits.oldSize} at most`,
-    );
-  }
-  if (2 * old.masked.length > old.words.length) {
-    throw reasonError(
-      'self-modified-unknown',
-      oldName,
-      `the kernel rewrites ${old.masked.length} of its ${old.words.length} words, so it could not be told from another function`,
-      'patch its callers instead',
-    );
-  }
-  const start = Number(symbol.value);
-  const code = wordsOf(symbol.place.data.subarray(start, start + Number(symbol.size)));
-  return { old, sympos, newName, symbol, stub: input.arch.ftraceStub(old, old.site, code) };
-}
-
-function addStubsAndTable(
-  input: PatchInput,
-  redirects: readonly { old: OldFunction; sympos: number; symbol: ElfSymbol; stub: Stub }[],
-): void {
-  const { arch, object, sources } = input;
-  const stubs = arch.layOutStubs(redirects.map((r) => r.stub));
-  object.sections.push(stubs.section, ...stubs.companions);
-  const stubSymbols = redirects.map(({ old, stub }, i) =>
-    newSymbol(`suture_stub_${old.name}`, {
-      value: BigInt(stubs.offsets[i]!),
-      size: BigInt(4 * stub.words.length),
-      binding: STB_LOCAL,
-      type: STT_FUNC,
-      place: stubs.section,
-    }),
-  );
-  object.symbols.push(...stubSymbols);
-  redirects.forEach((r, i) => {
-    for (const relocation of r.stub.relocations) {
-      stubs.section.relocations.push({
-        offset: stubs.offsets[i]! + relocation.offset,
-        type: relocation.type,
-        symbol: r.symbol,
-        addend: arch.elf.rela ? relocation.addend : undefined,
-      });
-    }
-  });
-
-  const word = (arch.elf.class / 8) as 4 | 8;
-  const { data, pointers } = writePatchTable(
-    {
-      buildId: sources.image.buildId,
-      objects: [
-        {
-          module: undefined,
-          redirects: redirects.map(({ old, sympos, stub }) => ({
-            oldName: old.name,
-            oldAddress: old.address,
-            oldSympos: sympos,
-            oldWords: old.words,
-            masked: old.masked,
-            site: Number(old.site - old.address),
-            way: wayFtrace,
-            stubSize: 4 * stub.words.length,
-          })),
-          recipes: [],
-        },
-      ],
-    },
-    word,
-  );
-  const section = dataSection(patchSection, data, 8);
-  object.sections.push(section);
-  const table = defineSymbol(object, patchTableSymbol, section);
-  for (const { offset, to } of pointers) {
-    if (to.kind === 'section') putPointer(arch, section, offset, table, to.offset);
-    else if (to.kind === 'stub') putPointer(arch, section, offset, stubSymbols[to.redirect]!);
-    else if (to.kind === 'new-function') putPointer(arch, section, offset, redirects[to.redirect]!.symbol);
-  }
+  const { arch, sources, callSites, selfModified } = input;
+  const target = input.targets?.get(module);
+  if (module !== '' && !target) throw reasonError('bug', module, 'this target was not read');
+  const old = target
+    ? findTargetFunction(target, oldName, sympos)
+    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos);
+  if (!symbol) throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
+  return makeRedirect(arch, old, sympos, symbol, newName);
 }

@@ -2,7 +2,7 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import { SHF_ALLOC, SHF_WRITE, SHT_PROGBITS } from '../elf/constants.ts';
-import { newSection } from '../elf/elf.ts';
+import { cString, newSection } from '../elf/elf.ts';
 import type { ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { reasonError } from '../reason.ts';
@@ -28,12 +28,26 @@ export function modinfo(entries: readonly (readonly [key: string, value: string]
   return new TextEncoder().encode(entries.map(([key, value]) => `${key}=${value}\0`).join(''));
 }
 
+const versionEntrySize = 64;
+
+/** What `versions` below writes, read back: a CRC by name. */
+export function readVersions(arch: Architecture, data: Uint8Array): Map<string, number> {
+  const word = arch.elf.class / 8;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const crcs = new Map<string, number>();
+  for (let at = 0; at + versionEntrySize <= data.length; at += versionEntrySize) {
+    const name = cString(data.subarray(at, at + versionEntrySize), word);
+    if (name) crcs.set(name, view.getUint32(at, true));
+  }
+  return crcs;
+}
+
 /**
  * `__versions`: one `struct modversion_info` (include/linux/module.h, 6.1) a symbol, an unsigned long with the CRC and the
  * name in what is left of 64 bytes. The kernel looks for `module_layout` too.
  */
 export function versions(arch: Architecture, crcs: ReadonlyMap<string, number>): Section {
-  const entrySize = 64;
+  const entrySize = versionEntrySize;
   const word = arch.elf.class / 8;
   const data = new Uint8Array(crcs.size * entrySize);
   const view = new DataView(data.buffer);

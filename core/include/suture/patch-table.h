@@ -54,7 +54,8 @@ struct suture_redirect {
 	 * Indexes into old_words, strictly ascending, of the words that a kernel
 	 * rewrites itself, and in a module of those that its loader may write: not
 	 * compared, and neither is the call site, whether it is listed or not. Half
-	 * of the words at least must be compared. May be NULL if masked_count is 0.
+	 * of the words at least must be compared, of a module's function any, since
+	 * the module's build id is. May be NULL if masked_count is 0.
 	 */
 	const u32 *masked;
 	unsigned long masked_count;
@@ -88,12 +89,12 @@ struct suture_redirect {
 struct suture_recipe {
 	/* In the patch module's memory. */
 	void *place;
-	/* Its name in the object; "" where section and offset say it all. */
+	/* Its name in the object. */
 	const char *symbol;
 	/*
 	 * NULL: to be found by name among the functions of the object. Else the
-	 * section of the object's file that it lies in: of data, which kallsyms
-	 * forgets once the object is live.
+	 * section of the object's file that it lies in: of data, whose name
+	 * kallsyms forgets once the object is live.
 	 */
 	const char *section;
 	/* Without a section: which one of that name, counted from 1; 0: the only one. */

@@ -19,12 +19,13 @@
 // `loads-and-stores.ts`, `block-transfers.ts` and `branches.ts` over the state in `state.ts`; `instructions.ts`, decoding
 // and encoding; `semantics.ts`, running; `syntax.ts`, printing; `call-sites.ts`, where ftrace has its hooks;
 // `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that undoes it; `stub-section.ts`, the stubs in a
-// module; `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself.
+// module; `late-binding.ts`, relocations that wait for another module; `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself.
 
 import { EM_ARM } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
+import { addendInPlace, lateRelocation, putAddend, relocationReach, rewriteTables, veneer } from './late-binding.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { R_ARM_ABS32, relocationKind } from './relocations.ts';
@@ -38,6 +39,14 @@ export const arm: Architecture = {
   elf: { class: 32, machine: EM_ARM, rela: false },
   pointerRelocation: R_ARM_ABS32,
   relocationKind,
+  relocationReach,
+  rewriteTables,
+  lateRelocation,
+  addendInPlace,
+  putAddend,
+  veneer,
+  // A `bl` or `b` to a veneer is what it was.
+  readyLateCall: () => undefined,
   // The loader's PLT needs nothing but an address (arch/arm/kernel/module-plts.c, Linux 6.1).
   boundFunctionPlace: 'absolute',
   coreFunctions: ['unwind_frame', '__patch_text_real', '__entry_text_start', '__entry_text_end'],

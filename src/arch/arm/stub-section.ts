@@ -20,11 +20,9 @@ import {
 } from '../../elf/constants.ts';
 import { newSection, newSymbol } from '../../elf/elf.ts';
 import type { Section } from '../../elf/model.ts';
-import type { Stub } from '../arch.ts';
+import type { StubWord } from '../arch.ts';
 import { encode } from './instructions.ts';
 import { R_ARM_PREL31 } from './relocations.ts';
-
-const textName = '.text.suture_stubs';
 
 /** The second word of an index entry whose functions must not be unwound (EHABI32, section 6). */
 const EXIDX_CANTUNWIND = 1;
@@ -43,8 +41,11 @@ function littleEndian(words: readonly number[]): Uint8Array {
 /** Both sections are made of words. */
 const align = 4;
 
-/** Lays the stubs out one behind the other: the section, the offset of each stub in it, and the unwind table. */
-export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets: number[]; companions: Section[] } {
+/** Lays stubs or veneers out one behind the other: the section, the offset of each in it, and the unwind table. */
+export function layOutStubs(
+  stubs: readonly { readonly words: readonly StubWord[] }[],
+  textName = '.text.suture_stubs',
+): { section: Section; offsets: number[]; companions: Section[] } {
   const words = [pad];
   const offsets = stubs.map((stub) => {
     const offset = 4 * words.length;

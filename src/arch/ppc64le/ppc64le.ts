@@ -10,6 +10,7 @@ import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { decode, print } from './instructions.ts';
+import { lateRelocation, readyLateCall, relocationReach, rewriteTables, veneer } from './late-binding.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
@@ -22,6 +23,14 @@ export const ppc64le: Architecture = {
   elf: { class: 64, machine: EM_PPC64, rela: true },
   pointerRelocation: R_PPC64_ADDR64,
   relocationKind,
+  relocationReach,
+  rewriteTables,
+  lateRelocation,
+  // RELA tables have their addends themselves.
+  addendInPlace: () => undefined,
+  putAddend: () => undefined,
+  veneer,
+  readyLateCall,
   // The loader makes stubs, and restores r2 behind a call, for SHN_UNDEF and this index alone
   // (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
   boundFunctionPlace: { index: SHN_LIVEPATCH },

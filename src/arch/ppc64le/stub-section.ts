@@ -3,14 +3,17 @@
 import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS } from '../../elf/constants.ts';
 import { newSection } from '../../elf/elf.ts';
 import type { Section } from '../../elf/model.ts';
-import type { Stub } from '../arch.ts';
+import type { StubWord } from '../arch.ts';
 
 /** Each stub starts on 16 bytes, as functions do. The gaps are traps, so that a wrong jump into one is seen. */
 const stubAlign = 16;
 const TRAP = 0x7fe00008;
 
 /** `Architecture.layOutStubs`. ppc64le has no unwind tables, so nothing goes with the section. */
-export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets: number[]; companions: Section[] } {
+export function layOutStubs(
+  stubs: readonly { readonly words: readonly StubWord[] }[],
+  name = '.text.suture_stubs',
+): { section: Section; offsets: number[]; companions: Section[] } {
   const offsets: number[] = [];
   let size = 0;
   for (const stub of stubs) {
@@ -24,6 +27,6 @@ export function layOutStubs(stubs: readonly Stub[]): { section: Section; offsets
     for (const [n, { word }] of stub.words.entries()) view.setUint32(offsets[i]! + 4 * n, word, true);
   }
   const flags = SHF_ALLOC | SHF_EXECINSTR;
-  const section = newSection('.text.suture_stubs', SHT_PROGBITS, flags, data, { align: stubAlign });
+  const section = newSection(name, SHT_PROGBITS, flags, data, { align: stubAlign });
   return { section, offsets, companions: [] };
 }

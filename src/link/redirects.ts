@@ -1,0 +1,199 @@
+// What makes a module a patch: a stub for each function that it redirects, veneers for what it calls late, and the table that
+// tells the core of both.
+
+import type { Architecture, Stub } from '../arch/arch.ts';
+import { STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
+import { isSection, newSymbol } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
+import type { LinkAddress } from '../elf/units.ts';
+import type { KernelImage } from '../kernel/image.ts';
+import { type OldFunction, wordsOf } from '../kernel/old-function.ts';
+import {
+  type PatchRecipe,
+  patchSection,
+  patchTableSymbol,
+  tableLimits,
+  wayFtrace,
+  writePatchTable,
+} from '../kernel/patch-module.ts';
+import { type Reason, reasonError } from '../reason.ts';
+import { defineSymbol, sectionSymbol } from './finish-module.ts';
+import { dataSection, putPointer } from './module-sections.ts';
+
+/** A function that is redirected, all but the telling. */
+export interface LinkedRedirect {
+  readonly old: OldFunction;
+  readonly sympos: number;
+  readonly newName: string;
+  /** The new function's; on ppc64le its global entry. */
+  readonly symbol: ElfSymbol;
+  readonly stub: Stub;
+}
+
+/** A recipe and where its place is in the patch module. */
+export interface LinkedRecipe extends PatchRecipe {
+  readonly place: { readonly section: Section; readonly offset: number };
+}
+
+/** The kernel itself or one of its modules, in the order of klp_patch.objs. */
+export interface LinkedObject {
+  readonly module: { readonly name: string; readonly buildId: Uint8Array } | undefined;
+  readonly redirects: readonly LinkedRedirect[];
+  readonly recipes: readonly LinkedRecipe[];
+}
+
+/**
+ * The redirect of an old function to a new one of the module. Throws `init-text`, `patch-too-large`,
+ * `self-modified-unknown`, and what the architecture's stub throws.
+ */
+export function makeRedirect(
+  arch: Architecture,
+  old: OldFunction,
+  sympos: number,
+  symbol: ElfSymbol,
+  newName: string,
+): LinkedRedirect {
+  const { place } = symbol;
+  if (!isSection(place)) throw reasonError('compile-failed', newName, 'the module does not hold this function');
+  if (place.name.startsWith('.init')) {
+    throw reasonError(
+      'init-text',
+      newName,
+      'the new function is initialisation code, whose memory the kernel gives back once the patch is loaded',
+      'take __init off it',
+    );
+  }
+  if (4 * old.words.length > tableLimits.oldSize) {
+    throw reasonError(
+      'patch-too-large',
+      old.name,
+      `the old function has ${4 * old.words.length} bytes; the core compares ${tableLimits.oldSize} at most`,
+      'patch its callers instead',
+    );
+  }
+  // A module's build id says which build it is, and its functions are found by name: any word that is compared will do.
+  const most = isOfModule(old) ? old.words.length - 1 : old.words.length / 2;
+  if (old.masked.length > most) {
+    throw reasonError(
+      'self-modified-unknown',
+      old.name,
+      `the kernel rewrites ${old.masked.length} of its ${old.words.length} words, so it could not be told from another function`,
+      'patch its callers instead',
+    );
+  }
+  const start = Number(symbol.value);
+  const code = wordsOf(place.data.subarray(start, start + (Number(symbol.size) & ~3)));
+  return { old, sympos, newName, symbol, stub: arch.ftraceStub(old, old.site, code) };
+}
+
+/** Names of one object may be aliases of one function, as those of a system call are; what counts is where they lead. */
+export function replacedTwice(redirects: readonly LinkedRedirect[]): Reason[] {
+  const known = new Map<LinkAddress | string, LinkedRedirect>();
+  return redirects.flatMap((each): Reason[] => {
+    const { old, newName, sympos } = each;
+    // Of a module's functions no address is known, but then a name and a sympos are all there is.
+    const key = isOfModule(old) ? `${old.name},${sympos}` : old.address;
+    const other = known.get(key);
+    if (!other) {
+      known.set(key, each);
+      return [];
+    }
+    const also = other.old.name === old.name ? '' : ` (the same function as ${other.old.name})`;
+    return [
+      {
+        code: 'replaced-twice',
+        place: old.name,
+        message: `both ${other.newName} and ${newName} replace it${also}`,
+        remedy: 'let one function of the fix replace it',
+      },
+    ];
+  });
+}
+
+/** A function of a module has no address before the module is loaded (target-module.ts). */
+const isOfModule = (old: OldFunction): boolean => old.address === 0n;
+
+/** What the core would refuse (SUTURE_MAX_… in core/include/suture/patch-table.h), said before there is a module. */
+export function beyondLimits(counts: { objects: number; redirects: number; recipes: number }): Reason[] {
+  const most = { objects: tableLimits.objects, redirects: tableLimits.redirects, recipes: tableLimits.recipes };
+  const whats = { objects: 'objects', redirects: 'functions', recipes: 'relocations that wait for modules' };
+  return (['objects', 'redirects', 'recipes'] as const)
+    .filter((what) => counts[what] > most[what])
+    .map((what) => ({
+      code: 'patch-too-large',
+      place: `${counts[what]} ${whats[what]}`,
+      message: `a patch can have ${most[what]} at most`,
+      remedy: 'make several patches of it',
+    }));
+}
+
+/** Adds the stubs and the table to a module. */
+export function addStubsAndTable(
+  arch: Architecture,
+  image: KernelImage,
+  object: ElfModel,
+  objects: readonly LinkedObject[],
+): void {
+  const all = objects.flatMap(({ redirects }) => redirects);
+  const stubSymbols = all.length > 0 ? addStubs(arch, object, all) : [];
+  const first = objects.map((_, i) => objects.slice(0, i).reduce((sum, { redirects }) => sum + redirects.length, 0));
+
+  const word = (arch.elf.class / 8) as 4 | 8;
+  const { data, pointers } = writePatchTable(
+    {
+      buildId: image.buildId,
+      objects: objects.map(({ module, redirects, recipes }) => ({
+        module,
+        redirects: redirects.map(({ old, sympos, stub }) => ({
+          oldName: old.name,
+          oldAddress: old.address,
+          oldSympos: sympos,
+          oldWords: old.words,
+          masked: old.masked,
+          site: Number(old.site - old.address),
+          way: wayFtrace,
+          stubSize: 4 * stub.words.length,
+        })),
+        recipes,
+      })),
+    },
+    word,
+  );
+  const section = dataSection(patchSection, data, 8);
+  object.sections.push(section);
+  const table = defineSymbol(object, patchTableSymbol, section);
+  for (const { offset, to } of pointers) {
+    if (to.kind === 'section') putPointer(arch, section, offset, table, to.offset);
+    else if (to.kind === 'stub') putPointer(arch, section, offset, stubSymbols[first[to.object]! + to.redirect]!);
+    else if ('recipe' in to) {
+      const { place } = objects[to.object]!.recipes[to.recipe]!;
+      putPointer(arch, section, offset, sectionSymbol(object, place.section), place.offset);
+    } else putPointer(arch, section, offset, objects[to.object]!.redirects[to.redirect]!.symbol);
+  }
+}
+
+function addStubs(arch: Architecture, object: ElfModel, redirects: readonly LinkedRedirect[]): ElfSymbol[] {
+  const stubs = arch.layOutStubs(redirects.map(({ stub }) => stub));
+  object.sections.push(stubs.section, ...stubs.companions);
+  const symbols = redirects.map(({ old, stub }, i) =>
+    newSymbol(`suture_stub_${old.name}`, {
+      value: BigInt(stubs.offsets[i]!),
+      size: BigInt(4 * stub.words.length),
+      binding: STB_LOCAL,
+      type: STT_FUNC,
+      place: stubs.section,
+    }),
+  );
+  object.symbols.push(...symbols);
+  redirects.forEach((r, i) => {
+    for (const relocation of r.stub.relocations) {
+      stubs.section.relocations.push({
+        offset: stubs.offsets[i]! + relocation.offset,
+        type: relocation.type,
+        symbol: r.symbol,
+        addend: arch.elf.rela ? relocation.addend : undefined,
+      });
+    }
+  });
+  return symbols;
+}
