@@ -57,6 +57,11 @@ export const reasonCodes = {
   'data-address-unknown': ['refused', 'the address of data that is not exported is not in the image'],
   'relocation-unsupported': ['refused', 'a relocation is of a kind that cannot be put into a module'],
 
+  // Adapting a standard livepatch module.
+  'klp-patch-unknown': ['refused', 'what the module says of itself as a live patch cannot be read from its file'],
+  'target-missing': ['refused', 'a module that the patch changes is neither given nor one of the kernel’s own'],
+  'already-adapted': ['refused', 'the module was made by Suture and needs no adapting'],
+
   // Patch modules.
   'not-a-patch-module': ['refused', 'the file is not a patch module made by Suture'],
   'patch-malformed': ['refused', 'the tables of the patch module contradict themselves or the file'],

@@ -1,5 +1,6 @@
 // All commands. Each file adds its own; their order here is the order of the help.
 
+import { adaptCommand } from './adapt.ts';
 import { auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
 import type { Addition } from './command.ts';
@@ -14,6 +15,7 @@ export const commands: readonly Addition[] = [
   kernelCommands,
   coreCommand,
   buildCommand,
+  adaptCommand,
   infoCommand,
   proveCommand,
   auditCommand,

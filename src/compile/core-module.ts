@@ -15,6 +15,7 @@ import type { StoredKernel } from '../host/kernel-store.ts';
 import { checkSupported, readImage } from '../host/read-kernel.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { readKernelImage } from '../kernel/image.ts';
+import { type KlpLayout, klpLayout } from '../kernel/klp-layout.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
 import {
@@ -34,6 +35,8 @@ export interface CoreModule {
   readonly ko: string;
   /** What it exports to patch modules, with the CRC that a module's `__versions` must hold. */
   readonly exportedCrcs: ReadonlyMap<string, number>;
+  /** How its compiler, which compiles patches as well, lays out what <linux/livepatch.h> declares. */
+  readonly klp: KlpLayout;
 }
 
 /** The folder of the core's sources; `include/` in it is what patch modules are compiled with. */
@@ -57,9 +60,11 @@ export async function buildCore(kernel: StoredKernel): Promise<CoreModule> {
     });
   }
   const symvers = await readFile(join(entry, 'Module.symvers'), 'utf8');
+  const ko = join(entry, 'suture.ko');
   return {
-    ko: join(entry, 'suture.ko'),
+    ko,
     exportedCrcs: new Map(readSymvers(symvers).map(({ name, crc }) => [name, crc])),
+    klp: klpLayout(toldLayout(new Uint8Array(await readFile(ko)))),
   };
 }
 
