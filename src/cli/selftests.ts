@@ -3,14 +3,18 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { architectureByName } from '../arch/architectures.ts';
-import { buildCore } from '../compile/core-module.ts';
+import { buildCore, type CoreModule } from '../compile/core-module.ts';
 import { type CompiledModule, compileSelftestModules } from '../compile/selftest-modules.ts';
 import { openKernel } from '../host/kernel-store.ts';
+import { type LoadedKernel, loadKernel } from '../host/read-kernel.ts';
 import { selftestSources } from '../host/selftest-sources.ts';
 import { fetchUserland } from '../host/userland.ts';
+import { readTargetModule, type TargetModule } from '../kernel/target-module.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import type { SelftestCase } from '../lab/selftest-output.ts';
 import { runSelftests, type SelftestPlan } from '../lab/selftests.ts';
+import { ReasonError } from '../reason.ts';
+import { adaptPatch } from './adapt-patch.ts';
 
 export interface SelftestRun {
   readonly cases: readonly SelftestCase[];
@@ -32,7 +36,9 @@ export async function planSelftests(
   const modules = await compileSelftestModules(kernel, core, [sources.modules, sources.samples]);
 
   const loadable = new Map<string, Uint8Array>([['suture', new Uint8Array(await readFile(core.ko))]]);
-  for (const { name, ko } of modules) if (ko) loadable.set(name, ko);
+  progress(`adapting them to ${name}`);
+  const adapted = await adaptAll(await loadKernel(name), core, modules);
+  for (const { name, ko } of adapted) if (ko) loadable.set(name, ko);
   const scripts = await Promise.all(
     (await readdir(sources.scripts)).map(async (file) => {
       return [file, new Uint8Array(await readFile(join(sources.scripts, file)))] as const;
@@ -41,8 +47,34 @@ export async function planSelftests(
   const pointerSize = arch.elf.class === 64 ? 8 : 4;
   return {
     plan: { userland, scripts: new Map(scripts), modules: loadable, preload: ['suture'], pointerSize },
-    modules,
+    modules: adapted,
   };
+}
+
+/** Adapts what has been compiled; what cannot be is left out, with its reasons among the complaints. */
+async function adaptAll(
+  kernel: LoadedKernel,
+  core: CoreModule,
+  modules: readonly CompiledModule[],
+): Promise<CompiledModule[]> {
+  const targets = new Map(
+    modules.flatMap(({ name, ko }): [string, TargetModule][] =>
+      ko ? [[name, readTargetModule(ko, `${name}.ko`, kernel.arch, kernel.abi)]] : [],
+    ),
+  );
+  return Promise.all(
+    modules.map(async (module): Promise<CompiledModule> => {
+      if (!module.ko) return module;
+      try {
+        const { bytes } = await adaptPatch(kernel, core, module.ko, `${module.name}.ko`, async () => targets);
+        return { ...module, ko: bytes };
+      } catch (error) {
+        if (!(error instanceof ReasonError)) throw error;
+        const said = error.reasons.map(({ code, place, message }) => `${code}: ${place}: ${message}`);
+        return { ...module, ko: undefined, complaints: [...module.complaints, ...said] };
+      }
+    }),
+  );
 }
 
 /** Runs them; the kernel must be in the cache. Failing cases are results, not errors. */

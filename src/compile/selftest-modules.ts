@@ -47,10 +47,10 @@ export function compileSelftestModules(
       sources.push(...files.map((file) => basename(file, '.c')));
     }
     // Twice: modules are linked only when every object of the folder is there.
-    await writeFile(join(folder, 'Kbuild'), kbuildFile(sources));
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(sources, platform.fixFlags));
     const first = await kbuild(kernel, platform, folder, ['-k', 'KCFLAGS=-g0', 'modules'], [0, 2]);
     const compiled = sources.filter((source) => existsSync(join(folder, `${source}.o`)));
-    await writeFile(join(folder, 'Kbuild'), kbuildFile(compiled));
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(compiled, platform.fixFlags));
     await kbuild(kernel, platform, folder, [
       'KCFLAGS=-g0',
       `KBUILD_EXTRA_SYMBOLS=${join(dirname(core.ko), 'Module.symvers')}`,
@@ -88,8 +88,12 @@ async function exportedNames(kernel: StoredKernel): Promise<string[]> {
   return symvers.split('\n').map((line) => line.split('\t')[1] ?? '');
 }
 
-const kbuildFile = (sources: readonly string[]): string => `obj-m := ${sources.map((each) => `${each}.o`).join(' ')}
+const kbuildFile = (
+  sources: readonly string[],
+  flags: readonly string[],
+): string => `obj-m := ${sources.map((each) => `${each}.o`).join(' ')}
 # Our <linux/livepatch.h> must be found before the kernel's own.
 LINUXINCLUDE := -I${coreSources()}/include $(LINUXINCLUDE)
-ccflags-y += -ffile-prefix-map=$(src)/=
+# What replacement functions need to be compiled with, so that \`suture adapt\` can make stubs for them.
+ccflags-y += -ffile-prefix-map=$(src)/= ${flags.join(' ')}
 `;
