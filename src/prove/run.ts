@@ -1,0 +1,187 @@
+// The run of one redirect, along every path: what stands in each place is run, and what nobody can know of is done as
+// the ABI allows it.
+
+import { type Callee, NotUnderstood } from '../arch/machine.ts';
+import { explore, type Limits } from '../symbolic/explore.ts';
+import type { SymbolicMachine } from '../symbolic/machine.ts';
+import { same, type Term } from '../symbolic/terms.ts';
+import { callFunction } from './callee.ts';
+import { Checks, newFunctionRuns, oldCodeRuns, ran } from './checks.ts';
+import type { Failure } from './obligations.ts';
+import type { Scene } from './scene.ts';
+
+const limits: Limits = { steps: 5000, paths: 64 };
+
+/** The note of where a function returned to before its return was traced. */
+const returnBefore = 'return address';
+
+/** A handler has its arguments in registers, and is of the kernel itself. */
+const handler: Callee = { stackArguments: 0, siblingCalls: false };
+
+/** What a run has shown. */
+export interface Shown {
+  readonly failures: readonly Failure[];
+  /** Why something is not known, and where. */
+  readonly reasons: readonly string[];
+  readonly paths: number;
+}
+
+/** Runs all paths of a scene. Throws `NotUnderstood` where nothing can be said. */
+export function runScene(scene: Scene): Shown {
+  const run = new Run(scene);
+  const { checks } = run;
+  const ends = explore(scene.machine(), (machine) => run.step(machine), limits);
+  const reasons: string[] = [];
+  for (const { machine, unknown } of ends) {
+    try {
+      if (unknown !== undefined) throw new NotUnderstood(unknown);
+      checks.end(machine);
+    } catch (error) {
+      if (!(error instanceof NotUnderstood)) throw error;
+      reasons.push(`at ${scene.terms.describe(machine.pc)}: ${error.message}`);
+    }
+  }
+  const [first] = ends;
+  const arrived = ends.some(({ machine }) => ran(machine, newFunctionRuns) > 0);
+  if (first && !arrived && reasons.length === 0) checks.never(first.machine);
+  return { failures: checks.failures, reasons, paths: ends.length };
+}
+
+class Run {
+  readonly checks: Checks;
+  private readonly scene: Scene;
+
+  constructor(scene: Scene) {
+    this.scene = scene;
+    this.checks = new Checks(scene);
+  }
+
+  /** One step of a path; false where it is at its end. */
+  step(machine: SymbolicMachine): boolean {
+    const { pc, terms } = machine;
+    const { scene } = this;
+    const { hook, facts, entry } = scene;
+    if (same(pc, scene.callersCode)) return false;
+    const tracedFrom = machine.notes.get(returnBefore);
+    if (tracedFrom && same(pc, scene.tracer)) {
+      // It keeps all that matters to who is returned to.
+      machine.step('the tracer of returns', () => machine.jump(tracedFrom));
+      return true;
+    }
+    const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
+    if (same(pc, scene.newFunction)) {
+      if (runsAlready || !scene.isSent(machine)) return false;
+      this.enterNewFunction(machine);
+      return true;
+    }
+    if (same(pc, scene.behind(scene.site, 1))) {
+      if (runsAlready || scene.isSent(machine)) return false;
+      this.goOnInOldCode(machine);
+      return true;
+    }
+    if (same(pc, scene.site)) {
+      machine.execute(facts.hook.siteWord, () => terms.constant(hook.entry));
+      return true;
+    }
+    if (!pc.base && pc.plus === hook.handlerCall) {
+      this.callHandler(machine);
+      return true;
+    }
+    if (entry.graph && !pc.base && pc.plus === hook.graph?.site) {
+      const { goesTo } = hook.graph;
+      machine.step('a branch of the graph tracer’s', () => machine.jump(terms.constant(goesTo)));
+      return true;
+    }
+    if (entry.graph && !pc.base && pc.plus === hook.graph?.callee) {
+      this.callGraphTracer(machine);
+      return true;
+    }
+    return scene.executeAt(machine);
+  }
+
+  private callHandler(machine: SymbolicMachine): void {
+    const { scene } = this;
+    const { hook, instructionSet } = scene.facts;
+    const told = machine.read(hook.siteAddress);
+    const size = (instructionSet.bits / 8) as 4 | 8;
+    machine.step('the handler', () => {
+      const saved = machine.read(hook.savedRegisters.register);
+      if (machine.decide(scene.redirected))
+        machine.store(scene.above(saved, hook.savedRegisters.pc), size, scene.destination);
+      const { returnAddress } = hook.savedRegisters;
+      if (returnAddress !== undefined && scene.hook.tracesReturns !== false && machine.decide(scene.traced))
+        this.traceReturn(machine, scene.above(saved, returnAddress), size);
+      callFunction(machine, scene.facts, handler, 'the handler');
+    });
+    this.checks.told(machine, 'the site’s address', told);
+  }
+
+  /**
+   * What the hook calls while the graph tracer is on. It changes a return address where it can unwind to it, which from a
+   * stub it cannot.
+   */
+  private callGraphTracer(machine: SymbolicMachine): void {
+    const { scene } = this;
+    const { instructionSet, convention, hook } = scene.facts;
+    const { siteAddress, returnAddressPlace } = hook.graph!;
+    const told = machine.read(siteAddress);
+    machine.step('the graph tracer', () => {
+      const size = (instructionSet.bits / 8) as 4 | 8;
+      const back = machine.read(convention.atEntry.returnAddress);
+      if (!scene.isSent(machine) && machine.decide(scene.traced))
+        this.traceReturn(machine, machine.read(returnAddressPlace), size);
+      callFunction(machine, scene.facts, handler, 'the graph tracer');
+      machine.jump(back);
+    });
+    if (!scene.isSent(machine)) this.checks.told(machine, 'what the tracer is told', told);
+  }
+
+  private traceReturn(machine: SymbolicMachine, place: Term, size: 4 | 8): void {
+    machine.notes.set(returnBefore, machine.load(place, size));
+    machine.store(place, size, this.scene.tracer);
+  }
+
+  private enterNewFunction(machine: SymbolicMachine): void {
+    const { scene } = this;
+    const entered = machine.fork();
+    this.callAndReturn(machine, newFunctionRuns, scene.redirect, scene.sp(machine), new Map());
+    this.checks.newFunction(entered);
+  }
+
+  /** A hook may have put a frame of its own below the caller's, and a return address that leads through it. */
+  private goOnInOldCode(machine: SymbolicMachine): void {
+    const { scene } = this;
+    const { atEntry, toc } = scene.facts.convention;
+    const found = machine.fork();
+    const depth = scene.terms.apply('subtract', scene.callersSp, scene.sp(scene.runPrologue()));
+    const sp = scene.terms.apply('add', scene.sp(found), depth);
+    const below = found.distance(sp) ?? 1;
+    // What it does to its caller's frame it would do untraced as well.
+    const callee = below < 0 ? (scene.redirect.oldFunction ?? {}) : handler;
+    // It gives back what it has saved, and its TOC pointer it keeps, as does all that it calls.
+    const given = new Map(atEntry.calleeSaved.map((register) => [register, scene.begin.read(register)]));
+    if (toc) given.set(toc.register, found.read(toc.register));
+    this.callAndReturn(machine, oldCodeRuns, callee, sp, given);
+    this.checks.oldCode(found, { sp, below, callee });
+  }
+
+  /** A function runs from its entry's stack pointer and returns; `kept` says what else it gives back than the ABI has it. */
+  private callAndReturn(
+    machine: SymbolicMachine,
+    name: string,
+    callee: Callee,
+    sp: Term,
+    kept: ReadonlyMap<number, Term>,
+  ): void {
+    const { scene } = this;
+    const { instructionSet, convention } = scene.facts;
+    const back = machine.read(convention.atEntry.returnAddress);
+    machine.step(name, () => {
+      machine.write(instructionSet.stackPointer, sp);
+      callFunction(machine, scene.facts, callee, name);
+      for (const register of convention.results) machine.write(register, scene.result(register));
+      for (const [register, value] of kept) machine.write(register, value);
+      machine.jump(back);
+    });
+  }
+}

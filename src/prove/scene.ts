@@ -1,0 +1,216 @@
+// What a proof is about: code at addresses that are terms, and the machine that begins to run it.
+
+import { NotUnderstood, type ProofFacts } from '../arch/machine.ts';
+import { SymbolicMachine, Undecided } from '../symbolic/machine.ts';
+import { same, type Term, Terms } from '../symbolic/terms.ts';
+import { resultName } from './callee.ts';
+import type { Hook, Redirect } from './redirect.ts';
+
+/** A kernel's stack is 8 or 16 KiB; nobody needs to go further. */
+const stackReach = 8192;
+
+/** One way in which the old function is called, and one form of the hook. */
+export interface Entry {
+  readonly name: string;
+  /** The first word that runs. */
+  readonly index: number;
+  /** Whether the caller calls into another module, and sees to its TOC pointer itself. */
+  readonly fromAfar: boolean;
+  readonly graph: boolean;
+}
+
+/** All ways and forms that there are. */
+export function* entriesOf({ convention }: ProofFacts, hook: Hook, { prologue }: Redirect): Iterable<Entry> {
+  const local = convention.toc?.setUpWords(prologue) ?? 0;
+  for (const graph of hook.graph ? [false, true] : [false]) {
+    const form = graph ? ', with the graph tracer on' : '';
+    if (local === 0) yield { name: `its entry${form}`, index: 0, fromAfar: false, graph };
+    else {
+      yield { name: `its global entry${form}`, index: 0, fromAfar: true, graph };
+      yield { name: `its local entry${form}`, index: local, fromAfar: false, graph };
+    }
+  }
+}
+
+export class Scene {
+  readonly facts: ProofFacts;
+  readonly hook: Hook;
+  readonly redirect: Redirect;
+  readonly entry: Entry;
+  readonly terms: Terms;
+  readonly oldFunction: Term;
+  readonly stub: Term;
+  readonly newFunction: Term;
+  /** Whether the handler sends the hook to the stub. */
+  readonly redirected: Term;
+  /** Whether the handler, or the graph tracer, asks to be told of the return, and where the function then returns to. */
+  readonly traced: Term;
+  readonly tracer: Term;
+  /** The machine at the old function's entry. */
+  readonly begin: SymbolicMachine;
+
+  constructor(facts: ProofFacts, hook: Hook, redirect: Redirect, entry: Entry) {
+    const terms = new Terms(facts.instructionSet.bits);
+    const code = Math.log2(facts.instructionSet.instructionSize);
+    this.facts = facts;
+    this.hook = hook;
+    this.redirect = redirect;
+    this.entry = entry;
+    this.terms = terms;
+    this.oldFunction = terms.initial('old function', code);
+    this.stub = terms.initial('stub', code);
+    this.newFunction = terms.initial('new function', code);
+    this.redirected = terms.initial('whether the handler redirects', 0, 1);
+    this.traced = terms.initial('whether the return is traced', 0, 1);
+    this.tracer = terms.initial('the tracer of returns', code);
+    this.begin = this.machine();
+  }
+
+  /** A machine at the old function's entry; `changed` says what is otherwise there than the caller has it. */
+  machine(changed: ReadonlyMap<number, Term> = new Map()): SymbolicMachine {
+    const { instructionSet: set, convention } = this.facts;
+    const { terms, entry } = this;
+    const registers = new Map<number, Term>();
+    for (const [register, zeros] of convention.alignment)
+      registers.set(register, terms.initial(set.registers[register]!, zeros));
+    const { ownAddress, returnAddress } = convention.atEntry;
+    if (entry.fromAfar && ownAddress !== undefined) registers.set(ownAddress, this.oldFunction);
+    for (const [register, value] of changed) registers.set(register, value);
+    const machine: SymbolicMachine = new SymbolicMachine({
+      set,
+      terms,
+      pc: this.behind(this.oldFunction, entry.index),
+      registers,
+      stackReach,
+      elsewhere: (address, size) => {
+        const isReturn = same(address, terms.initial(set.registers[returnAddress]!)) || same(address, this.tracer);
+        if (size === 4 && isReturn && convention.toc) return terms.memory(address, size);
+        const area = convention.processorArea;
+        const isArea = area !== undefined && address.base === terms.initial(set.registers[area]!).base;
+        return isArea ? 'any' : undefined;
+      },
+    });
+    // A hook may look whether it is to go on where it came from. No other code is there.
+    machine.assume(terms.apply('equal', this.destination, this.behind(this.site, 1)), false);
+    const restores = this.callerRestores();
+    if (restores && entry.fromAfar) machine.assume(restores, true);
+    return machine;
+  }
+
+  /** Whether the word behind the caller’s call is the one that loads the caller's TOC pointer. */
+  callerRestores(): Term | undefined {
+    const { convention, instructionSet } = this.facts;
+    if (!convention.toc) return undefined;
+    const { terms } = this;
+    const behindCall = terms.memory(terms.initial(instructionSet.registers[convention.atEntry.returnAddress]!), 4);
+    return terms.apply('equal', behindCall, terms.constant(convention.toc.restoreWord));
+  }
+
+  /** What the handler sends the hook to. */
+  get destination(): Term {
+    return this.redirect.stub.words.length > 0 ? this.stub : this.newFunction;
+  }
+
+  /** The address of the call site. */
+  get site(): Term {
+    return this.behind(this.oldFunction, this.redirect.prologue.length - 1);
+  }
+
+  /** The address of the n-th instruction from one on. */
+  behind(from: Term, n: number): Term {
+    return this.terms.apply('add', from, this.terms.constant(n * this.facts.instructionSet.instructionSize));
+  }
+
+  /** The caller's stack pointer. */
+  get callersSp(): Term {
+    return this.sp(this.begin);
+  }
+
+  sp(machine: SymbolicMachine): Term {
+    return machine.read(this.facts.instructionSet.stackPointer);
+  }
+
+  above(address: Term, bytes: number): Term {
+    return this.terms.apply('add', address, this.terms.constant(bytes));
+  }
+
+  isSent(machine: SymbolicMachine): boolean {
+    return holds(machine, this.redirected);
+  }
+
+  /** Where the function has to return to. */
+  get callersCode(): Term {
+    return this.begin.read(this.facts.convention.atEntry.returnAddress);
+  }
+
+  /** The TOC pointer of a caller that shares it with the old function. */
+  get callersToc(): Term {
+    return this.begin.read(this.facts.convention.toc!.register);
+  }
+
+  /** What a function leaves in one of the registers of its results. */
+  result(register: number): Term {
+    return this.terms.initial(resultName(this.facts.instructionSet.registers[register]!));
+  }
+
+  /** Runs the instruction at the pc; false where no known code is. */
+  executeAt(machine: SymbolicMachine): boolean {
+    const { facts, redirect } = this;
+    const { pc } = machine;
+    const size = BigInt(facts.instructionSet.instructionSize);
+    if (!pc.base) {
+      const word = this.hook.word(pc.plus);
+      if (word !== undefined) machine.execute(word);
+      return word !== undefined;
+    }
+    if (pc.plus % size !== 0n) return false;
+    const index = Number(pc.plus / size);
+    if (pc.base === this.oldFunction.base) return this.executePrologue(machine, redirect.prologue, index);
+    const word = pc.base === this.stub.base ? redirect.stub.words[index] : undefined;
+    if (word === undefined) return false;
+    const relocation = redirect.stub.relocations.find(({ offset }) => BigInt(offset) === pc.plus);
+    if (!relocation) machine.execute(word);
+    else
+      machine.step(word, () =>
+        facts.executeRelocated(machine, word, relocation.type, relocation.addend, this.newFunction),
+      );
+    return true;
+  }
+
+  /** A word of the prologue. What a TOC pointer is set up to is one term, so that a proof is for every function. */
+  private executePrologue(machine: SymbolicMachine, prologue: Uint32Array, index: number): boolean {
+    const word = prologue[index];
+    if (word === undefined) return false;
+    const { toc, atEntry } = this.facts.convention;
+    const setUp = toc?.setUpWords(prologue) ?? 0;
+    if (!toc || index !== 0 || setUp === 0) machine.execute(word);
+    else if (!same(machine.read(atEntry.ownAddress!), this.oldFunction)) return false;
+    else
+      machine.step('its TOC pointer is set up', () => {
+        machine.write(toc.register, this.terms.initial('the old function’s TOC'));
+        machine.jump(this.behind(this.oldFunction, setUp));
+      });
+    return true;
+  }
+
+  /**
+   * The prologue as it runs where nobody traces, from registers that may be others than the caller's. Throws
+   * `NotUnderstood` for one that does not run straight on to its site.
+   */
+  runPrologue(changed: ReadonlyMap<number, Term> = new Map()): SymbolicMachine {
+    const plain = this.machine(changed);
+    const { length } = this.redirect.prologue;
+    try {
+      for (let steps = 0; steps < length && !same(plain.pc, this.site); steps++) this.executeAt(plain);
+    } catch (error) {
+      if (!(error instanceof Undecided)) throw error;
+    }
+    if (!same(plain.pc, this.site)) throw new NotUnderstood('its prologue does not run straight on to the call site');
+    plain.execute(this.facts.hook.idleSiteWord);
+    return plain;
+  }
+}
+
+/** Whether a condition was taken to hold on a machine's path. */
+export const holds = (machine: SymbolicMachine, condition: Term): boolean =>
+  machine.assumed.some((assumed) => assumed.holds && same(assumed.condition, condition));
