@@ -216,8 +216,8 @@ static const struct suture_code *follow_exception(struct look *look,
 	struct look other;
 	unsigned long pc, lr;
 
-	/* With preemption, anything may have been interrupted, a prologue too. */
-	if (IS_ENABLED(CONFIG_PREEMPTION) || !exceptions ||
+	/* With preemption, an interrupt leaves a task anywhere, also in a prologue. */
+	if ((IS_ENABLED(CONFIG_PREEMPTION) && !arch_is_fault(frame)) || !exceptions ||
 	    !arch_interrupted_frame(look->task, frame, &pc, &lr))
 		return &lost;
 

@@ -10,14 +10,16 @@ import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { type Rehearsal, rehearse } from '../src/lab/rehearse.ts';
 import { examples } from './examples.ts';
-import { stockKernels } from './stock-kernels.ts';
+import { fetchOnce, preemptibleKernel, stockKernels } from './stock-kernels.ts';
 import { coreOf, patchOf } from './support/patches.ts';
 
-describe.each(stockKernels)('on $name', ({ name, architecture }) => {
+describe.each([...stockKernels, preemptibleKernel])('on $name', (stock) => {
+  const { name, architecture } = stock;
   let kernel: LoadedKernel;
   let rehearsal: Rehearsal;
 
   beforeAll(async () => {
+    await fetchOnce(stock);
     kernel = await loadKernel(name);
     const patches = [];
     for (const { name: example, fix, check } of examples) {

@@ -11,7 +11,7 @@ import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { checkSignature } from '../src/kernel/module-signature.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
-import { stockKernels } from './stock-kernels.ts';
+import { fetchOnce, preemptibleKernel, stockKernels } from './stock-kernels.ts';
 import { functionSizes, guestModules, guestProgram } from './support/guest-modules.ts';
 import { coreOf, patchOf } from './support/patches.ts';
 
@@ -44,7 +44,7 @@ interface Seen {
 
 type Range = readonly [start: bigint, end: bigint];
 
-describe.each(stockKernels)('stacks on $name', ({ name }) => {
+describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) => {
   let folder: string;
   let kernel: LoadedKernel;
   let guest: Guest;
@@ -57,7 +57,8 @@ describe.each(stockKernels)('stacks on $name', ({ name }) => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-stacks-'));
-    kernel = await loadKernel(name);
+    await fetchOnce(stock);
+    kernel = await loadKernel(stock.name);
     const modules = await guestModules(kernel, { look: ['bound'], bed: [] });
     const fix = join(folder, 'warning.c');
     await writeFile(fix, warning);
@@ -185,6 +186,22 @@ describe.each(stockKernels)('stacks on $name', ({ name }) => {
     expect(await lookAt(pid, bed.get('go_to_bed')!)).toMatchObject({ unwound: 'end', inside: false, found: false });
     await kill(pid);
   });
+
+  // Elsewhere nobody who computes in the kernel is switched out, and the machine would not stop.
+  if (stock === preemptibleKernel)
+    it('so is one that was interrupted there and preempted', async () => {
+      const pid = Number(
+        (await guest.succeed('(exec dd if=/proc/bed bs=2 count=1) > /dev/null 2>&1 & echo $!')).trim(),
+      );
+      await guest.succeed(
+        `until grep -q '^State:.R' /proc/${pid}/status && [ $(cut -d' ' -f15 /proc/${pid}/stat) -gt 5 ]; do usleep 10000; done`,
+      );
+      for (const function_ of ['spin', 'enter_room', 'bed_read']) {
+        expect(await lookAt(pid, bed.get(function_)!)).toMatchObject({ unwound: 'preempted', inside: true });
+      }
+      expect(await lookAt(pid, bed.get('go_to_bed')!)).toMatchObject({ unwound: 'preempted', inside: false });
+      await kill(pid);
+    });
 
   it.each(['poll', 'signal', 'fault'])('addresses that a process plants do not count: %s', async (how) => {
     const pid = await asleep(`exec /plant ${how} ${target.afterCall.toString(16)}`);

@@ -31,6 +31,9 @@ extern void __patch_text_real(void *addr, unsigned int insn, bool remap) __weak;
 /* The bounds of the entry code, for in_entry_text(): arch/arm/kernel/vmlinux.lds.S. */
 extern char __entry_text_start[] __weak;
 extern char __entry_text_end[] __weak;
+/* What handles a data abort in kernel code, and what comes behind: entry-armv.S. */
+extern char __dabt_svc[] __weak;
+extern char __irq_svc[] __weak;
 
 /*
  * What a system call pushes below the user's registers: its fifth and sixth argument
@@ -133,6 +136,17 @@ static inline bool arch_is_last_frame(struct task_struct *task,
 static inline bool arch_is_exception(const struct arch_frame *frame)
 {
 	return in_entry_text(frame->regs.pc);
+}
+
+/*
+ * Whether the interrupted instruction itself was the cause: a data abort. A task sleeps
+ * or is preempted in its handler only if it was an access to user memory, and gcc moves
+ * none of those into a prologue (they are volatile asm).
+ */
+static inline bool arch_is_fault(const struct arch_frame *frame)
+{
+	return frame->regs.pc >= (unsigned long)__dabt_svc &&
+	       frame->regs.pc < (unsigned long)__irq_svc;
 }
 
 /*

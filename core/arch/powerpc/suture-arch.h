@@ -21,6 +21,7 @@
 #include <linux/sched/task_stack.h>
 #include <linux/uaccess.h>
 #include <asm/inst.h>
+#include <asm/interrupt.h>
 #include <asm/processor.h>
 
 #include "../../bound.h"
@@ -150,6 +151,17 @@ static inline bool arch_is_exception(const struct arch_frame *frame)
 	       arch_word_at(frame->sp + STACK_FRAME_MARKER * sizeof(long)) ==
 		       STACK_FRAME_REGS_MARKER &&
 	       READ_ONCE_NOCHECK(arch_regs_in(frame)->gpr[1]) == back;
+}
+
+/*
+ * Whether the interrupted instruction itself was the cause: a data storage or segment
+ * interrupt (Power ISA 3.1, Book III, section 7.5).
+ */
+static inline bool arch_is_fault(const struct arch_frame *frame)
+{
+	unsigned long trap = TRAP(arch_regs_in(frame));
+
+	return trap == INTERRUPT_DATA_STORAGE || trap == INTERRUPT_DATA_SEGMENT;
 }
 
 /*

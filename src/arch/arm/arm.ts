@@ -49,7 +49,14 @@ export const arm: Architecture = {
   readyLateCall: () => undefined,
   // The loader's PLT needs nothing but an address (arch/arm/kernel/module-plts.c, Linux 6.1).
   boundFunctionPlace: 'absolute',
-  coreFunctions: ['unwind_frame', '__patch_text_real', '__entry_text_start', '__entry_text_end'],
+  coreFunctions: [
+    'unwind_frame',
+    '__patch_text_real',
+    '__entry_text_start',
+    '__entry_text_end',
+    '__dabt_svc',
+    '__irq_svc',
+  ],
   loaderSymbols: [],
   localEntryOffset: () => 0,
   disassemble,

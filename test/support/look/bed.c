@@ -3,7 +3,10 @@
  * Somewhere to sleep, for tests. /proc/bed takes
  * - a write: the writer sleeps in go_to_bed(), called by enter_room(), until a signal
  *   comes;
- * - a read: the reader's memory is written in touch(), called by enter_room();
+ * - a read of one byte: the reader's memory is written in touch(), called by
+ *   enter_room();
+ * - a read of two: the reader runs in spin(), called by enter_room(), until a signal
+ *   comes;
  * - mmap: whoever touches the memory sleeps in the fault until a signal comes.
  * /proc/bed-functions has the run-time addresses of these functions, "NAME ADDRESS" a
  * line.
@@ -29,9 +32,16 @@ static noinline int touch(char __user *to)
 	return put_user('x', to);
 }
 
-static noinline int enter_room(char __user *to)
+static noinline int spin(void)
 {
-	int ret = to ? touch(to) : go_to_bed();
+	while (!signal_pending(current))
+		cpu_relax();
+	return -EINTR;
+}
+
+static noinline int enter_room(char __user *to, size_t size)
+{
+	int ret = !to ? go_to_bed() : size == 1 ? touch(to) : spin();
 
 	barrier();
 	return ret;
@@ -40,7 +50,7 @@ static noinline int enter_room(char __user *to)
 static ssize_t bed_write(struct file *file, const char __user *from, size_t size,
 			 loff_t *at)
 {
-	int ret = enter_room(NULL);
+	int ret = enter_room(NULL, size);
 
 	barrier();
 	return ret ?: size;
@@ -48,7 +58,7 @@ static ssize_t bed_write(struct file *file, const char __user *from, size_t size
 
 static ssize_t bed_read(struct file *file, char __user *to, size_t size, loff_t *at)
 {
-	int ret = enter_room(to);
+	int ret = enter_room(to, size);
 
 	barrier();
 	return ret ?: size;
@@ -77,8 +87,8 @@ static const struct proc_ops bed_ops = {
 
 static int functions_show(struct seq_file *m, void *v)
 {
-	seq_printf(m, "go_to_bed %px\ntouch %px\nenter_room %px\nbed_read %px\n",
-		   go_to_bed, touch, enter_room, bed_read);
+	seq_printf(m, "go_to_bed %px\ntouch %px\nspin %px\nenter_room %px\nbed_read %px\n",
+		   go_to_bed, touch, spin, enter_room, bed_read);
 	return 0;
 }
 

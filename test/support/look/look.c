@@ -6,7 +6,8 @@
  * "START END" written to /proc/look, hexadecimal, is code that is being left. Each
  * read then looks at all tasks and prints a line for each:
  * - its pid, 0 for idle tasks;
- * - how unwinding ended: end, lost, none (it has no stack, or runs), ? (unreadable);
+ * - how unwinding ended: end, lost, preempted (lost, but it is about to run), none (it
+ *   has no stack, or runs), ? (unreadable);
  * - whether it is inside, in or out;
  * - the same for a search of its whole stack, as where unwinding is lost;
  * - how many words of its stack look like a return into the code;
@@ -60,7 +61,9 @@ static void look_closely(struct seen *one, struct task_struct *task,
 		return;
 	look.codes = &nothing;
 	first_kept(&look);
-	one->unwound = follow(&look, &frame, MOST_EXCEPTIONS) == &lost ? "lost" : "end";
+	one->unwound = "end";
+	if (follow(&look, &frame, MOST_EXCEPTIONS) == &lost)
+		one->unwound = task->on_rq && !is_idle_task(task) ? "preempted" : "lost";
 	search.unwound_to = sp;
 	one->found = search_stack(&search);
 	for (; sp < bottom + THREAD_SIZE; sp += sizeof(long)) {
