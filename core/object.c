@@ -79,7 +79,8 @@ static int find_in_module(struct klp_patch *patch, struct klp_object *obj,
 	}
 	/* What follows a function may have no name; its words are compared. */
 	size = suture_text(obj->mod).end - *address;
-	return suture_check_old(patch->mod, func->redirect, *address, size);
+	return suture_check_module_function(patch->mod, func->redirect, *address,
+					    size);
 }
 
 static int init_func(struct klp_patch *patch, struct klp_object *obj,

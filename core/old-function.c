@@ -69,13 +69,10 @@ static bool read_word(const u32 *address, u32 *word)
 	return !get_kernel_nofault(*word, address);
 }
 
-/*
- * The old function's instructions, those aside that the kernel rewrites. With most
- * of them aside, any function would do.
- */
+/* The old function's instructions, those aside that the kernel rewrites. */
 static int check_words(const struct module *mod,
 		       const struct suture_redirect *redirect,
-		       unsigned long address)
+		       unsigned long address, unsigned long least)
 {
 	const u32 *old = (const u32 *)address;
 	unsigned long words = redirect->old_size / sizeof(u32);
@@ -104,33 +101,44 @@ static int check_words(const struct module *mod,
 		}
 		compared++;
 	}
-	if (2 * compared < words) {
-		suture_refuse(mod, "'%s': only %lu of its %lu instructions can be compared, and half of them must be",
-			      redirect->old_name, compared, words);
+	if (compared < least) {
+		suture_refuse(mod, "'%s': only %lu of its %lu instructions can be compared, and %lu of them must be",
+			      redirect->old_name, compared, words, least);
 		return -EINVAL;
 	}
 	return 0;
 }
 
-/**
- * suture_check_old() - whether a function is the one that is to be replaced
- * @mod:	of the patch, for messages
- * @redirect:	its pointers checked
- * @address:	where the function starts
- * @size:	what kallsyms has of it, in bytes
- *
- * Return: 0, or -EINVAL after the reason went to the log.
- */
-int suture_check_old(const struct module *mod,
-		     const struct suture_redirect *redirect,
-		     unsigned long address, unsigned long size)
+static int check_function(const struct module *mod,
+			  const struct suture_redirect *redirect,
+			  unsigned long address, unsigned long size,
+			  unsigned long least)
 {
 	if (redirect->old_size > size) {
 		suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
 			      redirect->old_name, redirect->old_size, size);
 		return -EINVAL;
 	}
-	return check_words(mod, redirect, address);
+	return check_words(mod, redirect, address, least);
+}
+
+/**
+ * suture_check_module_function() - whether a function is the one to be replaced
+ * @mod:	of the patch, for messages
+ * @redirect:	its pointers checked
+ * @address:	where the function starts, in a module that has the right build id
+ * @size:	what that module has there at most, in bytes
+ *
+ * Most of a module's words may be relocated, so one that is compared is enough: the
+ * build id says what module it is.
+ *
+ * Return: 0, or -EINVAL after the reason went to the log.
+ */
+int suture_check_module_function(const struct module *mod,
+				 const struct suture_redirect *redirect,
+				 unsigned long address, unsigned long size)
+{
+	return check_function(mod, redirect, address, size, 1);
 }
 
 /**
@@ -140,7 +148,8 @@ int suture_check_old(const struct module *mod,
  *
  * The kernel's own kallsyms must have a function of the kernel at the address. Of
  * several names at one address kallsyms tells one, which need not be the table's:
- * both are looked up among those that cannot be patched.
+ * both are looked up among those that cannot be patched. Half of the instructions
+ * must be compared: with most of them aside, any function would do.
  *
  * Return: 0, or an error after the reason went to the log.
  */
@@ -162,5 +171,6 @@ int suture_check_kernel_function(const struct module *mod,
 			      redirect->old_name, name);
 		return -EOPNOTSUPP;
 	}
-	return suture_check_old(mod, redirect, redirect->old_address, size);
+	return check_function(mod, redirect, redirect->old_address, size,
+			      DIV_ROUND_UP(redirect->old_size / sizeof(u32), 2));
 }

@@ -95,9 +95,9 @@ suture_find_redirect(const struct suture_object *object,
 
 /* old-function.c */
 unsigned long suture_symbol_size(unsigned long address);
-int suture_check_old(const struct module *mod,
-		     const struct suture_redirect *redirect,
-		     unsigned long address, unsigned long size);
+int suture_check_module_function(const struct module *mod,
+				 const struct suture_redirect *redirect,
+				 unsigned long address, unsigned long size);
 int suture_check_kernel_function(const struct module *mod,
 				 const struct suture_redirect *redirect);
 
@@ -193,7 +193,7 @@ int suture_apply_recipes(const struct module *patch_mod,
 			 const struct suture_object *object,
 			 struct module *mod);
 
-/* test.c: the N-th thing that needs memory fails; not in a core that is shipped. */
+/* test.c: memory runs out when a test says so; not in a core that is shipped. */
 #ifdef SUTURE_TEST
 bool suture_out_of_memory(void);
 #else

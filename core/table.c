@@ -247,6 +247,11 @@ static int check_redirects(const struct module *mod,
 		ret = check_pointers(mod, redirect, memory);
 		if (!ret && !object->name)
 			ret = suture_check_kernel_function(mod, redirect);
+		if (!ret && object->name && redirect->old_address) {
+			suture_refuse(mod, "'%s': the patch table is damaged: a module's function has an address",
+				      redirect->old_name);
+			ret = -EINVAL;
+		}
 	}
 	return ret;
 }
@@ -393,7 +398,7 @@ static int check_states(const struct klp_patch *patch,
  * @table:	likewise
  *
  * Called with suture_mutex held. Has no effect but messages. What the patch is to
- * change in modules is compared when they are there (suture_check_old()).
+ * change in modules is compared when they are there (suture_check_module_function()).
  *
  * Return: 0, or an error after the reason went to the log.
  */
