@@ -246,7 +246,8 @@ int suture_apply_recipes(const struct module *patch_mod,
 
 	if (!count)
 		return 0;
-	changes = kvmalloc_array(count, sizeof(*changes), GFP_KERNEL);
+	changes = suture_out_of_memory() ? NULL :
+		  kvmalloc_array(count, sizeof(*changes), GFP_KERNEL);
 	if (!changes) {
 		suture_refuse(patch_mod, "no memory for %u recipes", count);
 		return -ENOMEM;

@@ -1,0 +1,100 @@
+// Whatever allocation of enabling a patch fails, the kernel is as it was before. The patch replaces others, so nops are made
+// for it as well; core/test.c has the core run out of memory.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { loadKernel } from '../src/host/read-kernel.ts';
+import { bootGuest, type Guest } from '../src/lab/guest.ts';
+import { guestKernel } from '../src/lab/guest-kernel.ts';
+import { stockKernels } from './stock-kernels.ts';
+import { faultyCoreOf, patchOf } from './support/patches.ts';
+
+const says = (file: string, text: string) => `
+#include <linux/livepatch.h>
+#include <linux/seq_file.h>
+
+static int ${file}_proc_show(struct seq_file *m, void *v)
+{
+	seq_puts(m, "${text}\\n");
+	return 0;
+}
+`;
+
+const patches = {
+  first: says('version', 'first'),
+  replacing: `${says('cmdline', 'replaced')}
+static int enable_changed(struct klp_patch *patch)
+{
+	patch->replace = true;
+	return suture_enable_patch(patch, &suture_patch_table);
+}
+#undef klp_enable_patch
+#define klp_enable_patch enable_changed
+`,
+};
+
+const sysfs = '/sys/kernel/livepatch';
+const parameter = '/sys/module/suture/parameters/fail_allocation';
+
+/** What must not change. */
+const state = `cat /proc/version /proc/cmdline ${sysfs}/*/enabled ${sysfs}/*/transition; find ${sysfs} | sort
+cut -d' ' -f1,3 /proc/modules; cut -d' ' -f1 /sys/kernel/tracing/enabled_functions`;
+
+/** Has memory run out at each allocation in turn, until there are no more; their number is in /count. */
+const failEach = `
+state() { ${state}
+}
+before=$(state)
+n=1
+until echo $n > ${parameter}; insmod /replacing.ko 2> /dev/null; do
+  [ "$(cat ${parameter})" = 1 ] || echo "failed for another reason: $n"
+  [ "$(state)" = "$before" ] || { echo "after allocation $n:"; state; }
+  n=$((n + 1))
+done
+echo 0 > ${parameter}
+echo $n > /count`;
+
+describe.each(stockKernels)('the core on $name', ({ name }) => {
+  let folder: string;
+  let guest: Guest;
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'suture-test-faults-'));
+    const kernel = await loadKernel(name);
+    const files = [{ path: '/suture.ko', bytes: await faultyCoreOf(kernel) }];
+    for (const [as, source] of Object.entries(patches)) {
+      const fix = join(folder, `${as}.c`);
+      await writeFile(fix, source);
+      files.push({ path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) });
+    }
+    guest = await bootGuest(guestKernel(kernel.stored), { files });
+    await guest.run('mount -t tracefs t /sys/kernel/tracing');
+    await guest.succeed('insmod /suture.ko; insmod /first.ko');
+  });
+  afterAll(async () => {
+    await guest?.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  it('changes nothing when any allocation of enabling fails, and enables the patch when none does', async () => {
+    expect(await guest.succeed(failEach, { timeout: 200 })).toBe('');
+    expect(Number(await guest.succeed('cat /count'))).toBeGreaterThan(10);
+    expect(await guest.succeed('cat /proc/version /proc/cmdline')).toMatch(/^Linux version.*\nreplaced\n$/);
+  });
+
+  it('stays in force when it cannot be disabled for want of memory', async () => {
+    const disable = `echo 0 > ${sysfs}/replacing/enabled`;
+    expect(await guest.run(`echo 1 > ${parameter}; ${disable}`)).not.toMatchObject({ status: 0 });
+    expect(await guest.run(`echo 2 > ${parameter}; ${disable}`)).not.toMatchObject({ status: 0 });
+    expect(await guest.succeed(`cat ${sysfs}/replacing/enabled ${sysfs}/replacing/transition /proc/cmdline`)).toBe(
+      '1\n0\nreplaced\n',
+    );
+    await guest.succeed(
+      `echo 0 > ${parameter}; ${disable}; until rmmod replacing 2> /dev/null; do usleep 10000; done; rmmod first suture`,
+    );
+    expect(await guest.succeed('cat /proc/modules /sys/kernel/tracing/enabled_functions')).toBe('');
+    expect(guest.consoleText).not.toMatch(/\b(Oops|BUG:|WARNING:|Unable to handle)/);
+  });
+});
