@@ -139,6 +139,58 @@ export interface RelocationKind {
   readonly loadable: boolean;
 }
 
+/** A table in a section of its own whose entries belong to the functions that they refer to first. */
+export interface CodeTable {
+  /** The section's name, or the start of it where there is one for each section of code. */
+  readonly section: string;
+  readonly isPrefix?: true;
+  /** Bytes of an entry. */
+  readonly entrySize: number;
+  /** Where an entry holds a line number of the source: offset and size in bytes. */
+  readonly line?: { readonly offset: number; readonly size: 2 };
+  /**
+   * `applied`: the kernel's loader makes use of a module's own table, so entries go along with their functions. `followed`:
+   * the same, and it goes on to the data that an entry refers to, which must then be the module's own or exported.
+   * `made`: the build makes it anew for every module.
+   */
+  readonly use: 'applied' | 'followed' | 'made';
+}
+
+/** The bits that a relocation fills, at its place: a little-endian number of `size` bytes under `mask`. */
+export interface RelocatedPlace {
+  /** 0 for a marker, which changes nothing. */
+  readonly size: 0 | 1 | 2 | 4 | 8;
+  /** Of a place of 8 bytes every bit is filled. */
+  readonly mask: number;
+  /** What a REL addend in such a place means, in bytes, from the place's number (its low 32 bits). */
+  readonly addend: (value: number) => number;
+  /** How far ahead of the place the distance counts from, in bytes: the symbol itself is meant by an addend of minus that. */
+  readonly lead: number;
+}
+
+/** How code of relocatable objects is read, without running any. */
+export interface ObjectCode {
+  /** Undefined for a type that is not known. */
+  relocatedPlace(type: number): RelocatedPlace | undefined;
+  /** A branch relative to its own address: the distance in bytes, and the bits that hold it. */
+  branch(word: number): { readonly distance: number; readonly mask: number } | undefined;
+  /** Whether a word is a branch that leaves no return address behind. */
+  isJump(word: number): boolean;
+  /** A number loaded into an argument register by one word; arguments count from 0. */
+  loadsArgument(word: number): { readonly argument: number; readonly value: number } | undefined;
+  /** Whether a symbol only marks a place for tools, and names nothing. */
+  isMarker(name: string): boolean;
+  /** Whether the compiler may reach several variables from one address in their section (-fsection-anchors). */
+  readonly sectionAnchors: boolean;
+  /** The section of pointers that code loads through the TOC, one by one. */
+  readonly toc?: { readonly section: string; readonly slotSize: number };
+  /** Why code in a patch must not leave a function by a jump to another one; undefined where it may. */
+  readonly noSiblingCalls?: string;
+  /** What the compiler calls at the start of each function that can be traced. */
+  readonly mcount: string;
+  readonly tables: readonly CodeTable[];
+}
+
 /** One architecture. `src/arch/arm/arm.ts` and `src/arch/ppc64le/ppc64le.ts` each export one. */
 export interface Architecture {
   readonly platform: Platform;
@@ -176,6 +228,7 @@ export interface Architecture {
   readonly loaderSymbols: readonly string[];
   /** From st_other: the distance from a function's global to its local entry in bytes; 0 where there is one entry. */
   localEntryOffset(other: number): number;
+  readonly objectCode: ObjectCode;
   /** An instruction as objdump writes it, or undefined if the tables do not hold it. */
   disassemble(word: number, address: LinkAddress): string | undefined;
   /** Every call of mcount in the image's text, in address order. */

@@ -19,13 +19,15 @@
 // `loads-and-stores.ts`, `block-transfers.ts` and `branches.ts` over the state in `state.ts`; `instructions.ts`, decoding
 // and encoding; `semantics.ts`, running; `syntax.ts`, printing; `call-sites.ts`, where ftrace has its hooks;
 // `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that undoes it; `stub-section.ts`, the stubs in a
-// module; `late-binding.ts`, relocations that wait for another module; `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself.
+// module; `late-binding.ts`, relocations that wait for another module; `object-code.ts`, how code in objects is read;
+// `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself.
 
 import { EM_ARM } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { addendInPlace, lateRelocation, putAddend, relocationReach, rewriteTables, veneer } from './late-binding.ts';
+import { objectCode } from './object-code.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { R_ARM_ABS32, relocationKind } from './relocations.ts';
@@ -59,6 +61,7 @@ export const arm: Architecture = {
   ],
   loaderSymbols: [],
   localEntryOffset: () => 0,
+  objectCode,
   disassemble,
   findCallSites,
   moduleCallSites,

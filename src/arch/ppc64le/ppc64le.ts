@@ -4,6 +4,7 @@
 // The instructions: `encodings.ts`, the table, with its rows and what they do in `branches.ts`, `loads-and-stores.ts`,
 // `arithmetic.ts`, `logic.ts` and `special-registers.ts` over the state in `state.ts`; `fields.ts`, the parts of a word;
 // `instructions.ts`, decoding, encoding and printing; `semantics.ts`, running; `proof-facts.ts`, what the prover must know.
+// `object-code.ts`: how code in objects is read.
 
 import { EM_PPC64, SHN_LIVEPATCH } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
@@ -11,6 +12,7 @@ import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { decode, print } from './instructions.ts';
 import { lateRelocation, readyLateCall, relocationReach, rewriteTables, veneer } from './late-binding.ts';
+import { objectCode } from './object-code.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
@@ -38,6 +40,7 @@ export const ppc64le: Architecture = {
   // The module's TOC pointer: `find_dot_toc` and `my_r2` in module_64.c.
   loaderSymbols: ['.TOC.'],
   localEntryOffset,
+  objectCode,
   disassemble(word, address) {
     const instruction = decode(word);
     return instruction && print(instruction, address);
