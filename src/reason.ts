@@ -62,6 +62,16 @@ export const reasonCodes = {
   'target-missing': ['refused', 'a module that the patch changes is neither given nor one of the kernel’s own'],
   'already-adapted': ['refused', 'the module was made by Suture and needs no adapting'],
 
+  // What a fix has changed in an object.
+  'objects-unrelated': ['refused', 'the two files are not objects of one source, before and after a fix'],
+  'data-changed': ['refused', 'the fix changes data that the kernel has in use, or has read already'],
+  'export-changed': ['refused', 'the fix changes which symbols are exported'],
+  'variable-ambiguous': ['refused', 'it cannot be told which variable of the original one of the new code is'],
+  'layout-changed': ['refused', 'the new code counts on how variables lie in their section, and they lie otherwise'],
+  'jump-label': ['refused', 'the new code has a jump label whose key a patch cannot refer to'],
+  'sibling-call': ['refused', 'the new code leaves a function by a jump that a patch must not have'],
+  'table-unknown': ['refused', 'a table that Suture does not know is about the new code'],
+
   // Patch modules.
   'not-a-patch-module': ['refused', 'the file is not a patch module made by Suture'],
   'patch-malformed': ['refused', 'the tables of the patch module contradict themselves or the file'],

@@ -6,6 +6,7 @@ import { buildCommand } from './build.ts';
 import type { Addition } from './command.ts';
 import { coreCommand } from './core.ts';
 import { demoCommand } from './demo.ts';
+import { diffCommand } from './diff.ts';
 import { infoCommand } from './info.ts';
 import { kernelCommands } from './kernel.ts';
 import { proveCommand } from './prove.ts';
@@ -16,6 +17,7 @@ export const commands: readonly Addition[] = [
   coreCommand,
   buildCommand,
   adaptCommand,
+  diffCommand,
   infoCommand,
   proveCommand,
   auditCommand,

@@ -1,0 +1,201 @@
+// Whether two pieces are the same: their bytes, without what relocations fill in, and what they refer to. A reference is the same
+// if it leads to the same place of the same piece, whatever number a section offset or a TOC slot has got.
+
+import { type Correlation, isByContent } from './correlate.ts';
+import { lineShift } from './line-numbers.ts';
+import { stem } from './names.ts';
+import { type DiffedObject, type Piece, type Reference, resolvedBranch, type Target } from './object.ts';
+
+/** `lines`: nothing but line numbers of the source differ. */
+export type Verdict = 'same' | 'lines' | 'changed';
+
+/** Constants that refer to each other deeper than this are taken for changed. */
+const deepest = 32;
+
+/** Zeros behind data without a name that may be padding. */
+const mostPadding = 16;
+
+export class Comparison {
+  readonly #original: DiffedObject;
+  readonly #patched: DiffedObject;
+  readonly #correlation: Correlation;
+  readonly #bytes = new Map<Piece, Uint8Array>();
+  readonly #verdicts = new Map<Piece, Verdict>();
+  /** For two constants: whether they are equal; false also while that is being found out. */
+  readonly #equal = new Map<Piece, Map<Piece, boolean>>();
+  readonly #entries: readonly [Map<Piece, Piece[]>, Map<Piece, Piece[]>];
+
+  constructor(original: DiffedObject, patched: DiffedObject, correlation: Correlation) {
+    this.#original = original;
+    this.#patched = patched;
+    this.#correlation = correlation;
+    this.#entries = [entriesByOwner(original), entriesByOwner(patched)];
+  }
+
+  /** The entries of the kernel's tables that belong to a function of the patched object. */
+  entriesOf(piece: Piece): readonly Piece[] {
+    return this.#entries[1].get(piece) ?? [];
+  }
+
+  /** What has become of a function or variable that is in both objects. `b` is the patched object's. */
+  compare(a: Piece, b: Piece): Verdict {
+    const known = this.#verdicts.get(b);
+    if (known) return known;
+    const verdict = this.#compare(a, b);
+    this.#verdicts.set(b, verdict);
+    return verdict;
+  }
+
+  #compare(a: Piece, b: Piece): Verdict {
+    if (a.end - a.start !== b.end - b.start || !this.#sameReferences(a, b)) return 'changed';
+    const [before, after] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
+    let verdict: Verdict = 'same';
+    if (!equalBytes(before, after)) {
+      if (a.kind === 'variable') return isDescriptor(a) && onlyLineOfDescriptor(a, before, after) ? 'lines' : 'changed';
+      if (a.kind !== 'function' || lineShift(before, after, b, this.#patched.code) === undefined) return 'changed';
+      verdict = 'lines';
+    }
+    const entries = this.#sameEntries(a, b);
+    return entries === 'same' ? verdict : entries;
+  }
+
+  /** The entries of tables that belong to two functions. */
+  #sameEntries(a: Piece, b: Piece): Verdict {
+    const [before, after] = [this.#entries[0].get(a) ?? [], this.#entries[1].get(b) ?? []];
+    if (before.length !== after.length) return 'changed';
+    let verdict: Verdict = 'same';
+    for (const [i, one] of before.entries()) {
+      const other = after[i]!;
+      if (one.section.name !== other.section.name || !this.#sameReferences(one, other)) return 'changed';
+      const [x, y] = [this.#relocatedOut(one, this.#original), this.#relocatedOut(other, this.#patched)];
+      if (equalBytes(x, y)) continue;
+      const line = this.#patched.table(other.section)?.line;
+      if (!line) return 'changed';
+      const withLine = x.slice();
+      withLine.set(y.subarray(line.offset, line.offset + line.size), line.offset);
+      if (!equalBytes(withLine, y)) return 'changed';
+      verdict = 'lines';
+    }
+    return verdict;
+  }
+
+  #sameReferences(a: Piece, b: Piece, depth = 0): boolean {
+    if (a.references.length !== b.references.length) return false;
+    return a.references.every((reference, i) => this.#sameReference(reference, b.references[i]!, depth));
+  }
+
+  #sameReference(a: Reference, b: Reference, depth: number): boolean {
+    if (a.offset !== b.offset || a.type !== b.type || (a.slot === undefined) !== (b.slot === undefined)) return false;
+    return this.#sameTarget(a.to, b.to, depth);
+  }
+
+  #sameTarget(a: Target, b: Target, depth: number): boolean {
+    if (!a.piece || !b.piece) {
+      if (a.piece || b.piece || a.offset !== b.offset) return false;
+      return a.symbol?.name === b.symbol?.name && a.symbol?.value === b.symbol?.value;
+    }
+    if (this.#correlation.original.get(b.piece) === a.piece)
+      return a.offset === b.offset && (!isDescriptor(b.piece) || this.compare(a.piece, b.piece) !== 'changed');
+    if (a.piece.kind === 'string' && b.piece.kind === 'string') return sameText(a.piece, a.offset, b.piece, b.offset);
+    return (
+      a.offset === b.offset &&
+      isByContent(a.piece) &&
+      isByContent(b.piece) &&
+      this.#equalContent(a.piece, b.piece, depth + 1)
+    );
+  }
+
+  #equalContent(a: Piece, b: Piece, depth: number): boolean {
+    const known = this.#equal.get(a) ?? new Map<Piece, boolean>();
+    this.#equal.set(a, known);
+    const answer = known.get(b);
+    if (answer !== undefined) return answer;
+    if (depth > deepest) return false;
+    known.set(b, false);
+    const equal = this.#findEqual(a, b, depth);
+    known.set(b, equal);
+    return equal;
+  }
+
+  #findEqual(a: Piece, b: Piece, depth: number): boolean {
+    if (a.kind !== b.kind || stem(a.name) !== stem(b.name)) return false;
+    const [x, y] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
+    const [short, long] = x.length < y.length ? [x, y] : [y, x];
+    if (long.length - short.length >= (a.kind === 'rest' ? mostPadding : 1)) return false;
+    if (!long.subarray(short.length).every((byte) => byte === 0)) return false;
+    return equalBytes(short, long.subarray(0, short.length)) && this.#sameReferences(a, b, depth);
+  }
+
+  /** A piece's bytes with zeros in all that relocations and branches out of it fill. */
+  #relocatedOut(piece: Piece, { code }: DiffedObject): Uint8Array {
+    const known = this.#bytes.get(piece);
+    if (known) return known;
+    // A copy, also where the bytes are Node's, whose slice() is none.
+    const bytes = new Uint8Array(piece.section.data.subarray(piece.start, piece.end));
+    this.#bytes.set(piece, bytes);
+    const view = new DataView(bytes.buffer);
+    for (const { offset, type } of piece.references) {
+      const at = offset + piece.origin - piece.start;
+      if (type === resolvedBranch) {
+        const word = view.getUint32(at, true);
+        view.setUint32(at, word & ~(code.branch(word)?.mask ?? 0), true);
+        continue;
+      }
+      const place = code.relocatedPlace(type);
+      if (!place || at + place.size > bytes.length) continue;
+      if (place.size === 8) view.setBigUint64(at, 0n, true);
+      else if (place.size === 4) view.setUint32(at, view.getUint32(at, true) & ~place.mask, true);
+      else if (place.size === 2) view.setUint16(at, view.getUint16(at, true) & ~place.mask, true);
+    }
+    return bytes;
+  }
+}
+
+/** Entries by the function, or the nameless code, that they refer to first. */
+function entriesByOwner({ pieces, table }: DiffedObject): Map<Piece, Piece[]> {
+  const found = new Map<Piece, Piece[]>();
+  for (const piece of pieces) {
+    if (piece.kind !== 'entry' || table(piece.section)?.use === 'made') continue;
+    const owner = piece.references[0]?.to.piece;
+    if (!owner) continue;
+    const list = found.get(owner);
+    if (list) list.push(piece);
+    else found.set(owner, [piece]);
+  }
+  return found;
+}
+
+/** The descriptors of pr_debug(): struct _ddebug in include/linux/dynamic_debug.h, Linux 6.1. */
+const descriptors = '__dyndbg';
+
+/** Whether a variable is a pr_debug()'s: part of the code that it stands in, and copied with it. */
+export const isDescriptor = ({ section }: Piece): boolean => section.name === descriptors;
+
+/** modname, function, filename and format come first; then 18 bits of line number. */
+const pointersBefore = 4;
+const lineBits = 0x3ffff;
+
+function onlyLineOfDescriptor({ references }: Piece, before: Uint8Array, after: Uint8Array): boolean {
+  const pointerSize = (references[1]?.offset ?? 0) - (references[0]?.offset ?? 0);
+  const at = pointersBefore * pointerSize;
+  if (at <= 0 || at + 4 > before.length) return false;
+  const copies = [before.slice(), after.slice()].map((bytes) => {
+    const view = new DataView(bytes.buffer);
+    view.setUint32(at, view.getUint32(at, true) & ~lineBits, true);
+    return bytes;
+  });
+  return equalBytes(copies[0]!, copies[1]!);
+}
+
+function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** Two strings from some character on; a reference may be into the middle of one. */
+function sameText(a: Piece, atA: number, b: Piece, atB: number): boolean {
+  if (a.section.entrySize !== b.section.entrySize || atA < 0 || atB < 0) return false;
+  const [x, y] = [a.section.data.subarray(a.start + atA, a.end), b.section.data.subarray(b.start + atB, b.end)];
+  return equalBytes(x, y);
+}

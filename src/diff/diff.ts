@@ -1,0 +1,246 @@
+// The door of the room: from two objects of one source, before and after a fix, to what the fix has changed and what of it
+// goes into a patch.
+
+import { architectureOfElf } from '../arch/architectures.ts';
+import { foreignCode } from '../arch/foreign.ts';
+import { ET_REL } from '../elf/constants.ts';
+import type { ElfModel } from '../elf/model.ts';
+import { type Reason, reasonError } from '../reason.ts';
+import { Comparison, isDescriptor } from './compare.ts';
+import { type Correlation, correlate, isByContent } from './correlate.ts';
+import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
+import { stem } from './names.ts';
+import { called, type DiffedObject, isWritable, type Piece, takeApart } from './object.ts';
+import { type Selection, select } from './select.ts';
+
+export type { Piece, Reference, Target } from './object.ts';
+export type { Link, Selection } from './select.ts';
+
+/** A function that is in both objects and not the same. */
+export interface ChangedFunction {
+  readonly name: string;
+  readonly original: Piece;
+  readonly patched: Piece;
+  /**
+   * Whether the kernel's is to be redirected to the new one. One without a call site is not: all that call it are in
+   * `changed` too, and call the new one.
+   */
+  readonly redirected: boolean;
+}
+
+export interface ObjectDiff {
+  readonly changed: readonly ChangedFunction[];
+  /** Functions of the patched object that the original has not, whether or not a changed one needs them. */
+  readonly new: readonly Piece[];
+  readonly removed: readonly Piece[];
+  /** Names of functions that differ in nothing but line numbers of the source: they count as the same. */
+  readonly onlyLines: readonly string[];
+  readonly selection: Selection;
+  /** What cannot be patched. While there are any, the selection must not be used. */
+  readonly reasons: readonly Reason[];
+  /** What a person should know. */
+  readonly remarks: readonly string[];
+}
+
+/** An object with the name that errors call it by. */
+export interface NamedObject {
+  readonly name: string;
+  readonly model: ElfModel;
+}
+
+/**
+ * Compares two relocatable objects. Throws `elf-malformed`, and `objects-unrelated` for two that cannot be of one source: of
+ * different machines, or not relocatable.
+ */
+export function diffObjects(original: NamedObject, patched: NamedObject): ObjectDiff {
+  checkRelated(original, patched);
+  const [before, after] = [original, patched].map(({ model, name }) => takeApart(model, codeOf(model), name)) as [
+    DiffedObject,
+    DiffedObject,
+  ];
+  return new Differ(before, after, isKnown(patched.model)).run();
+}
+
+const isKnown = ({ header }: ElfModel) => architectureOfElf(header) !== undefined;
+
+const codeOf = ({ header, sections }: ElfModel) =>
+  architectureOfElf(header)?.objectCode ??
+  foreignCode(
+    header.machine,
+    sections.some(({ relocations }) => relocations.some(({ addend }) => addend !== undefined)),
+  );
+
+function checkRelated(original: NamedObject, patched: NamedObject): void {
+  const remedy = 'give two objects of one source, before and after the fix, compiled for the same machine';
+  for (const { model, name } of [original, patched])
+    if (model.header.type !== ET_REL)
+      throw reasonError('objects-unrelated', name, 'it is not a relocatable object (.o)', remedy);
+  const [a, b] = [original.model.header, patched.model.header];
+  if (a.machine !== b.machine || a.class !== b.class)
+    throw reasonError(
+      'objects-unrelated',
+      patched.name,
+      `it is for machine ${b.machine} with ${b.class} bits, ${original.name} for machine ${a.machine} with ${a.class}`,
+      remedy,
+    );
+}
+
+/** Who is named, and how many more. */
+const few = (names: readonly string[]): string =>
+  names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
+
+class Differ {
+  readonly #original: DiffedObject;
+  readonly #patched: DiffedObject;
+  readonly #isKnown: boolean;
+  readonly #correlation: Correlation;
+  readonly #comparison: Comparison;
+  readonly #reasons: Reason[] = [];
+  readonly #remarks: string[] = [];
+
+  constructor(original: DiffedObject, patched: DiffedObject, known: boolean) {
+    this.#original = original;
+    this.#patched = patched;
+    this.#isKnown = known;
+    this.#correlation = correlate(original, patched);
+    this.#comparison = new Comparison(original, patched, this.#correlation);
+  }
+
+  run(): ObjectDiff {
+    const functions = this.#patched.pieces.filter(({ kind }) => kind === 'function');
+    const onlyLines: string[] = [];
+    const changed = new Set<Piece>();
+    for (const piece of functions) {
+      const original = this.#correlation.original.get(piece);
+      const verdict = original && this.#comparison.compare(original, piece);
+      if (verdict === 'lines') onlyLines.push(piece.name);
+      if (verdict === 'changed') changed.add(piece);
+    }
+    const redirected = this.#isKnown ? this.#placeRedirects(changed) : changed;
+    this.#compareData();
+    const list = functions.filter((piece) => changed.has(piece));
+    const live = list.filter((piece) => !isInit(piece.section.name));
+    const selected = select(this.#original, this.#patched, this.#correlation, this.#comparison, live);
+    if (this.#isKnown) this.#reasons.push(...selected.reasons);
+    if (onlyLines.length > 0)
+      this.#remarks.push(`only line numbers differ in ${few(onlyLines)}, so nothing is done about it`);
+    if (this.#isKnown) this.#remarks.push(...selected.remarks);
+    else
+      this.#remarks.push(
+        `machine ${this.#patched.model.header.machine} is not one that Suture can patch: the names are all that is said of it`,
+      );
+    return {
+      changed: list.map((piece) => ({
+        name: piece.name,
+        original: this.#correlation.original.get(piece)!,
+        patched: piece,
+        redirected: redirected.has(piece),
+      })),
+      new: functions.filter((piece) => !this.#correlation.original.has(piece)),
+      removed: this.#original.pieces.filter(
+        (piece) => piece.kind === 'function' && !this.#correlation.patched.has(piece),
+      ),
+      onlyLines,
+      selection: selected.selection,
+      reasons: this.#reasons,
+      remarks: this.#remarks,
+    };
+  }
+
+  #refuse(code: Reason['code'], place: string, message: string, remedy: string): void {
+    this.#reasons.push({ code, place, message, remedy });
+  }
+
+  /**
+   * Which of the changed functions are redirected. What has no call site cannot be; where it is nobody's but this file's and is
+   * only called, whoever calls it is replaced in its stead, and is added to `changed`.
+   */
+  #placeRedirects(changed: Set<Piece>): Set<Piece> {
+    const { mcount } = this.#patched.code;
+    const isTraced = (piece: Piece) => piece.references.some(({ to }) => !to.piece && to.symbol?.name === mcount);
+    if (!this.#patched.pieces.some(isTraced)) {
+      if (changed.size > 0)
+        this.#remarks.push(`no function here calls ${mcount}: the objects were not compiled for a kernel with ftrace`);
+      return changed;
+    }
+    const callers = this.#callers();
+    const redirected = new Set<Piece>();
+    for (const piece of changed) {
+      if (isInit(piece.section.name)) {
+        const { code, why, remedy } = refusalOf(piece.section.name);
+        this.#refuse(code, piece.name, `it has changed, and ${why}`, remedy);
+        continue;
+      }
+      if (isTraced(piece)) {
+        redirected.add(piece);
+        continue;
+      }
+      const found = callers.get(piece);
+      if (found === undefined) {
+        this.#refuse(
+          'no-call-site',
+          piece.name,
+          'it has changed, and it has no ftrace call site (it is notrace, or in assembly); not all that call it can be found here',
+          'make the change in the functions that call it',
+        );
+        continue;
+      }
+      this.#remarks.push(
+        `${piece.name} has no call site; what calls it is replaced instead: ${few([...found].map(called))}`,
+      );
+      // A set may grow while it is walked through.
+      for (const caller of found) if (this.#correlation.original.has(caller)) changed.add(caller);
+    }
+    return redirected;
+  }
+
+  /** For each function that is local and only called, never pointed to: those that call it. */
+  #callers(): Map<Piece, Set<Piece>> {
+    const callers = new Map<Piece, Set<Piece>>();
+    const pointedTo = new Set<Piece>();
+    for (const from of this.#patched.pieces) {
+      if (this.#patched.table(from.section) || isIgnored(from.section.name)) continue;
+      const view = new DataView(from.section.data.buffer, from.section.data.byteOffset, from.section.data.byteLength);
+      for (const { to, offset } of from.references) {
+        if (to.piece?.kind !== 'function' || to.piece === from) continue;
+        const at = from.origin + offset;
+        const isCall =
+          from.kind === 'function' &&
+          at + 4 <= view.byteLength &&
+          this.#patched.code.branch(view.getUint32(at, true)) !== undefined;
+        if (!isCall) pointedTo.add(to.piece);
+        else callers.set(to.piece, (callers.get(to.piece) ?? new Set()).add(from));
+      }
+    }
+    for (const piece of callers.keys())
+      if (pointedTo.has(piece) || piece.symbols.some(({ binding }) => binding !== 0)) callers.delete(piece);
+    return callers;
+  }
+
+  /** Variables and tables that a kernel that runs has its own copy of, or has read already. */
+  #compareData(): void {
+    for (const piece of this.#patched.pieces) {
+      const { name } = piece.section;
+      if (piece.kind !== 'variable' || isByContent(piece) || isIgnored(name) || isDescriptor(piece)) continue;
+      const original = this.#correlation.original.get(piece);
+      const { code, why, remedy } = refusalOf(name);
+      if (!original) {
+        if (isRegistered(name)) this.#refuse(code, called(piece), `it is new, and ${why}`, remedy);
+        continue;
+      }
+      if (this.#comparison.compare(original, piece) !== 'changed') continue;
+      this.#refuse(code, called(piece), `it has changed (in ${name}), and ${why}`, remedy);
+    }
+    const gone = this.#original.pieces.filter(
+      (piece) => piece.kind === 'variable' && !isByContent(piece) && !this.#correlation.patched.has(piece),
+    );
+    for (const piece of gone) {
+      const { name } = piece.section;
+      const { code, why, remedy } = refusalOf(name);
+      if (isIgnored(name)) continue;
+      if (isRegistered(name)) this.#refuse(code, called(piece), `it is gone, and ${why}`, remedy);
+      else if (isWritable(piece) && !isDescriptor(piece))
+        this.#remarks.push(`${stem(piece.name)} is no longer used; what it holds stays as it is`);
+    }
+  }
+}

@@ -1,0 +1,56 @@
+// What the kernel makes of a section of an object, by its name (include/asm-generic/vmlinux.lds.h, include/linux/init.h and
+// export.h, Linux 6.1): whether what has changed in it can take effect in a kernel that runs already.
+
+import type { ReasonCode } from '../reason.ts';
+
+/** Why a change in a section cannot be patched. */
+export interface Refusal {
+  readonly code: ReasonCode;
+  readonly why: string;
+  readonly remedy: string;
+}
+
+const init: Refusal = {
+  code: 'init-text',
+  why: 'it is only used while the kernel or its module starts, which has happened',
+  remedy: 'leave that part of the fix out, or do what it does in a load callback of the patch',
+};
+const exports: Refusal = {
+  code: 'export-changed',
+  why: 'what is exported cannot change while modules may be using it',
+  remedy: 'leave EXPORT_SYMBOL as it was',
+};
+const interfaces: Refusal = {
+  code: 'data-changed',
+  why: 'the kernel has read this table when it or its module was loaded',
+  remedy: 'leave module parameters, trace events and the like as they were',
+};
+const data: Refusal = {
+  code: 'data-changed',
+  why: 'the kernel that runs has its own copy, with whatever it holds by now',
+  remedy: 'set the new value in a load callback of the patch, or keep what is new in a shadow variable',
+};
+
+const refusals: readonly (readonly [RegExp, Refusal])[] = [
+  [/^\.(init|meminit|exit)\.|^\.\w*initcall|^\.(init_array|ctors|exitcall)|^__earlycon/, init],
+  [/^_{2,3}k(symtab|crctab)|^\.export_symbol/, exports],
+  [/^(__param|__tracepoints|_ftrace_events|__bpf_raw_tp|_error_injection|_kprobe_blacklist)/, interfaces],
+];
+
+/** Why a change of a variable in a section of this name cannot be patched. */
+export const refusalOf = (section: string): Refusal => refusals.find(([name]) => name.test(section))?.[1] ?? data;
+
+/** Whether code or data is gone, or out of use, once the kernel or the module has started. */
+export const isInit = (section: string): boolean => /^\.(init|meminit)\./.test(section);
+
+/** Whether what is new in a section has an effect by itself, without any code that refers to it. */
+export const isRegistered = (section: string): boolean => refusalOf(section) !== data;
+
+/**
+ * Sections whose changes mean nothing to a kernel that runs: what describes the module, what tools leave for each other, what the
+ * build makes anew for every module.
+ */
+export const isIgnored = (section: string): boolean =>
+  /^(\.modinfo|\.discard|\.note|\.comment|\.eh_frame|\.orc_|\.debug|\.BTF|__versions|\.gnu\.linkonce|\.printk_index|__patchable_function_entries|\.stubs|\.plt|\.init\.plt|\.ftrace\.tramp)/.test(
+    section,
+  );

@@ -1,0 +1,98 @@
+// When only __LINE__ has changed. A fix moves all the code below it in its file, and whatever has a line number in it changes
+// with it: the argument of a warning, an entry of the bug table, the descriptor of a pr_debug(). Such a function is none
+// of those that the fix is about.
+//
+// So that nothing else is taken for a line number: every word that differs must load a number into just the argument in
+// which the next function that is called takes a line, and all numbers of one function must have moved by the same distance.
+
+import type { ObjectCode } from '../arch/arch.ts';
+import type { Piece, Reference } from './object.ts';
+import { resolvedBranch } from './object.ts';
+
+/**
+ * Functions that take the line they are called from, and in which argument, counted from 0 (their declarations in Linux 6.1:
+ * include/linux/{kernel,lockdep,cred,jbd2}.h, include/asm-generic/bug.h, include/net/xdp.h, include/sound/core.h, and the
+ * file systems' and drivers' own headers). Others are added as they are met; without them more is replaced than need be.
+ */
+const takesLine: Readonly<Record<string, number>> = {
+  warn_slowpath_fmt: 1,
+  __warn: 1,
+  __might_sleep: 1,
+  __might_resched: 1,
+  __might_fault: 1,
+  __cant_sleep: 1,
+  __cant_migrate: 1,
+  lockdep_rcu_suspicious: 1,
+  __validate_creds: 2,
+  xdp_warn: 2,
+  __snd_printk: 2,
+  __jbd2_debug: 3,
+  assertfail: 2,
+  __btrfs_handle_fs_error: 2,
+  __btrfs_abort_transaction: 2,
+  __btrfs_panic: 2,
+  __ext4_iget: 4,
+  __ext4_warning_inode: 2,
+  __ext4_error: 2,
+  __ext4_error_inode: 2,
+  __ext4_error_file: 2,
+  __ext4_std_error: 2,
+  __ext4_warning: 2,
+  __ext4_mark_inode_dirty: 3,
+  __ext4_journal_get_write_access: 1,
+  __ext4_journal_get_create_access: 1,
+  __ext4_journal_stop: 1,
+  __ext4_forget: 1,
+  __ext4_handle_dirty_metadata: 1,
+  gfs2_consist_i: 3,
+  gfs2_consist_inode_i: 3,
+  gfs2_consist_rgrpd_i: 3,
+  gfs2_io_error_i: 3,
+  ubifs_assert_failed: 3,
+  xfs_errortag_test: 3,
+};
+
+/** A number is loaded at most this many words before the call. */
+const farthestLoad = 24;
+
+/**
+ * The distance that all line numbers in a function have moved by; undefined if the words differ in anything else. `before` and
+ * `after` are the bytes without what relocations fill, of the same length; the references are those of either.
+ */
+export function lineShift(before: Uint8Array, after: Uint8Array, piece: Piece, code: ObjectCode): number | undefined {
+  const [a, b] = [view(before), view(after)];
+  const base = piece.origin - piece.start;
+  let shift: number | undefined;
+  let next = 0;
+  for (let at = (4 - (piece.start & 3)) & 3; at + 4 <= before.length; at += 4) {
+    const [old, now] = [a.getUint32(at, true), b.getUint32(at, true)];
+    if (old === now) continue;
+    const [was, is] = [code.loadsArgument(old), code.loadsArgument(now)];
+    if (!was || was.argument !== is?.argument || is.value - was.value !== (shift ?? is.value - was.value))
+      return undefined;
+    while (
+      next < piece.references.length &&
+      (piece.references[next]!.offset + base < at || !isCall(piece, next, b, code))
+    )
+      next++;
+    const call = piece.references[next];
+    if (!call || call.offset + base > at + 4 * farthestLoad) return undefined;
+    if (takesLine[calledName(call)] !== was.argument) return undefined;
+    shift = is.value - was.value;
+  }
+  // Bytes behind the last whole word.
+  for (let at = before.length & ~3; at < before.length; at++) if (before[at] !== after[at]) return undefined;
+  return shift;
+}
+
+/** Whether a reference is a branch out of the function: what stands there decides, not the relocation. */
+function isCall(piece: Piece, index: number, words: DataView, code: ObjectCode): boolean {
+  const { offset, type } = piece.references[index]!;
+  const at = offset + piece.origin - piece.start;
+  if (type === resolvedBranch) return true;
+  return at + 4 <= words.byteLength && code.branch(words.getUint32(at, true)) !== undefined;
+}
+
+const calledName = ({ to }: Reference): string => (to.piece ? to.piece.name : (to.symbol?.name ?? ''));
+
+const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
