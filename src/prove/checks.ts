@@ -14,6 +14,7 @@ const mostFrames = 8;
 /** What runs in a step of its own: a function, as the ABI allows it to be. */
 export const newFunctionRuns = 'the new function';
 export const oldCodeRuns = 'the old code';
+export const tracerRuns = 'the tracer of returns';
 
 export class Checks {
   readonly failures: Failure[] = [];
@@ -96,7 +97,10 @@ export class Checks {
     const entered = ran(machine, isSent ? newFunctionRuns : oldCodeRuns) > 0;
     const goal = isSent ? this.scene.newFunction : this.scene.behind(this.scene.site, 1);
     const back = this.scene.callersCode;
+    // Whoever traces a return waits for it.
+    const missesTracer = holds(machine, this.scene.traced) && ran(machine, tracerRuns) !== 1;
     if (!entered) this.expect(machine, 'way', 'the next instruction', goal, machine.pc);
+    else if (missesTracer) this.expect(machine, 'return-address', 'where it returns to', this.scene.tracer, machine.pc);
     else if (!same(machine.pc, back)) this.expect(machine, 'return-address', 'the next instruction', back, machine.pc);
     else this.checkReturn(machine);
     this.checkWrites(machine);

@@ -16,7 +16,7 @@ export const obligations = {
   way: 'control goes where the handler sent it: to the new function, or on in the old one',
   'site-address': 'the handler is told the address of the call site',
   'old-code': 'where the handler redirects nothing, the old code goes on as if nobody had traced it',
-  'return-address': 'when the function returns, control is back at the caller',
+  'return-address': 'when the function returns, control is back at the caller, by way of who traces returns',
   'stack-pointer': 'the caller finds its own stack pointer again',
   results: 'the caller finds the results as the function returned them',
   toc: 'the caller finds its TOC pointer where it relies on it: in the register, and where its frame keeps it',

@@ -6,7 +6,7 @@ import { explore, type Limits } from '../symbolic/explore.ts';
 import type { SymbolicMachine } from '../symbolic/machine.ts';
 import { same, type Term } from '../symbolic/terms.ts';
 import { callFunction } from './callee.ts';
-import { Checks, newFunctionRuns, oldCodeRuns, ran } from './checks.ts';
+import { Checks, newFunctionRuns, oldCodeRuns, ran, tracerRuns } from './checks.ts';
 import type { Failure } from './obligations.ts';
 import type { Scene } from './scene.ts';
 
@@ -65,7 +65,7 @@ class Run {
     const tracedFrom = machine.notes.get(returnBefore);
     if (tracedFrom && same(pc, scene.tracer)) {
       // It keeps all that matters to who is returned to.
-      machine.step('the tracer of returns', () => machine.jump(tracedFrom));
+      machine.step(tracerRuns, () => machine.jump(tracedFrom));
       return true;
     }
     const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;

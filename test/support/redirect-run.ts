@@ -8,12 +8,12 @@
 import { NotUnderstood, type ProofFacts } from '../../src/arch/machine.ts';
 import type { Hook, Redirect } from '../../src/prove/redirect.ts';
 import { ConcreteMachine } from '../../src/symbolic/concrete.ts';
+import { type Beginning, Expectations, Fault, type Places, type Seen } from './redirect-expectations.ts';
 
 /** Numbers below what is asked for. */
 export type Random = (below: number) => number;
 
-/** Where things are in a run. The new function is in the stub's module. */
-const places = {
+const places: Readonly<Record<32 | 64, Places>> = {
   32: {
     old: 0xc0800000n,
     stub: 0xbf000000n,
@@ -21,6 +21,7 @@ const places = {
     back: 0xc0123454n,
     tracer: 0xc0765430n,
     sp: 0xc5001f00n,
+    area: 0n,
   },
   64: {
     old: 0xc000000000800000n,
@@ -29,12 +30,70 @@ const places = {
     back: 0xc000000000123454n,
     tracer: 0xc000000000765430n,
     sp: 0xc00000000501f000n,
+    area: 0xc00000000fff0000n,
   },
-} as const;
+};
 
 /** How far above and below the caller's sp code may write. */
 const reach = { above: 1024, below: 4096 } as const;
 const mostSteps = 600;
+
+/** An instruction behind a call that loads nothing. */
+const anyInstruction = 0x60000000;
+
+/** A number of so many bits. */
+export function anyNumber(random: Random, bits: number): bigint {
+  let value = 0n;
+  for (let i = 0; i < 4; i++) value = (value << 16n) | BigInt(random(0x10000));
+  return BigInt.asUintN(bits, value);
+}
+
+/** How a run goes, by the bits of a number: each of the first sixteen goes another way. */
+export interface Kind {
+  readonly redirects: boolean;
+  readonly traces: boolean;
+  /** Whether the old function is called at its global entry, where it has two. */
+  readonly fromAfar: boolean;
+  readonly graph: boolean;
+}
+
+export const kindOf = (kind: number): Kind => ({
+  redirects: (kind & 1) === 0,
+  traces: (kind & 2) === 0,
+  fromAfar: (kind & 4) === 0,
+  graph: (kind & 8) !== 0,
+});
+
+/** A beginning with anything in registers and memory. */
+export function anyBeginning(facts: ProofFacts, redirect: Redirect, at: Places, kind: Kind, random: Random): Beginning {
+  const { instructionSet: set, convention } = facts;
+  const setUp = convention.toc?.setUpWords(redirect.prologue) ?? 0;
+  const fromAfar = setUp > 0 && kind.fromAfar;
+  const behindCall = convention.toc && (fromAfar || random(2) === 0) ? convention.toc.restoreWord : anyInstruction;
+  const registers = set.registers.map((_, n) => anyNumber(random, set.widths.get(n) ?? set.bits));
+  registers[set.stackPointer] = at.sp;
+  registers[convention.atEntry.returnAddress] = at.back;
+  if (convention.processorArea !== undefined) registers[convention.processorArea] = at.area;
+  if (fromAfar) registers[convention.atEntry.ownAddress!] = at.old;
+  const salt = BigInt(random(0x10000));
+  return {
+    at,
+    registers,
+    first: fromAfar ? 0 : setUp,
+    restoresToc: behindCall !== anyInstruction,
+    byte: (address) => {
+      const back = Number(address - at.back);
+      if (back >= 0 && back < 4) return (behindCall >>> (8 * back)) & 0xff;
+      // Whoever calls into another module has kept its pointer.
+      const slot = convention.toc && fromAfar ? Number(address - at.sp) - convention.toc.savedAt : -1;
+      if (slot >= 0 && slot < 8) return Number((registers[convention.toc!.register]! >> BigInt(8 * slot)) & 0xffn);
+      const hash = Number(((address + salt) * 2654435761n) % 251n);
+      // Of the processor's area a quarter is zero.
+      const inArea = convention.processorArea !== undefined && (address - at.area) >> 12n === 0n;
+      return inArea && hash % 4 === 0 ? 0 : hash;
+    },
+  };
+}
 
 export interface Outcome {
   /** What is wrong, or undefined. */
@@ -43,59 +102,38 @@ export interface Outcome {
   readonly redirected: boolean;
 }
 
-class Fault extends Error {}
-
-class RedirectRun {
+class RedirectRun implements Seen {
   private readonly facts: ProofFacts;
   private readonly hook: Hook;
   private readonly redirect: Redirect;
   private readonly random: Random;
-  private readonly at: (typeof places)[32 | 64];
+  private readonly kind: Kind;
+  private readonly begin: Beginning;
+  private readonly expectations: Expectations;
+  private readonly m: ConcreteMachine;
   /** Bytes of the stack, by distance from the caller's sp. */
   private readonly written = new Map<number, number>();
   /** The distance below which there is nothing left; it follows the stack pointer. */
   private lowest = 0;
-  private readonly m: ConcreteMachine;
-  private readonly begin: readonly bigint[];
-  private readonly salt: bigint;
-  private readonly redirects: boolean;
-  private readonly traces: boolean;
-  private readonly graph: boolean;
-  private readonly fromAfar: boolean;
-  /** The word behind the caller's call. */
-  private readonly behindCall: number;
   private handled = false;
   private traced = false;
   private entered: 'the new function' | 'the old code' | undefined;
   private results: readonly bigint[] = [];
 
-  constructor(facts: ProofFacts, hook: Hook, redirect: Redirect, random: Random, kind: number) {
-    const { instructionSet: set, convention } = facts;
+  constructor(facts: ProofFacts, hook: Hook, redirect: Redirect, random: Random, kind: Kind) {
     this.facts = facts;
     this.hook = hook;
     this.redirect = redirect;
     this.random = random;
-    this.at = places[set.bits];
-    this.salt = BigInt(random(0x10000));
-    this.redirects = (kind & 1) === 0;
-    this.traces = (kind & 2) === 0;
-    this.graph = hook.graph !== undefined && (kind & 8) !== 0;
-    const setUp = convention.toc?.setUpWords(redirect.prologue) ?? 0;
-    this.fromAfar = setUp > 0 && (kind & 4) === 0;
-    this.behindCall = convention.toc && (this.fromAfar || random(2) === 0) ? convention.toc.restoreWord : 0x60000000;
-    const begin = set.registers.map((_, n) => this.number(set.widths.get(n)));
-    begin[set.stackPointer] = this.at.sp;
-    begin[convention.atEntry.returnAddress] = this.at.back;
-    if (convention.processorArea !== undefined) begin[convention.processorArea] = 0xc00000000fff0000n;
-    if (this.fromAfar) begin[convention.atEntry.ownAddress!] = this.at.old;
-    this.begin = begin;
-    const local = this.at.old + BigInt(this.fromAfar ? 0 : 4 * setUp);
-    this.m = new ConcreteMachine(
-      set,
-      { byte: (a) => this.byte(a), setByte: (a, v) => this.setByte(a, v) },
-      begin,
-      local,
-    );
+    this.kind = kind;
+    this.begin = anyBeginning(facts, redirect, places[facts.instructionSet.bits], kind, random);
+    this.expectations = new Expectations(facts, redirect, this.begin);
+    const { at, registers, first } = this.begin;
+    const memory = {
+      byte: (address: bigint) => this.byte(address),
+      setByte: (address: bigint, value: number) => this.setByte(address, value),
+    };
+    this.m = new ConcreteMachine(facts.instructionSet, memory, registers, at.old + BigInt(4 * first));
   }
 
   run(): Outcome {
@@ -110,49 +148,48 @@ class RedirectRun {
   }
 
   private runToTheEnd(): void {
-    const { m, hook, facts } = this;
-    const site = this.site;
-    for (let steps = 0; !(m.pc === this.callersCode && this.entered); steps++) {
+    const { m, hook, facts, begin } = this;
+    const graph = this.kind.graph ? hook.graph : undefined;
+    for (let steps = 0; !(m.pc === this.back && this.entered); steps++) {
       if (steps > mostSteps) throw new Fault('it never ends');
-      this.interrupt();
-      if (m.pc === this.at.newFunction) this.enterNewFunction();
-      else if (m.pc === site + 4n) this.goOnInOldCode();
-      else if (m.pc === site) {
+      this.loseBelow(this.distance - facts.instructionSet.redZone);
+      if (m.pc === begin.at.newFunction) this.enterNewFunction();
+      else if (m.pc === this.site + 4n) this.goOnInOldCode();
+      else if (m.pc === this.site) {
         m.perform(() => facts.instructionSet.execute(m, facts.hook.siteWord));
         m.pc = hook.entry;
       } else if (m.pc === hook.handlerCall) this.callHandler();
-      else if (this.graph && m.pc === hook.graph!.site) m.pc = hook.graph!.goesTo;
-      else if (this.graph && m.pc === hook.graph!.callee) this.callGraphTracer();
+      else if (m.pc === graph?.site) m.pc = graph.goesTo;
+      else if (m.pc === graph?.callee) this.callGraphTracer();
       else this.step();
     }
-    this.checkReturn();
+    const isNew = this.entered === 'the new function';
+    this.expectations.caller(this, this.results, isNew ? (this.redirect.stackArguments ?? 0) : 0);
   }
 
   private step(): void {
-    const { m, redirect, at } = this;
+    const { m, redirect } = this;
+    const { at } = this.begin;
     const index = (base: bigint): number => Number(m.pc - base) / 4;
-    const inStub = redirect.stub.words[index(at.stub)];
-    const word = redirect.prologue[index(at.old)] ?? inStub ?? this.hook.word(m.pc);
+    const word = redirect.prologue[index(at.old)] ?? redirect.stub.words[index(at.stub)] ?? this.hook.word(m.pc);
     if (word === undefined) throw new Fault('it jumps to no code');
     const relocation = redirect.stub.relocations.find(({ offset }) => at.stub + BigInt(offset) === m.pc);
     m.perform(() => {
-      if (relocation) {
-        const { type, addend } = relocation;
-        this.facts.executeRelocated<bigint>(m, word, type, addend, at.newFunction);
-      } else this.facts.instructionSet.execute(m, word);
+      if (relocation) this.facts.executeRelocated<bigint>(m, word, relocation.type, relocation.addend, at.newFunction);
+      else this.facts.instructionSet.execute(m, word);
     });
   }
 
   private callHandler(): void {
-    const { m, facts } = this;
+    const { m, facts, kind } = this;
     const { savedRegisters, siteAddress } = facts.hook;
     const size = (m.bits / 8) as 4 | 8;
     if (m.read(siteAddress) !== this.site) throw new Fault('the handler is told another address');
     this.handled = true;
     const saved = m.read(savedRegisters.register);
-    if (this.redirects) m.store(m.constant(saved + BigInt(savedRegisters.pc)), size, this.at.stub);
-    if (savedRegisters.returnAddress !== undefined && this.traces) {
-      m.store(m.constant(saved + BigInt(savedRegisters.returnAddress)), size, this.at.tracer);
+    if (kind.redirects) m.store(m.constant(saved + BigInt(savedRegisters.pc)), size, this.begin.at.stub);
+    if (savedRegisters.returnAddress !== undefined && kind.traces) {
+      m.store(m.constant(saved + BigInt(savedRegisters.returnAddress)), size, this.begin.at.tracer);
       this.traced = true;
     }
     this.call(0, false);
@@ -160,13 +197,13 @@ class RedirectRun {
   }
 
   private callGraphTracer(): void {
-    const { m, facts } = this;
+    const { m, facts, kind } = this;
     const { siteAddress, returnAddressPlace } = facts.hook.graph!;
     const back = m.read(facts.convention.atEntry.returnAddress);
-    const sent = this.handled && this.redirects;
+    const sent = this.handled && kind.redirects;
     if (!sent && m.read(siteAddress) !== this.site) throw new Fault('the tracer is told another address');
-    if (!sent && this.traces) {
-      m.store(m.read(returnAddressPlace), (m.bits / 8) as 4 | 8, this.at.tracer);
+    if (!sent && kind.traces) {
+      m.store(m.read(returnAddressPlace), (m.bits / 8) as 4 | 8, this.begin.at.tracer);
       this.traced = true;
     }
     this.call(0, false);
@@ -175,153 +212,73 @@ class RedirectRun {
 
   private enterNewFunction(): void {
     const { m, redirect } = this;
-    const { convention, instructionSet } = this.facts;
-    if (this.entered || !this.handled || !this.redirects) throw new Fault('it enters the new function');
+    if (this.entered || !this.handled || !this.kind.redirects) throw new Fault('it enters the new function');
     this.entered = 'the new function';
-    const { arguments: passed, calleeSaved, ownAddress } = convention.atEntry;
-    for (const n of [...passed, ...calleeSaved]) this.same(m.read(n), this.begin[n]!, instructionSet.registers[n]!);
-    if (ownAddress !== undefined) this.same(m.read(ownAddress), this.at.newFunction, 'its own address');
-    if (this.sp % BigInt(2 ** instructionSet.stackAlignment) !== 0n) throw new Fault('the stack is not aligned');
-    const { at, size } = convention.stackArguments;
-    const count = redirect.stackArguments ?? 0;
-    for (let n = 0; n < count; n++) {
-      const place = BigInt(at + n * size);
-      const expected = this.initial(this.at.sp + place, size);
-      this.same(m.load(this.sp + place, size), expected, `stack argument ${n + 1}`);
-    }
-    if (convention.backChain && this.sp !== this.at.sp) {
-      let frame = this.sp;
-      for (let n = 0; n < 8 && frame !== this.at.sp; n++) frame = m.load(frame + BigInt(convention.backChain.at), 8);
-      this.same(frame, this.at.sp, 'the chain of frames');
-      const kept = m.load(this.at.sp + BigInt(convention.backChain.returnAddressAt), 8);
-      this.same(kept, this.callersCode, 'the return address in the caller’s frame');
-    }
-    this.checkCallersStack();
-    const back = m.read(convention.atEntry.returnAddress);
-    this.call(count, redirect.siblingCalls !== false);
-    this.takeResults();
+    this.expectations.newFunction(this, this.back);
+    const back = m.read(this.facts.convention.atEntry.returnAddress);
+    this.call(redirect.stackArguments ?? 0, redirect.siblingCalls !== false);
+    this.results = this.facts.convention.results.map((n) => m.read(n));
     m.pc = back & ~3n;
   }
 
   private goOnInOldCode(): void {
     const { m, facts } = this;
-    const { convention, instructionSet, hook } = facts;
-    if (this.entered || (this.handled && this.redirects)) throw new Fault('it goes on in the old code');
+    const { convention, instructionSet } = facts;
+    if (this.entered || (this.handled && this.kind.redirects)) throw new Fault('it goes on in the old code');
     this.entered = 'the old code';
-    const plain = new RedirectPlain(
-      facts,
-      this.redirect,
-      this.at.old,
-      this.begin,
-      (a) => this.initialByte(a),
-      this.fromAfar,
-    );
-    plain.m.registers[convention.atEntry.returnAddress] = this.callersCode;
-    const registers = [...plain.m.registers];
-    // What the prologue took of the return address is the tracer's, too, where it is kept in a register.
-    const { arguments: passed, calleeSaved, returnAddress } = convention.atEntry;
-    for (const n of [...passed, ...calleeSaved, returnAddress, instructionSet.stackPointer, ...hook.keptAtSite]) {
-      const expected = registers[n] === this.at.back ? this.callersCode : registers[n]!;
-      this.same(m.read(n), expected, `${instructionSet.registers[n]!} in the old code`);
-    }
-    for (const [address, value] of plain.written)
-      if (address >= plain.m.registers[instructionSet.stackPointer]! - BigInt(instructionSet.redZone))
-        this.same(BigInt(this.byte(address)), BigInt(value), 'what the prologue stored');
-    this.checkCallersStack();
-    const back = m.read(returnAddress);
-    m.registers[instructionSet.stackPointer] = this.at.sp;
+    this.expectations.oldCode(this, this.back);
+    const back = m.read(convention.atEntry.returnAddress);
+    const toc = convention.toc && m.read(convention.toc.register);
+    m.registers[instructionSet.stackPointer] = this.begin.at.sp;
     this.call(0, false);
-    if (convention.toc) m.registers[convention.toc.register] = registers[convention.toc.register]!;
-    for (const n of calleeSaved) m.registers[n] = this.begin[n]!;
-    this.takeResults();
+    if (convention.toc) m.registers[convention.toc.register] = toc!;
+    for (const n of convention.atEntry.calleeSaved) m.registers[n] = this.begin.registers[n]!;
+    this.results = convention.results.map((n) => m.read(n));
     m.pc = back & ~3n;
-  }
-
-  private checkReturn(): void {
-    const { m } = this;
-    const { convention, instructionSet } = this.facts;
-    for (const [i, n] of convention.results.entries()) this.same(m.read(n), this.results[i]!, `result ${i + 1}`);
-    for (const n of [...convention.atEntry.calleeSaved, instructionSet.stackPointer])
-      this.same(m.read(n), this.begin[n]!, `${instructionSet.registers[n]!} on return`);
-    const { toc } = convention;
-    if (toc && this.behindCall !== toc.restoreWord)
-      this.same(m.read(toc.register), this.begin[toc.register]!, 'the TOC pointer on return');
-    const count = this.entered === 'the new function' ? (this.redirect.stackArguments ?? 0) : 0;
-    this.checkCallersStack(count);
-  }
-
-  /** Above the caller's sp nothing is changed but what belongs to a callee. */
-  private checkCallersStack(stackArguments = 0): void {
-    const { callersFrame, stackArguments: given, toc } = this.facts.convention;
-    const owned = [...callersFrame.callees];
-    if (stackArguments > 0) owned.push([callersFrame.parameters, given.at + given.size * stackArguments]);
-    for (const distance of this.written.keys()) {
-      if (distance < 0 || owned.some(([from, to]) => distance >= from && distance < to)) continue;
-      if (toc && distance >= toc.savedAt && distance < toc.savedAt + 8) {
-        // Where nobody has kept a pointer there, the caller's own may be put there.
-        const slot = this.initial(this.at.sp + BigInt(toc.savedAt), 8);
-        const now = this.m.load(this.at.sp + BigInt(toc.savedAt), 8);
-        if (now === slot || now === this.begin[toc.register]) continue;
-      }
-      const address = this.at.sp + BigInt(distance);
-      if (this.byte(address) !== this.initialByte(address)) throw new Fault('the caller’s stack is changed');
-    }
   }
 
   /** A call: what it may change holds anything, and so does the stack below and what belongs to it above. */
   private call(stackArguments: number, siblingCalls: boolean): void {
     const { m } = this;
     const { convention, instructionSet } = this.facts;
-    this.loseBelow(Number(this.sp - this.at.sp));
-    const { callees, parameters } = convention.callersFrame;
-    const { at, size } = convention.stackArguments;
-    const areas: (readonly [number, number])[] = [...callees];
-    if (stackArguments > 0) areas.push([parameters, at + size * stackArguments]);
-    if (siblingCalls && convention.toc) areas.push([convention.toc.savedAt, convention.toc.savedAt + 8]);
-    for (const [from, to] of areas)
-      for (let place = from; place < to; place++) this.setByte(this.sp + BigInt(place), this.random(256));
-    for (const n of convention.changedByCalls) m.registers[n] = this.number(instructionSet.widths.get(n));
-  }
-
-  private takeResults(): void {
-    this.results = this.facts.convention.results.map((n) => this.m.read(n));
-  }
-
-  private same(found: bigint, expected: bigint, what: string): void {
-    if (found !== expected) throw new Fault(what);
-  }
-
-  private get sp(): bigint {
-    return this.m.registers[this.facts.instructionSet.stackPointer]!;
+    const sp = m.registers[instructionSet.stackPointer]!;
+    this.loseBelow(this.distance);
+    for (const [from, to] of areasOf(this.facts, stackArguments, siblingCalls))
+      for (let place = from; place < to; place++) this.setByte(sp + BigInt(place), this.random(256));
+    for (const n of convention.changedByCalls)
+      m.registers[n] = anyNumber(this.random, instructionSet.widths.get(n) ?? instructionSet.bits);
   }
 
   private get site(): bigint {
-    return this.at.old + BigInt(4 * (this.redirect.prologue.length - 1));
+    return this.begin.at.old + BigInt(4 * (this.redirect.prologue.length - 1));
   }
 
-  private get callersCode(): bigint {
-    return this.traced ? this.at.tracer : this.at.back;
+  private get back(): bigint {
+    return this.traced ? this.begin.at.tracer : this.begin.at.back;
   }
 
-  /** What lies below the red zone is gone. */
-  private interrupt(): void {
-    this.loseBelow(Number(this.sp - this.at.sp) - this.facts.instructionSet.redZone);
+  /** From the caller's stack pointer to where it is now. */
+  private get distance(): number {
+    const sp = this.m.registers[this.facts.instructionSet.stackPointer]!;
+    return Number(BigInt.asIntN(64, sp - this.begin.at.sp));
   }
 
   private loseBelow(distance: number): void {
-    for (let gone = Math.max(this.lowest, -reach.below); gone < Math.min(distance, 0); gone++)
-      this.written.delete(gone);
-    this.lowest = Math.min(distance, 0);
+    const end = Math.min(distance, 0);
+    for (let gone = Math.max(this.lowest, -reach.below); gone < end; gone++) this.written.delete(gone);
+    this.lowest = end;
   }
 
-  private number(width: number = this.facts.instructionSet.bits): bigint {
-    let value = 0n;
-    for (let i = 0; i < 4; i++) value = (value << 16n) | BigInt(this.random(0x10000));
-    return BigInt.asUintN(width, value);
+  read(register: number): bigint {
+    return this.m.read(register);
   }
 
-  private byte(address: bigint): number {
-    const distance = Number(BigInt.asIntN(64, address - this.at.sp));
+  changed(): Iterable<number> {
+    return this.written.keys();
+  }
+
+  byte(address: bigint): number {
+    const distance = Number(BigInt.asIntN(64, address - this.begin.at.sp));
     if (distance < 0 && distance >= -reach.below) {
       const stored = distance < this.lowest ? undefined : this.written.get(distance);
       if (stored !== undefined) return stored;
@@ -332,71 +289,30 @@ class RedirectRun {
     const known = this.written.get(distance);
     if (known !== undefined) return known;
     const text = this.hook.word(address & ~3n);
-    return text === undefined ? this.initialByte(address) : (text >>> (8 * Number(address & 3n))) & 0xff;
+    return text === undefined ? this.begin.byte(address) : (text >>> (8 * Number(address & 3n))) & 0xff;
   }
 
   private setByte(address: bigint, value: number): void {
-    const distance = Number(BigInt.asIntN(64, address - this.at.sp));
+    const distance = Number(BigInt.asIntN(64, address - this.begin.at.sp));
     if (distance < -reach.below || distance >= reach.above) throw new Fault('it writes to what is not its own');
     this.written.set(distance, value);
   }
-
-  private initial(address: bigint, size: number): bigint {
-    let value = 0n;
-    for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.initialByte(address + BigInt(i)));
-    return value;
-  }
-
-  private initialByte(address: bigint): number {
-    const { convention } = this.facts;
-    const back = Number(address - this.at.back);
-    if (back >= 0 && back < 4) return (this.behindCall >>> (8 * back)) & 0xff;
-    if (convention.toc && this.fromAfar) {
-      const slot = Number(address - this.at.sp) - convention.toc.savedAt;
-      if (slot >= 0 && slot < 8) return Number((this.begin[convention.toc.register]! >> BigInt(8 * slot)) & 0xffn);
-    }
-    // Of the processor's area a quarter is zero.
-    const area = convention.processorArea;
-    const hash = Number(((address + this.salt) * 2654435761n) % 251n);
-    const inArea = area !== undefined && BigInt.asIntN(64, address - this.begin[area]!) >> 12n === 0n;
-    return inArea && hash % 4 === 0 ? 0 : hash;
-  }
 }
 
-/** The prologue where nobody traces. */
-class RedirectPlain {
-  readonly written = new Map<bigint, number>();
-  readonly m: ConcreteMachine;
-
-  constructor(
-    facts: ProofFacts,
-    { prologue }: Redirect,
-    old: bigint,
-    begin: readonly bigint[],
-    initialByte: (address: bigint) => number,
-    fromAfar: boolean,
-  ) {
-    const setUp = facts.convention.toc?.setUpWords(prologue) ?? 0;
-    const first = fromAfar ? 0 : setUp;
-    this.m = new ConcreteMachine(
-      facts.instructionSet,
-      { byte: (a) => this.written.get(a) ?? initialByte(a), setByte: (a, v) => this.written.set(a, v) },
-      begin,
-      old + BigInt(4 * first),
-    );
-    for (const word of [...prologue.slice(first, -1), facts.hook.idleSiteWord])
-      this.m.perform(() => facts.instructionSet.execute(this.m, word));
-  }
+/** What a function may write above the stack pointer that it was entered with, as [from, to). */
+export function areasOf(
+  { convention }: ProofFacts,
+  stackArguments: number,
+  siblingCalls: boolean,
+): readonly (readonly [from: number, to: number])[] {
+  const { callersFrame, stackArguments: given, toc } = convention;
+  const areas: (readonly [number, number])[] = [...callersFrame.callees];
+  if (stackArguments > 0) areas.push([callersFrame.parameters, given.at + given.size * stackArguments]);
+  if (siblingCalls && toc) areas.push([toc.savedAt, toc.savedAt + 8]);
+  return areas;
 }
 
-/**
- * Runs a redirect once, from numbers that `random` gives. `kind` says by its bits whether the handler redirects (0),
- * whether the return is traced, by which entry the function is called, and whether the graph tracer is on.
- */
-export const runRedirect = (facts: ProofFacts, hook: Hook, redirect: Redirect, random: Random, kind: number): Outcome =>
-  new RedirectRun(facts, hook, redirect, random, kind).run();
-
-/** What is wrong with a redirect in one of so many runs, or undefined. */
+/** What is wrong with a redirect in one of so many runs from other numbers, each of another kind, or undefined. */
 export function faultOf(
   facts: ProofFacts,
   hook: Hook,
@@ -406,7 +322,7 @@ export function faultOf(
 ): string | undefined {
   let redirected = false;
   for (let run = 0; run < runs || (!redirected && run < 4 * runs); run++) {
-    const outcome = runRedirect(facts, hook, redirect, random, run);
+    const outcome = new RedirectRun(facts, hook, redirect, random, kindOf(run)).run();
     if (outcome.fault !== undefined) return outcome.fault;
     redirected ||= outcome.redirected;
   }
