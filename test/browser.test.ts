@@ -80,7 +80,7 @@ async function askBrowser(architecture: string, files: Readonly<Record<string, U
   }
 }
 
-describe.each(stockKernels.slice(0, 1))('with the image of $name', ({ name, architecture }) => {
+describe.each(stockKernels)('with the image of $name', ({ name, architecture }) => {
   let kernel: LoadedKernel;
   let image: Uint8Array;
   let module: Uint8Array;

@@ -12,10 +12,24 @@ import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { suture, sutureJson } from './suture.ts';
 
-/** What ftrace lists in available_filter_functions of the running kernel (test/lab-guest.test.ts looks there). */
-const listed = { '6.1.0-50-armmp': 37_253 } as const;
+/** What is known of each kernel. */
+const known = {
+  '6.1.0-50-armmp': {
+    // available_filter_functions of the running kernel (test/lab-guest.test.ts looks there).
+    listed: 37_253,
+    codes: ['nameless-body', 'proven'],
+    // The word of a stub that gives the caller's stack pointer back: at 4, behind a trap.
+    wrong: { offset: 4, nop: 0xe1a00000, obligation: 'stack-pointer' },
+  },
+  '6.1.0-50-powerpc64le': {
+    listed: 32_181,
+    codes: ['nameless-body', 'proven', 'stack-arguments'],
+    // The word that loads the caller's TOC pointer, the eleventh.
+    wrong: { offset: 40, nop: 0x60000000, obligation: 'toc' },
+  },
+} as const;
 
-describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
+describe.each(stockKernels)('On $name', ({ name }) => {
   let folder: string;
   let patch: string;
 
@@ -41,11 +55,11 @@ describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
     expect(exit).toBe(0);
     const { result: audited } = await sutureJson(['audit', name, '--list', 'nameless-body']);
     const byFtrace: Record<string, number> = audited.listedByFtrace;
-    expect(Object.values(byFtrace).reduce((sum, count) => sum + count)).toBe(listed[name as keyof typeof listed]);
+    expect(Object.values(byFtrace).reduce((sum, count) => sum + count)).toBe(known[name].listed);
     expect(byFtrace.proven).toBe(result.counts.proven);
     // Nameless bodies lie in memory that is given back, too.
     expect(audited.list.length).toBe(byFtrace['nameless-body']);
-    expect(Object.keys(byFtrace).sort()).toEqual(['nameless-body', 'proven']);
+    expect(Object.keys(byFtrace).sort()).toEqual(known[name].codes);
   });
 
   test('a patch as it was built is proven', async () => {
@@ -56,10 +70,8 @@ describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
   });
 
   test('one that breaks something is refuted, and what it breaks is said', async () => {
-    // The stub’s first word, which undoes the prologue, is one that does nothing.
-    const file = await withStubs(({ data }) =>
-      new DataView(data.buffer, data.byteOffset).setUint32(4, 0xe1a00000, true),
-    );
+    const { offset, nop, obligation } = known[name].wrong;
+    const file = await withStubs(({ data }) => new DataView(data.buffer, data.byteOffset).setUint32(offset, nop, true));
     const { exit, status, result, reasons } = await sutureJson(['prove', '--kernel', name, file]);
     expect({ exit, status, reasons }).toMatchObject({
       exit: 2,
@@ -68,13 +80,7 @@ describe.each(stockKernels.slice(0, 1))('On $name', ({ name }) => {
     });
     const [{ verdict, failures }] = result.redirects;
     expect(verdict).toBe('refuted');
-    expect(failures).toContainEqual(
-      expect.objectContaining({
-        obligation: 'stack-pointer',
-        expected: 'sp',
-        found: expect.stringContaining('sp - '),
-      }),
-    );
+    expect(failures.map((failure: { obligation: string }) => failure.obligation)).toContain(obligation);
     expect(failures[0].trace.length).toBeGreaterThan(20);
   });
 

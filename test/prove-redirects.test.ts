@@ -2,6 +2,7 @@
 // proven, and what is wrong is refuted by what it breaks.
 
 import { execFile } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -224,5 +225,76 @@ describe('On ARM', () => {
       result: { groups: [{ verdict: 'unknown', examples: ['cmdline_proc_show'] }] },
       reasons: [{ code: 'proof-unknown', place: 'cmdline_proc_show' }],
     });
+  });
+});
+
+describe('On ppc64le', () => {
+  let bench: Bench;
+  beforeAll(async () => {
+    bench = new Bench(await loadKernel(stockKernels[1].name));
+  });
+
+  /** The verdict on a file's own call site, or on one function of the kernel that has no stack arguments. */
+  async function judge(file: string): Promise<string[]> {
+    const own = await bench.read(file);
+    const functions = tracedFunctions(bench.kernel).filter(({ name }) => name === 'cmdline_proc_show');
+    const [proof, ...more] = proveOwnRedirect(bench.kernel, own, functions);
+    expect(more).toEqual([]);
+    return told(proof!.verdict);
+  }
+
+  test('the hook of 2015 is refuted as it was posted', async () => {
+    expect(await judge(example('ppc64le-2015-posted.S'))).toEqual(
+      expect.arrayContaining(['stack-arguments', 'stack-pointer', 'toc']),
+    );
+  });
+
+  test('it is proven as it was meant, where all arguments are in registers', async () => {
+    expect(await judge(example('ppc64le-2015-meant.S'))).toEqual(['proven']);
+  });
+
+  test('as it was meant it still breaks what it was never for', async () => {
+    const without = async (line: string): Promise<string[]> => {
+      const text = await readFile(example('ppc64le-2015-meant.S'), 'utf8');
+      expect(text).toContain(line);
+      const file = join(folder, 'meant.S');
+      await writeFile(file, text.replace(line, '').replace('"ppc64le', `"${example('')}ppc64le`));
+      return judge(file);
+    };
+    expect(await without('.set	stack_arguments, 0')).toContain('stack-arguments');
+    expect(await without('.set	sibling_calls, 0')).toEqual(['toc']);
+    expect(await without('.set	traces_returns, 0')).toEqual(['return-address']);
+  });
+
+  test('a stub with the smallest frame is proven for every function of which nothing is on the stack', async () => {
+    const counts = bench.count(await bench.read(example('ppc64le-frame.S')));
+    expect(counts).toEqual({ proven: 33_366, refuted: 81, unknown: 0 });
+  });
+
+  const faults: [file: string, broken: string][] = [
+    ['1-li-after-lis', 'toc'],
+    ['1-compare-doublewords', 'toc'],
+    ['1-link-in-lr', 'stack-pointer'],
+    ['1-lr-before-frame', 'return-address'],
+    ['1-site-without-lr', 'return-address'],
+    ['2-stack-arguments', 'stack-arguments'],
+    ['3-callee-saved', 'callee-saved'],
+    ['4-toc-slot', 'toc'],
+    ['5-results', 'results'],
+    ['5-alignment', 'alignment'],
+  ];
+  test.each(faults)('the known fault %s is refuted by what it breaks: %s', async (file, broken) => {
+    expect(await judge(example(`faults/${file}.S`))).toContain(broken);
+  });
+
+  test('the corrected forms of the known faults are proven', async () => {
+    // Of the first, what was meant; of the others, the frame that is kept right.
+    for (const file of ['ppc64le-2015-meant', 'faults/2-stack-arguments-corrected', 'ppc64le-frame'])
+      expect([file, await judge(example(`${file}.S`))]).toEqual([file, ['proven']]);
+  });
+
+  test('every file of known faults is in the table', () => {
+    const files = readdirSync(example('faults')).filter((file) => !file.includes('corrected'));
+    expect(files.sort()).toEqual(faults.map(([file]) => `${file}.S`).sort());
   });
 });

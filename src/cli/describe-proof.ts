@@ -1,5 +1,8 @@
 // Verdicts of proofs for --json, and as reasons that a person can follow.
 
+import type { Architecture } from '../arch/arch.ts';
+import { linkAddress } from '../elf/units.ts';
+import { describeFailure } from '../prove/describe-failure.ts';
 import type { RedirectProof } from '../prove/prove-module.ts';
 import { type Failure, obligations, type Verdict } from '../prove/redirect.ts';
 import type { Reason } from '../reason.ts';
@@ -10,19 +13,20 @@ export function describeVerdict(verdict: Verdict) {
     case 'proven':
       return { verdict: verdict.verdict, paths: verdict.paths };
     case 'refuted':
-      return { verdict: verdict.verdict, failures: verdict.failures.map(describeFailure) };
+      return { verdict: verdict.verdict, failures: verdict.failures.map(failureResult) };
     case 'unknown':
       return { verdict: verdict.verdict, reasons: verdict.reasons };
   }
 }
 
 /** One failure for --json: what it breaks, and numbers for which it does. */
-function describeFailure({ obligation, what, expected, found, example, machine }: Failure) {
+function failureResult({ obligation, entry, what, expected, found, example, machine }: Failure) {
   const { terms } = machine;
   const numbers = [...(example ?? [])].map(([atom, value]) => [terms.describeAtom(atom), hex(value)]);
   return {
     obligation,
     meaning: obligations[obligation],
+    entry,
     what,
     expected: terms.describe(expected),
     found: terms.describe(found),
@@ -76,8 +80,8 @@ export function reasonsAgainst(place: string, verdict: Verdict): Reason[] {
     {
       code: 'proof-refuted',
       place,
-      message: verdict.failures.map(describeShortly).join('\n'),
-      remedy: 'docs/proof.md says what each obligation means; --json has the trace that leads there',
+      message: [...new Set(verdict.failures.map(describeShortly))].join('\n'),
+      remedy: 'docs/proof.md says what each obligation means; --json has every trace that leads there',
     },
   ];
 }
@@ -113,13 +117,20 @@ const mostReasons = 8;
 const obligationsIn = ({ failures }: Extract<Verdict, { verdict: 'refuted' }>): string =>
   [...new Set(failures.map(({ obligation }) => obligation))].sort().join();
 
-function describeShortly({ obligation, what, expected, found, example, machine: { terms } }: Failure): string {
-  const numbers = [...(example ?? [])].map(([atom, value]) => `${terms.describeAtom(atom)} = ${hex(value)}`);
-  const where = numbers.length > 0 ? `, for one with ${numbers.slice(0, mostNumbers).join(', ')}` : '';
-  return `${obligation} (${obligations[obligation]}): ${what} should be ${terms.describe(expected)} and is ${terms.describe(found)}${where}`;
+/** One line. What it was found for stands in the report. */
+const describeShortly = ({ obligation, what, expected, found, machine: { terms } }: Failure): string =>
+  `${obligation} (${obligations[obligation]}): ${what} should be ${terms.describe(expected)} and is ${terms.describe(found)}`;
+
+/** The report that a person can follow, of the first failure of each verdict that is refuted; nothing where none is. */
+export function reportOf(together: readonly ProvenTogether[], { disassemble }: Architecture): string[] {
+  const refuted = together.flatMap(({ names, verdict }) => (verdict.verdict === 'refuted' ? [{ names, verdict }] : []));
+  return refuted.slice(0, mostReports).map(({ names, verdict: { failures } }) => {
+    const text = describeFailure(failures[0]!, (word, address) => disassemble(word, linkAddress(address)));
+    return `${names[0]}\n${text}`;
+  });
 }
 
-/** Of an example, in the short form. */
-const mostNumbers = 4;
+/** A report is a page long. */
+const mostReports = 3;
 
 const hex = (value: bigint): string => `0x${value.toString(16)}`;

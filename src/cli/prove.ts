@@ -15,6 +15,7 @@ import {
   type ProvenTogether,
   reasonsAgainst,
   reasonsTogether,
+  reportOf,
 } from './describe-proof.ts';
 import { columns } from './output.ts';
 import { countCodes, type JudgedFunction, proveFunctions } from './prove-functions.ts';
@@ -76,7 +77,13 @@ async function provePatch(context: Context, file: string, options: ProveOptions)
   ]);
   return {
     result: { redirects: proofs.map(describeRedirectProof) },
-    text: columns(rows),
+    text: [
+      columns(rows),
+      ...reportOf(
+        proofs.map(({ oldName, verdict }) => ({ names: [oldName], verdict })),
+        kernel.arch,
+      ),
+    ].join('\n\n'),
     ...statusOf(reasons),
   };
 }
@@ -94,7 +101,7 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
     context.progress(`proving: ${done} of ${traced.length} functions`),
   );
   const counts = countCodes(judged);
-  const reasons = reasonsTogether(togetherOf(judged));
+  const together = togetherOf(judged);
   return {
     result: {
       functions: judged.length,
@@ -102,8 +109,11 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
       counts,
       others: judged.filter(({ code }) => code !== 'proven').map(describeJudged),
     },
-    text: describeCounts(`${judged.length} functions with a call site in ${kernel.stored.name}`, counts, prover.proofs),
-    ...statusOf(reasons),
+    text: [
+      describeCounts(`${judged.length} functions with a call site in ${kernel.stored.name}`, counts, prover.proofs),
+      ...reportOf(together, kernel.arch),
+    ].join('\n\n'),
+    ...statusOf(reasonsTogether(together)),
   };
 }
 
@@ -148,7 +158,7 @@ async function proveRedirect(context: Context, file: string, options: ProveOptio
         ...(i < mostTold ? describeVerdict(verdict) : { verdict: verdict.verdict }),
       })),
     },
-    text: columns(countVerdicts(together)),
+    text: [columns(countVerdicts(together)), ...reportOf(together, kernel.arch)].join('\n\n'),
     ...statusOf(reasonsTogether(together)),
   };
 }

@@ -11,6 +11,7 @@
 //
 //     stack_arguments       the new function and the old one have so many arguments on the stack at most
 //     sibling_calls         0: neither ends in a sibling call to another module
+//     traces_returns        0: nobody asks to be told of returns, as the function graph tracer does
 //
 // The hook is read as linked, since it is a part of the kernel and stands at one address; the stub as assembled, with its
 // relocations, since it stands anywhere.
@@ -29,6 +30,8 @@ export interface OwnRedirect {
   /** Without words where it has none. */
   readonly stub: Redirect['stub'];
   readonly callSite: Uint32Array | undefined;
+  /** Whether handlers may ask to be told of returns. */
+  readonly tracesReturns: boolean;
   /** What it says of the functions; what it does not say is undefined. */
   readonly callee: Callee;
 }
@@ -117,6 +120,7 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
 
   const callSite = extentOf('call_site');
   return {
+    tracesReturns: numberOf('traces_returns') !== 0,
     callee: {
       stackArguments: numberOf('stack_arguments'),
       siblingCalls: siblingCalls === undefined ? undefined : siblingCalls !== 0,

@@ -1,5 +1,6 @@
 // Proofs of somebody's own hook or stub: on the kernel's functions, or on the one call site that comes with it.
 
+import type { Callee } from '../arch/machine.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import { wordsOf } from '../kernel/old-function.ts';
 import { ReasonError } from '../reason.ts';
@@ -33,7 +34,8 @@ export function proveOwnRedirect(
   progress: (done: number) => void = () => {},
 ): OwnProof[] {
   const facts = factsOf(kernel);
-  const proofs = new SharedProofs(facts, own.hook ?? kernelHook(kernel));
+  const { tracesReturns } = own;
+  const proofs = new SharedProofs(facts, { ...(own.hook ?? kernelHook(kernel)), tracesReturns });
   const { stub, callSite } = own;
   if (callSite) {
     const verdict = proofs.prove({ prologue: callSite, stub, ...own.callee, oldFunction: own.callee });
@@ -43,7 +45,7 @@ export function proveOwnRedirect(
   const judge = (each: OwnFunction): Verdict => {
     try {
       const prologue = prologueOf(kernel, word, each);
-      const callee = { ...facts.readCallee(codeOf(kernel, each)), ...said(own) };
+      const callee = calleeOf(facts.readCallee(codeOf(kernel, each)), own.callee);
       return proofs.prove({ prologue, stub, ...callee, oldFunction: callee });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
@@ -63,9 +65,12 @@ export function proveOwnRedirect(
 
 const progressEvery = 4096;
 
-/** What a file says, without what it does not say. */
-const said = ({ callee }: OwnRedirect): OwnRedirect['callee'] =>
-  Object.fromEntries(Object.entries(callee).filter(([, value]) => value !== undefined));
+/** No fewer stack arguments than the code tells of, or the file. Whether a new function ends in a sibling call no old one tells. */
+const calleeOf = (told: Callee, said: Callee): Callee => ({
+  stackArguments:
+    told.stackArguments === undefined ? said.stackArguments : Math.max(told.stackArguments, said.stackArguments ?? 0),
+  siblingCalls: said.siblingCalls,
+});
 
 function codeOf({ image }: ProofKernel, { address }: OwnFunction): Uint32Array {
   const end = image.enclosing(address)?.end ?? address;

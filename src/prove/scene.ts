@@ -2,7 +2,7 @@
 
 import { NotUnderstood, type ProofFacts } from '../arch/machine.ts';
 import { SymbolicMachine, Undecided } from '../symbolic/machine.ts';
-import { same, type Term, Terms } from '../symbolic/terms.ts';
+import { onlyAtom, same, type Term, Terms } from '../symbolic/terms.ts';
 import { resultName } from './callee.ts';
 import type { Hook, Redirect } from './redirect.ts';
 
@@ -85,6 +85,8 @@ export class Scene {
       elsewhere: (address, size) => {
         const isReturn = same(address, terms.initial(set.registers[returnAddress]!)) || same(address, this.tracer);
         if (size === 4 && isReturn && convention.toc) return terms.memory(address, size);
+        // A pointer that the caller has on its stack leads wherever the caller likes.
+        if (onlyAtom({ ...address, plus: 0n })?.origin.kind === 'memory') return 'any';
         const area = convention.processorArea;
         const isArea = area !== undefined && address.base === terms.initial(set.registers[area]!).base;
         return isArea ? 'any' : undefined;
