@@ -31,7 +31,7 @@ static int cmdline_proc_show(struct seq_file *m, void *v)
 }
 `;
 
-/** What the look says of one task. See test/support/look/look.c. */
+/** What the look says of one task. See test/support/in-guest/look.c. */
 interface Seen {
   readonly pid: number;
   readonly unwound: string;

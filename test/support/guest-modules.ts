@@ -1,7 +1,7 @@
-// Test-only modules, built by the kernel's own Kbuild from test/support/look: with the core's sources beside them, of which
+// Test-only modules, built by the kernel's own Kbuild from test/support/in-guest: with the core's sources beside them, of which
 // they take what they need, and bound to the kernel as the core is.
 
-import { cp, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { coreSources } from '../../src/compile/core-module.ts';
@@ -13,11 +13,11 @@ import { withTemporaryFolder } from '../../src/host/temporary.ts';
 import { signModule } from '../../src/kernel/module-signature.ts';
 import { bindCore } from '../../src/link/bind-core.ts';
 
-const sources = fileURLToPath(new URL('look', import.meta.url));
+const sources = fileURLToPath(new URL('in-guest', import.meta.url));
 
 /**
- * Builds modules, each of one source in test/support/look and of objects of the core. Returns them by name, ready to be
- * loaded.
+ * Builds modules, each of its source in test/support/in-guest and of further objects: those of the core, and `test-NAME` for
+ * NAME.c of that folder. Returns them by name, ready to be loaded.
  */
 export function guestModules<Name extends string>(
   kernel: LoadedKernel,
@@ -26,9 +26,11 @@ export function guestModules<Name extends string>(
   const names = Object.keys(modules) as Name[];
   return withTemporaryFolder(async (folder) => {
     await cp(coreSources(), folder, { recursive: true });
+    for (const file of (await readdir(sources)).filter((name) => name.endsWith('.c'))) {
+      await cp(join(sources, file), join(folder, `test-${file}`));
+    }
     const rules = [`obj-m := ${names.map((name) => `${name}.o`).join(' ')}`];
     for (const name of names) {
-      await cp(join(sources, `${name}.c`), join(folder, `test-${name}.c`));
       rules.push(`${name}-y := ${[`test-${name}`, ...modules[name]].map((object) => `${object}.o`).join(' ')}`);
     }
     const own = (await readFile(join(folder, 'Kbuild'), 'utf8')).replace(/^obj-m[\s\S]*/m, '');
@@ -43,7 +45,7 @@ export function guestModules<Name extends string>(
   });
 }
 
-/** A program of one source in test/support/look, without a C library. */
+/** A program of one source in test/support/in-guest, without a C library. */
 export function guestProgram(kernel: LoadedKernel, name: string): Promise<Uint8Array> {
   return withTemporaryFolder(async (folder) => {
     const output = join(folder, name);
