@@ -14,6 +14,7 @@ import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { readTargetModule } from '../src/kernel/target-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
+import { Prover } from '../src/prove/prove-module.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { withKlpRelocations } from './support/klp-convert.ts';
 
@@ -136,6 +137,12 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
   });
 
   const applied = /^new 42 41 43\nconsole=.*\n$/;
+
+  it('is proven, though its function is a module’s', async () => {
+    const { module } = await checkSignature(adapted);
+    const proofs = new Prover(kernel).proveModule(module, 'patch.ko');
+    expect(proofs.map(({ oldName, verdict }) => [oldName, verdict.verdict])).toEqual([['target_show', 'proven']]);
+  });
 
   it('is the same each time', () => {
     expect(again).toEqual(adapted);

@@ -5,8 +5,10 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { proveBuilt } from '../src/cli/prove-built.ts';
 import { findSection, readElf, writeElf } from '../src/elf/elf.ts';
 import type { Section } from '../src/elf/model.ts';
+import { loadKernel } from '../src/host/read-kernel.ts';
 import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
@@ -93,6 +95,32 @@ describe.each(stockKernels)('On $name', ({ name }) => {
       exit: 2,
       reasons: [{ code: 'proof-unknown', message: expect.stringContaining('at stub') }],
     });
+  });
+
+  test('what is built is handed out only if it is proven, or if somebody insists, loudly', async () => {
+    expect(
+      await sutureJson(['build', '--kernel', name, '-o', join(folder, 'again.ko'), examples[0]!.fix]),
+    ).toMatchObject({
+      result: { proven: true, unproven: [] },
+    });
+    // No fix makes build link a wrong stub, so one is made wrong behind its back.
+    const { offset, nop } = known[name].wrong;
+    const file = await withStubs(({ data }) => new DataView(data.buffer, data.byteOffset).setUint32(offset, nop, true));
+    const wrong = new Uint8Array(await readFile(file));
+    const remarks: string[] = [];
+    const context = { kernel: name, progress: () => {}, remark: (text: string) => void remarks.push(text) };
+    const kernel = await loadKernel(name);
+    await expect(proveBuilt(kernel, wrong, 'wrong', false, context)).rejects.toMatchObject({
+      kind: 'refused',
+      reasons: [{ code: 'proof-refuted', place: 'cmdline_proc_show', remedy: expect.stringContaining('--unproven') }],
+    });
+    expect(remarks).toEqual([]);
+    expect(await proveBuilt(kernel, wrong, 'wrong', true, context)).toMatchObject({
+      proven: false,
+      unproven: [{ code: 'proof-refuted' }],
+    });
+    expect(remarks[0]).toContain('WARNING');
+    expect(remarks[1]).toContain('proof-refuted  cmdline_proc_show');
   });
 
   test('progress is for those who watch', async () => {

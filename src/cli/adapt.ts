@@ -11,12 +11,14 @@ import { reasonError } from '../reason.ts';
 import { type AdaptedPatch, adaptPatch } from './adapt-patch.ts';
 import type { Addition } from './command.ts';
 import { describePatch } from './describe-patch.ts';
+import { proveBuilt, unprovenOption } from './prove-built.ts';
 import { moduleOption, readTargets } from './read-targets.ts';
 
 interface AdaptOptions {
   readonly kernel: string;
   readonly output: string;
   readonly module: readonly string[];
+  readonly unproven?: boolean;
 }
 
 export const adaptCommand: Addition = (program, act) => {
@@ -27,6 +29,7 @@ export const adaptCommand: Addition = (program, act) => {
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option(moduleOption.flags, moduleOption.description, moduleOption.collect, [])
     .requiredOption('-o, --output <file>', 'the module to write')
+    .option(unprovenOption.flags, unprovenOption.description)
     .action(
       act(async (context, file: string, options: AdaptOptions) => {
         const bytes = await readInput(file);
@@ -48,7 +51,10 @@ export const adaptCommand: Addition = (program, act) => {
         const adapted = await adaptPatch(kernel, core, bytes, file, (names) =>
           readTargets(kernel, options.module, names),
         );
-        const result = await summary(adapted);
+        const proof = adapted.isPatch
+          ? await proveBuilt(kernel, adapted.bytes, adapted.name, options.unproven === true, context)
+          : undefined;
+        const result = { ...(await summary(adapted)), ...proof };
         await writeOutput(options.output, adapted.bytes);
         if (!adapted.isPatch) context.remark(`${file} is no live patch: it is bound and signed, and nothing else`);
         return { result: { output: options.output, ...result }, text: describe(options.output, result) };

@@ -11,12 +11,14 @@ import { reasonError } from '../reason.ts';
 import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
 import type { Addition } from './command.ts';
 import { describePatch } from './describe-patch.ts';
+import { proveBuilt, unprovenOption } from './prove-built.ts';
 import { readFix } from './read-fix.ts';
 
 interface BuildOptions {
   readonly kernel: string;
   readonly output?: string;
   readonly name?: string;
+  readonly unproven?: boolean;
 }
 
 export const buildCommand: Addition = (program, act) => {
@@ -30,6 +32,7 @@ export const buildCommand: Addition = (program, act) => {
       'the module to write, or a folder for it (FOLDER/ is made); the current folder if left out',
     )
     .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
+    .option(unprovenOption.flags, unprovenOption.description)
     .action(
       act(async (context, fix: string, options: BuildOptions) => {
         const name = options.name ?? patchName(fix);
@@ -55,7 +58,8 @@ export const buildCommand: Addition = (program, act) => {
             `${idle} replaces nothing: the kernel has no function of that name (a helper should be static)`,
           );
         }
-        const result = await summary(patch);
+        const proof = await proveBuilt(kernel, patch.bytes, patch.name, options.unproven === true, context);
+        const result = { ...(await summary(patch)), ...proof };
         if (output.endsWith('/')) await makeFolder(output);
         await writeOutput(target, patch.bytes);
         return { result: { output: target, ...result }, text: describe(target, result) };

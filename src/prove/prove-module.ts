@@ -7,6 +7,7 @@
 // What a proof says nothing about: whether code can be unwound while it runs (the stubs' sections say that it cannot be,
 // where tables are needed), and what a module's own code does when it is loaded.
 
+import type { ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { StubLoader } from '../kernel/load-module.ts';
 import { isFunction } from '../kernel/old-function.ts';
@@ -45,6 +46,7 @@ const instructionSize = 4;
  */
 export class Prover {
   readonly #kernel: ProofKernel;
+  readonly #facts: ProofFacts;
   readonly #proofs: SharedProofs;
   readonly #word: Hook['word'];
   /** The names of functions, by address. */
@@ -54,7 +56,8 @@ export class Prover {
   /** Throws `proof-unknown` for a kernel on which nothing can be proven. */
   constructor(kernel: ProofKernel) {
     this.#kernel = kernel;
-    this.#proofs = new SharedProofs(factsOf(kernel), kernelHook(kernel));
+    this.#facts = factsOf(kernel);
+    this.#proofs = new SharedProofs(this.#facts, kernelHook(kernel));
     this.#word = textOf(kernel);
     for (const symbol of kernel.image.kallsyms) {
       if (!isFunction(symbol)) continue;
@@ -86,9 +89,9 @@ export class Prover {
 
   #verdict(loader: StubLoader, redirect: ReadRedirect): Verdict {
     try {
-      const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect);
+      const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect, this.#facts);
       const stub = loader.load(redirect);
-      return this.#proofs.prove({ prologue, stub, ...factsOf(this.#kernel).readCallee(stub.newFunction) });
+      return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction) });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
@@ -127,12 +130,14 @@ export class Prover {
 }
 
 /** The same for a function of a module, from the table. Throws `proof-unknown`. */
-function ofTable(redirect: ReadRedirect): Uint32Array {
+function ofTable(redirect: ReadRedirect, { convention }: ProofFacts): Uint32Array {
   const { masked, oldWords, site, way } = redirect;
   if (way !== wayFtrace) throw differs(redirect, 0, `it is redirected in way ${way}, which is not known`);
   if (site % instructionSize !== 0 || site / instructionSize >= oldWords.length)
     throw differs(redirect, site, 'the call site is not in the function');
-  const before = masked.find((index) => index < site / instructionSize);
+  // The words that set up a TOC pointer the loader may replace by others that do.
+  const setUp = convention.toc?.setUpWords(oldWords) ?? 0;
+  const before = masked.find((index) => index >= setUp && index < site / instructionSize);
   if (before !== undefined) {
     throw differs(redirect, instructionSize * before, 'the loader or the kernel changes this word of the prologue');
   }
