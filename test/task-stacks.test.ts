@@ -178,9 +178,12 @@ describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) =
     await kill(pid);
   });
 
-  it('so is one that sleeps in a page fault there, where no call was made', async () => {
-    const pid = await asleep('exec /plant fault 0');
-    for (const function_ of ['touch', 'enter_room', 'bed_read']) {
+  it.each([
+    ['by an access of its own', 'fault', 'touch'],
+    ['in a loop that copies', 'copy', 'copy'],
+  ])('so is one that sleeps in a page fault there, where no call was made: %s', async (_, how, where) => {
+    const pid = await asleep(`exec /plant ${how} 0`);
+    for (const function_ of [where, 'enter_room', 'bed_read']) {
       expect(await lookAt(pid, bed.get(function_)!)).toMatchObject({ unwound: 'end', inside: true, found: true });
     }
     expect(await lookAt(pid, bed.get('go_to_bed')!)).toMatchObject({ unwound: 'end', inside: false, found: false });
@@ -203,12 +206,21 @@ describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) =
       await kill(pid);
     });
 
-  it.each(['poll', 'signal', 'fault'])('addresses that a process plants do not count: %s', async (how) => {
+  it.each(['poll', 'signal', 'fault', 'copy'])('addresses that a process plants do not count: %s', async (how) => {
     const pid = await asleep(`exec /plant ${how} ${target.afterCall.toString(16)}`);
     const seen = await lookAt(pid, target.range);
     expect(seen).toMatchObject({ unwound: 'end', inside: false });
     expect(seen.words).toBeGreaterThan(10);
     await kill(pid);
+  });
+
+  it('nor do they in a process that is held in its exit', async () => {
+    const parent = await asleep(`exec /plant exit ${target.afterCall.toString(16)}`);
+    const child = Number((await guest.succeed(`cat /proc/${parent}/task/${parent}/children`)).trim());
+    const seen = await lookAt(child, target.range);
+    expect(seen).toMatchObject({ unwound: 'end', inside: false });
+    expect(seen.words).toBeGreaterThan(5);
+    await kill(child, parent);
   });
 
   it('a function that function_graph or a kretprobe returns from is seen all the same', async () => {

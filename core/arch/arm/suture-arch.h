@@ -43,7 +43,10 @@ extern char __irq_svc[] __weak;
 
 /* ---- instructions ---- */
 
-/* Whether the instruction before @address is a call, so that it may be returned to. */
+/*
+ * Whether the instruction before @address is a call, so that it may be returned to, or
+ * what a kprobe may have put in place of one (arch/arm/probes/kprobes, Linux 6.1).
+ */
 static inline bool arch_follows_call(unsigned long address)
 {
 	u32 words[2];
@@ -55,7 +58,9 @@ static inline bool arch_follows_call(unsigned long address)
 	return (words[1] & 0x0f000000) == 0x0b000000 ||	/* bl<c> label */
 	       (words[1] & 0xfe000000) == 0xfa000000 ||	/* blx label */
 	       (words[1] & 0x0ffffff0) == 0x012fff30 ||	/* blx<c> rX */
-	       words[0] == 0xe1a0e00f;			/* mov lr, pc; any branch */
+	       words[0] == 0xe1a0e00f ||		/* mov lr, pc; any branch */
+	       (words[1] & 0x0fffffff) == 0x07f001f8 ||	/* udf: a kprobe's */
+	       (words[1] & 0xff000000) == 0xea000000;	/* b label: an optimized one's */
 }
 
 /*
@@ -159,8 +164,12 @@ static inline bool arch_next_frame(struct task_struct *task,
 	unsigned long sp = frame->regs.sp;
 	bool leaf = frame->interrupted;
 
+	/*
+	 * By the call itself: a call that does not return may be a function's last
+	 * instruction, and what it would return to is the next function.
+	 */
+	frame->regs.pc = leaf ? pc : pc - sizeof(u32);
 	frame->interrupted = false;
-	frame->regs.pc = pc;
 	if (unwind_frame(&frame->regs) < 0)
 		return false;
 	/* Who has called somebody keeps a return address on the stack. */

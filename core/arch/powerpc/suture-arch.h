@@ -34,7 +34,11 @@ extern int patch_instruction(u32 *addr, ppc_inst_t instr) __weak;
 
 /* ---- instructions ---- */
 
-/* Whether the instruction before @address is a call, so that it may be returned to. */
+/*
+ * Whether the instruction before @address is a call, so that it may be returned to, or
+ * what a kprobe may have put in place of one (arch/powerpc/kernel/kprobes.c and
+ * optprobes.c, Linux 6.1).
+ */
 static inline bool arch_follows_call(unsigned long address)
 {
 	u32 word;
@@ -45,7 +49,9 @@ static inline bool arch_follows_call(unsigned long address)
 	return (word & 0xfc000001) == 0x48000001 ||	/* bl, bla */
 	       (word & 0xfc000001) == 0x40000001 ||	/* bcl, bcla */
 	       (word & 0xfc0007ff) == 0x4c000421 ||	/* bcctrl */
-	       (word & 0xfc0007ff) == 0x4c000021;	/* bclrl */
+	       (word & 0xfc0007ff) == 0x4c000021 ||	/* bclrl */
+	       word == 0x7fe00008 ||			/* trap: a kprobe's */
+	       (word & 0xfc000003) == 0x48000000;	/* b: an optimized one's */
 }
 
 /*

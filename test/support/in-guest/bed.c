@@ -5,6 +5,7 @@
  *   comes;
  * - a read of one byte: the reader's memory is written in touch(), called by
  *   enter_room();
+ * - a read of more: bytes are copied there in copy(), called by enter_room();
  * - a read of two: the reader runs in spin(), called by enter_room(), until a signal
  *   comes;
  * - mmap: whoever touches the memory sleeps in the fault until a signal comes.
@@ -32,6 +33,14 @@ static noinline int touch(char __user *to)
 	return put_user('x', to);
 }
 
+static noinline int copy(char __user *to)
+{
+	char from[256];
+
+	memset(from, 0, sizeof(from));
+	return copy_to_user(to, from, sizeof(from)) ? -EFAULT : 0;
+}
+
 static noinline int spin(void)
 {
 	while (!signal_pending(current))
@@ -41,7 +50,8 @@ static noinline int spin(void)
 
 static noinline int enter_room(char __user *to, size_t size)
 {
-	int ret = !to ? go_to_bed() : size == 1 ? touch(to) : spin();
+	int ret = !to ? go_to_bed() : size == 1 ? touch(to) :
+		  size == 2 ? spin() : copy(to);
 
 	barrier();
 	return ret;
@@ -87,8 +97,9 @@ static const struct proc_ops bed_ops = {
 
 static int functions_show(struct seq_file *m, void *v)
 {
-	seq_printf(m, "go_to_bed %px\ntouch %px\nspin %px\nenter_room %px\nbed_read %px\n",
-		   go_to_bed, touch, spin, enter_room, bed_read);
+	seq_printf(m, "go_to_bed %px\ntouch %px\ncopy %px\n", go_to_bed, touch, copy);
+	seq_printf(m, "spin %px\nenter_room %px\nbed_read %px\n", spin, enter_room,
+		   bed_read);
 	return 0;
 }
 

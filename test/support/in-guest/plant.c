@@ -8,6 +8,9 @@
  * poll: as the descriptors of poll(), which keeps them on its stack, and in all
  *	registers; sleeps for ever.
  * fault: in all registers, and reads from /proc/bed into memory whose pages sleep.
+ * copy: likewise, so many bytes that the kernel copies them with a loop.
+ * exit: as poll, in the parent of a process that is held, by ptrace(), in its exit,
+ *	which it began with the address in all registers.
  * signal: as poll, out of a signal's handler, whose frame has been filled with it.
  */
 #define AT_FDCWD	(-100)
@@ -16,7 +19,8 @@ typedef unsigned long word;
 
 #ifdef __arm__
 enum { NR_read = 3, NR_open = 5, NR_kill = 37, NR_getpid = 20, NR_mmap = 192,
-       NR_sigaction = 174, NR_poll = 168, NR_exit = 1, NR_sigreturn = 173 };
+       NR_sigaction = 174, NR_poll = 168, NR_exit = 1, NR_fork = 2, NR_wait4 = 114,
+       NR_ptrace = 26 };
 
 /* All registers that a call keeps hold @fill when the kernel is entered. */
 static long call(word number, word a, word b, word c, word d, word e, word fill)
@@ -47,7 +51,8 @@ static long call(word number, word a, word b, word c, word d, word e, word fill)
 }
 #else
 enum { NR_read = 3, NR_open = 5, NR_kill = 37, NR_getpid = 20, NR_mmap = 90,
-       NR_sigaction = 173, NR_poll = 167, NR_exit = 1, NR_sigreturn = 172 };
+       NR_sigaction = 173, NR_poll = 167, NR_exit = 1, NR_fork = 2, NR_wait4 = 114,
+       NR_ptrace = 26 };
 
 static long call(word number, word a, word b, word c, word d, word e, word fill)
 {
@@ -106,7 +111,25 @@ static void on_signal(int signal)
 	sleep_in_poll();
 }
 
-static void sleep_in_fault(void)
+enum { PTRACE_TRACEME = 0, PTRACE_CONT = 7, PTRACE_SETOPTIONS = 0x4200,
+       PTRACE_O_TRACEEXIT = 0x40, SIGSTOP = 19 };
+
+static void hold_in_exit(void)
+{
+	long child = call(NR_fork, 0, 0, 0, 0, 0, 0);
+
+	if (!child) {
+		call(NR_ptrace, PTRACE_TRACEME, 0, 0, 0, 0, 0);
+		call(NR_kill, call(NR_getpid, 0, 0, 0, 0, 0, 0), SIGSTOP, 0, 0, 0, 0);
+		call(NR_exit, 0, 0, 0, 0, 0, address);
+	}
+	call(NR_wait4, child, 0, 0, 0, 0, 0);
+	call(NR_ptrace, PTRACE_SETOPTIONS, child, 0, PTRACE_O_TRACEEXIT, 0, 0);
+	call(NR_ptrace, PTRACE_CONT, child, 0, 0, 0, 0);
+	call(NR_wait4, child, 0, 0, 0, 0, 0);
+}
+
+static void sleep_in_fault(word size)
 {
 	long file = call(NR_open, (word)"/proc/bed", 2, 0, 0, 0, 0);
 	/* PROT_READ | PROT_WRITE, MAP_SHARED; a page of 64 KiB at least. */
@@ -126,7 +149,7 @@ static void sleep_in_fault(void)
 #else
 	word r0 = call(NR_mmap, 0, 1 << 16, 3, 1, file, 0);
 #endif
-	call(NR_read, file, r0, 1, 0, 0, address);
+	call(NR_read, file, r0, size, 0, 0, address);
 }
 
 static void plant(word *stack)
@@ -139,7 +162,11 @@ static void plant(word *stack)
 		address = address << 4 | (*digit <= '9' ? *digit - '0' : *digit - 'a' + 10);
 
 	if (arguments[1][0] == 'f')
-		sleep_in_fault();
+		sleep_in_fault(1);
+	if (arguments[1][0] == 'c')
+		sleep_in_fault(256);
+	if (arguments[1][0] == 'e')
+		hold_in_exit();
 	if (arguments[1][0] == 's') {
 		action.handler = on_signal;
 		call(NR_sigaction, 10, (word)&action, 0, 8, 0, 0);
