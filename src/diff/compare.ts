@@ -2,9 +2,9 @@
 // if it leads to the same place of the same piece, whatever number a section offset or a TOC slot has got.
 
 import { type Correlation, isByContent } from './correlate.ts';
-import { lineShift } from './line-numbers.ts';
+import { lineShift, withoutLines } from './line-numbers.ts';
 import { stem } from './names.ts';
-import { type DiffedObject, type Piece, type Reference, resolvedBranch, type Target } from './object.ts';
+import { type DiffedObject, isDescriptor, type Piece, type Reference, resolvedBranch, type Target } from './object.ts';
 
 /** `lines`: nothing but line numbers of the source differ. */
 export type Verdict = 'same' | 'lines' | 'changed';
@@ -165,12 +165,7 @@ function entriesByOwner({ pieces, table }: DiffedObject): Map<Piece, Piece[]> {
   return found;
 }
 
-/** The descriptors of pr_debug(): struct _ddebug in include/linux/dynamic_debug.h, Linux 6.1. */
-const descriptors = '__dyndbg';
-
-/** Whether a variable is a pr_debug()'s: part of the code that it stands in, and copied with it. */
-export const isDescriptor = ({ section }: Piece): boolean => section.name === descriptors;
-
+/** struct _ddebug in include/linux/dynamic_debug.h, Linux 6.1. */
 /** modname, function, filename and format come first; then 18 bits of line number. */
 const pointersBefore = 4;
 const lineBits = 0x3ffff;
@@ -197,5 +192,11 @@ function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 function sameText(a: Piece, atA: number, b: Piece, atB: number): boolean {
   if (a.section.entrySize !== b.section.entrySize || atA < 0 || atB < 0) return false;
   const [x, y] = [a.section.data.subarray(a.start + atA, a.end), b.section.data.subarray(b.start + atB, b.end)];
-  return equalBytes(x, y);
+  if (equalBytes(x, y)) return true;
+  return (
+    a.section.entrySize === 1 && x.length < longestText && y.length < longestText && withoutLines(x) === withoutLines(y)
+  );
 }
+
+/** Longer strings are not looked through for line numbers. */
+const longestText = 4096;

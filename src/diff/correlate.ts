@@ -7,7 +7,7 @@
 
 import type { Section } from '../elf/model.ts';
 import { isClone, isNumbered, source, stem } from './names.ts';
-import { type DiffedObject, isCode, isWritable, type Piece } from './object.ts';
+import { type DiffedObject, isCode, isDescriptor, isWritable, type Piece } from './object.ts';
 
 export interface Correlation {
   /** From a piece of the patched object to that of the original. */
@@ -155,6 +155,8 @@ const userNames = (users: Users, piece: Piece): Set<string> =>
 /** What a variable is besides its name. */
 function signature(piece: Piece): string {
   const { section, start, end } = piece;
+  // Of a pr_debug() the line number is no mark: it moves, even to where another one's was.
+  if (isDescriptor(piece)) return '';
   return `${stem(section.name)} ${end - start} ${section.align} ${section.data.subarray(start, end).join()}`;
 }
 

@@ -6,11 +6,11 @@ import { foreignCode } from '../arch/foreign.ts';
 import { ET_REL } from '../elf/constants.ts';
 import type { ElfModel } from '../elf/model.ts';
 import { type Reason, reasonError } from '../reason.ts';
-import { Comparison, isDescriptor } from './compare.ts';
+import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
 import { stem } from './names.ts';
-import { called, type DiffedObject, isWritable, type Piece, takeApart } from './object.ts';
+import { called, type DiffedObject, isDescriptor, isWritable, type Piece, takeApart } from './object.ts';
 import { type Selection, select } from './select.ts';
 
 export type { Piece, Reference, Target } from './object.ts';

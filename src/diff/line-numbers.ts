@@ -39,10 +39,13 @@ const takesLine: Readonly<Record<string, number>> = {
   __ext4_std_error: 2,
   __ext4_warning: 2,
   __ext4_mark_inode_dirty: 3,
+  __ext4_journal_start_sb: 1,
+  __ext4_journal_start_reserved: 1,
   __ext4_journal_get_write_access: 1,
   __ext4_journal_get_create_access: 1,
   __ext4_journal_stop: 1,
   __ext4_forget: 1,
+  __check_block_validity: 2,
   __ext4_handle_dirty_metadata: 1,
   gfs2_consist_i: 3,
   gfs2_consist_inode_i: 3,
@@ -96,3 +99,9 @@ function isCall(piece: Piece, index: number, words: DataView, code: ObjectCode):
 const calledName = ({ to }: Reference): string => (to.piece ? to.piece.name : (to.symbol?.name ?? ''));
 
 const view = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+/** A string without the lines of __FILE__ ":" __stringify(__LINE__), as fortified memcpy() has it (linux/fortify-string.h, 6.1). */
+export const withoutLines = (text: Uint8Array): string =>
+  Array.from(text, (character) => String.fromCharCode(character))
+    .join('')
+    .replace(/(\.[chS]:)\d+/g, '$1');

@@ -76,6 +76,9 @@ export interface DiffedObject {
 export const isWritable = ({ section }: Piece): boolean => (section.flags & SHF_WRITE) !== 0n;
 export const isCode = ({ section }: Piece): boolean => (section.flags & SHF_EXECINSTR) !== 0n;
 
+/** Whether a variable is a pr_debug()'s: part of the code that it stands in, and copied with it (linux/dynamic_debug.h, 6.1). */
+export const isDescriptor = ({ section }: Piece): boolean => section.name === '__dyndbg';
+
 /** How a message calls a piece. */
 export const called = ({ name, section, start }: Piece): string => name || `${section.name}+0x${start.toString(16)}`;
 

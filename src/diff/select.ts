@@ -9,11 +9,11 @@
 
 import type { ElfSymbol } from '../elf/model.ts';
 import type { Reason } from '../reason.ts';
-import { type Comparison, isDescriptor } from './compare.ts';
+import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
 import { isIgnored } from './kernel-sections.ts';
 import { isExpendable } from './names.ts';
-import { called, type DiffedObject, isCode, isWritable, type Piece, type Reference } from './object.ts';
+import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
 
 /** Where a reference of a piece that goes along is to lead. */
 export type Link =
