@@ -22,9 +22,12 @@ const linesFor = (machine: Machine, expected: string): string[] =>
 
 describe.each(machines)('two objects for %s', (machine) => {
   test.each(goldenCases(new URL('diff/cases.txt', import.meta.url)))('$title', async ({ input, expected }) => {
-    const [, how, source] = /^(ONE_SECTION|ANCHORS)?(.*)$/s.exec(input)!;
+    const [, how, more = '', source] = /^(ONE_SECTION|ANCHORS|OPTIONS ([^\n]*))?\n?(.*)$/s.exec(input)!;
     const options = how === 'ONE_SECTION' ? [] : how === 'ANCHORS' ? apart.slice(0, 2) : apart;
-    const [original, patched] = await compilePair(machine, source!, options);
+    const [original, patched] = await compilePair(machine, source!, [
+      ...options,
+      ...more.split(' ').filter((option) => option !== ''),
+    ]);
     expect(inWords(diffObjects(original, patched))).toEqual(linesFor(machine, expected));
     // An object is never different from itself.
     expect(inWords(diffObjects(patched, patched))).toEqual([]);

@@ -146,6 +146,8 @@ export interface CodeTable {
   readonly isPrefix?: true;
   /** Bytes of an entry. */
   readonly entrySize: number;
+  /** Whether distances in an entry count from its start, not from where they stand. */
+  readonly fromStart?: true;
   /** Where an entry holds a line number of the source: offset and size in bytes. */
   readonly line?: { readonly offset: number; readonly size: 2 };
   /**
@@ -164,6 +166,11 @@ export interface RelocatedPlace {
   readonly mask: number;
   /** What a REL addend in such a place means, in bytes, from the place's number (its low 32 bits). */
   readonly addend: (value: number) => number;
+  /**
+   * A distance in data: from the place if the relocation is taken at its word, but a compiler may have meant it from the start
+   * of a table that the place is in, and put the difference into the addend.
+   */
+  readonly isDistance?: true;
   /** How far ahead of the place the distance counts from, in bytes: the symbol itself is meant by an addend of minus that. */
   readonly lead: number;
 }

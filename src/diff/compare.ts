@@ -23,6 +23,7 @@ export class Comparison {
   readonly #verdicts = new Map<Piece, Verdict>();
   /** For two constants: whether they are equal; false also while that is being found out. */
   readonly #equal = new Map<Piece, Map<Piece, boolean>>();
+  readonly #commonEnds = new Map<Piece, Map<Piece, number>>();
   readonly #entries: readonly [Map<Piece, Piece[]>, Map<Piece, Piece[]>];
 
   constructor(original: DiffedObject, patched: DiffedObject, correlation: Correlation) {
@@ -41,16 +42,18 @@ export class Comparison {
   compare(a: Piece, b: Piece): Verdict {
     const known = this.#verdicts.get(b);
     if (known) return known;
+    // Until it is known: what refers to itself must not be asked for again.
+    this.#verdicts.set(b, 'changed');
     const verdict = this.#compare(a, b);
     this.#verdicts.set(b, verdict);
     return verdict;
   }
 
   #compare(a: Piece, b: Piece): Verdict {
-    if (a.end - a.start !== b.end - b.start || !this.#sameReferences(a, b)) return 'changed';
-    const [before, after] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
+    if (a.end - a.start !== b.end - b.start || !this.#sameReferences(a, b, isDescriptor(b) ? 1 : 0)) return 'changed';
     let verdict: Verdict = 'same';
-    if (!equalBytes(before, after)) {
+    if (!this.#sameBytes(a, b)) {
+      const [before, after] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
       if (a.kind === 'variable') return isDescriptor(a) && onlyLineOfDescriptor(a, before, after) ? 'lines' : 'changed';
       if (a.kind !== 'function' || lineShift(before, after, b, this.#patched.code) === undefined) return 'changed';
       verdict = 'lines';
@@ -66,9 +69,10 @@ export class Comparison {
     let verdict: Verdict = 'same';
     for (const [i, one] of before.entries()) {
       const other = after[i]!;
-      if (one.section.name !== other.section.name || !this.#sameReferences(one, other)) return 'changed';
+      if (this.#original.table(one.section) !== this.#patched.table(other.section)) return 'changed';
+      if (!this.#sameReferences(one, other)) return 'changed';
+      if (this.#sameBytes(one, other)) continue;
       const [x, y] = [this.#relocatedOut(one, this.#original), this.#relocatedOut(other, this.#patched)];
-      if (equalBytes(x, y)) continue;
       const line = this.#patched.table(other.section)?.line;
       if (!line) return 'changed';
       const withLine = x.slice();
@@ -95,14 +99,39 @@ export class Comparison {
       return a.symbol?.name === b.symbol?.name && a.symbol?.value === b.symbol?.value;
     }
     if (this.#correlation.original.get(b.piece) === a.piece)
-      return a.offset === b.offset && (!isDescriptor(b.piece) || this.compare(a.piece, b.piece) !== 'changed');
-    if (a.piece.kind === 'string' && b.piece.kind === 'string') return sameText(a.piece, a.offset, b.piece, b.offset);
+      return (
+        a.offset === b.offset && (depth > 0 || !isDescriptor(b.piece) || this.compare(a.piece, b.piece) !== 'changed')
+      );
+    if (a.piece.kind === 'string' && b.piece.kind === 'string')
+      return this.#sameText(a.piece, a.offset, b.piece, b.offset);
     return (
       a.offset === b.offset &&
       isByContent(a.piece) &&
       isByContent(b.piece) &&
       this.#equalContent(a.piece, b.piece, depth + 1)
     );
+  }
+
+  /** Two strings from some character on: a reference may be into the middle of one. */
+  #sameText(a: Piece, atA: number, b: Piece, atB: number): boolean {
+    const [lengthA, lengthB] = [a.end - a.start - atA, b.end - b.start - atB];
+    if (a.section.entrySize !== b.section.entrySize || atA < 0 || atB < 0) return false;
+    if (lengthA === lengthB && lengthA <= this.#commonEnd(a, b)) return true;
+    if (a.section.entrySize !== 1 || lengthA > longestText || lengthB > longestText) return false;
+    return withoutLines(bytesOf(a).subarray(atA)) === withoutLines(bytesOf(b).subarray(atB));
+  }
+
+  /** How many bytes two strings have in common at their ends. */
+  #commonEnd(a: Piece, b: Piece): number {
+    const ends = this.#commonEnds.get(a) ?? new Map<Piece, number>();
+    this.#commonEnds.set(a, ends);
+    const known = ends.get(b);
+    if (known !== undefined) return known;
+    const [x, y] = [bytesOf(a), bytesOf(b)];
+    let length = 0;
+    while (length < x.length && length < y.length && x[x.length - 1 - length] === y[y.length - 1 - length]) length++;
+    ends.set(b, length);
+    return length;
   }
 
   #equalContent(a: Piece, b: Piece, depth: number): boolean {
@@ -126,12 +155,18 @@ export class Comparison {
     return equalBytes(short, long.subarray(0, short.length)) && this.#sameReferences(a, b, depth);
   }
 
+  /** Most pieces are the same with what relocations fill and all, and need not be copied. */
+  #sameBytes(a: Piece, b: Piece): boolean {
+    if (equalBytes(bytesOf(a), bytesOf(b))) return true;
+    return equalBytes(this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched));
+  }
+
   /** A piece's bytes with zeros in all that relocations and branches out of it fill. */
   #relocatedOut(piece: Piece, { code }: DiffedObject): Uint8Array {
     const known = this.#bytes.get(piece);
     if (known) return known;
     // A copy, also where the bytes are Node's, whose slice() is none.
-    const bytes = new Uint8Array(piece.section.data.subarray(piece.start, piece.end));
+    const bytes = new Uint8Array(bytesOf(piece));
     this.#bytes.set(piece, bytes);
     const view = new DataView(bytes.buffer);
     for (const { offset, type } of piece.references) {
@@ -182,21 +217,13 @@ function onlyLineOfDescriptor({ references }: Piece, before: Uint8Array, after: 
   return equalBytes(copies[0]!, copies[1]!);
 }
 
+const bytesOf = ({ section, start, end }: Piece): Uint8Array => section.data.subarray(start, end);
+
 function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
   return true;
 }
 
-/** Two strings from some character on; a reference may be into the middle of one. */
-function sameText(a: Piece, atA: number, b: Piece, atB: number): boolean {
-  if (a.section.entrySize !== b.section.entrySize || atA < 0 || atB < 0) return false;
-  const [x, y] = [a.section.data.subarray(a.start + atA, a.end), b.section.data.subarray(b.start + atB, b.end)];
-  if (equalBytes(x, y)) return true;
-  return (
-    a.section.entrySize === 1 && x.length < longestText && y.length < longestText && withoutLines(x) === withoutLines(y)
-  );
-}
-
 /** Longer strings are not looked through for line numbers. */
-const longestText = 4096;
+const longestText = 1024;

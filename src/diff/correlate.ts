@@ -6,6 +6,7 @@
 // only where there is one way to do it; where there are several, the new object's ones are `ambiguous`.
 
 import type { Section } from '../elf/model.ts';
+import { isInit } from './kernel-sections.ts';
 import { isClone, isNumbered, source, stem } from './names.ts';
 import { type DiffedObject, isCode, isDescriptor, isWritable, type Piece } from './object.ts';
 
@@ -38,6 +39,8 @@ export function correlate(original: DiffedObject, patched: DiffedObject): Correl
   const toPatched = new Map<Piece, Piece>();
   const ambiguous = new Set<Piece>();
   const pair = (a: Piece, b: Piece) => {
+    // What start-up has left behind is gone: the same thing elsewhere is new.
+    if (isInit(a.section.name) && !isInit(b.section.name)) return;
     toPatched.set(a, b);
     toOriginal.set(b, a);
   };
@@ -48,18 +51,24 @@ export function correlate(original: DiffedObject, patched: DiffedObject): Correl
     else pairInOrder(group, pair, ambiguous);
   }
   const users = [usersOf(original), usersOf(patched)] as const;
-  const aligned = new Map<Piece, Alignment>();
-  const align = (one: Piece): Alignment => {
-    const two = toPatched.get(one);
-    const known = aligned.get(one) ?? (two ? alignReferences(one, two) : []);
-    aligned.set(one, known);
+  const same = new Map<Piece, boolean>();
+  /** Whether two versions of a function refer to the same things in the same order. */
+  const refersAlike = (one: Piece, two: Piece): boolean => {
+    const known = same.get(one) ?? referenceNames(one) === referenceNames(two);
+    same.set(one, known);
     return known;
+  };
+  const pairsOf = (user: Piece): Pairs => {
+    const other = toPatched.get(user);
+    return other && refersAlike(user, other)
+      ? user.references.map(({ to }, i) => [to.piece, other.references[i]!.to.piece] as const)
+      : [];
   };
   const cuts = [cutsOf(original), cutsOf(patched)] as const;
   const isCutAlike = ({ section: { name } }: Piece) => cuts[0].has(name) && cuts[0].get(name) === cuts[1].get(name);
   for (const group of groups)
     if (group.numbered && !group.code)
-      pairVariables(group, users, align, isCutAlike, pair, (piece) => ambiguous.add(piece));
+      pairVariables(group, users, pairsOf, isCutAlike, pair, (piece) => ambiguous.add(piece));
   pairNameless(original, patched, pair);
   return { original: toOriginal, patched: toPatched, ambiguous };
 }
@@ -166,7 +175,7 @@ const longestSignature = 4096;
 function pairVariables(
   { before, after }: Group,
   [usersBefore, usersAfter]: readonly [Users, Users],
-  align: (user: Piece) => Alignment,
+  pairsOf: (user: Piece) => Pairs,
   isCutAlike: (piece: Piece) => boolean,
   pair: Pair,
   isAmbiguous: (piece: Piece) => void,
@@ -184,7 +193,7 @@ function pairVariables(
     const done = new Set<Piece>();
     for (const [a, b] of keys.values()) {
       if (a.length !== b.length) continue;
-      const pairs = a.length === 1 ? [[a[0]!, b[0]!] as const] : pairByUse(a, b, usersBefore, align);
+      const pairs = a.length === 1 ? [[a[0]!, b[0]!] as const] : pairByUse(a, b, usersBefore, pairsOf);
       for (const [one, other] of pairs ?? []) {
         pair(one, other);
         done.add(one).add(other);
@@ -214,28 +223,26 @@ function pairVariables(
   if (left.length > 0) for (const piece of right) isAmbiguous(piece);
 }
 
+/** What two versions of a function refer to, side by side. */
+type Pairs = readonly (readonly [Piece | undefined, Piece | undefined])[];
+
 /**
- * As many variables of one name before as after, all used by the same functions: each is the one that stands in the same place
- * among all that the function refers to. Undefined where that does not tell.
+ * As many variables of one name before as after, all used by the same functions: each is the one that a function which refers
+ * to the same things in the same order has in the same place. Undefined where no function tells.
  */
 function pairByUse(
   before: readonly Piece[],
   after: readonly Piece[],
   users: Users,
-  align: (user: Piece) => Alignment,
-): Alignment | undefined {
-  const candidates = new Set([...before, ...after]);
+  pairsOf: (user: Piece) => Pairs,
+): (readonly [Piece, Piece])[] | undefined {
+  const [olds, news] = [new Set(before), new Set(after)];
   const chosen = new Map<Piece, Piece>();
-  const seen = new Set<Piece>();
-  for (const piece of before)
-    for (const user of users.get(piece) ?? []) {
-      if (seen.has(user)) continue;
-      seen.add(user);
-      for (const [one, two] of align(user)) {
-        if (!candidates.has(one) || !candidates.has(two)) continue;
-        if ((chosen.get(one) ?? two) !== two) return undefined;
-        chosen.set(one, two);
-      }
+  for (const user of users.get(before[0]!) ?? [])
+    for (const [one, two] of pairsOf(user)) {
+      if (!one || !two || !olds.has(one) || !news.has(two)) continue;
+      if ((chosen.get(one) ?? two) !== two) return undefined;
+      chosen.set(one, two);
     }
   if (chosen.size !== before.length || new Set(chosen.values()).size !== after.length) return undefined;
   return [...chosen];
@@ -256,49 +263,13 @@ function cutsOf({ pieces }: DiffedObject): Map<string, string> {
   return new Map([...cuts].filter(([, list]) => list.length > 1).map(([{ name }, list]) => [name, list.join()]));
 }
 
-/** What a reference is called when two functions are laid side by side. */
+/** What a reference is called, whatever number its target has. */
 function token({ to }: Piece['references'][number]): string {
   if (!to.piece) return to.symbol?.name ?? '';
   return to.piece.name === '' ? to.piece.kind : stem(to.piece.name);
 }
 
-/** Longer ones are not laid side by side: the time grows with the square. */
-const mostReferences = 500;
-
-/** Pairs of pieces that two versions of a function refer to in the same place. */
-type Alignment = readonly (readonly [Piece, Piece])[];
-
-/** A longest common subsequence of what two functions refer to. */
-function alignReferences(one: Piece, two: Piece): Alignment {
-  const [a, b] = [one.references, two.references];
-  const same = (i: number, j: number) => left[i] === right[j];
-  const left = a.map(token);
-  const right = b.map(token);
-  const pairs: (readonly [Piece, Piece])[] = [];
-  const add = (i: number, j: number) => {
-    const [from, to] = [a[i]!.to.piece, b[j]!.to.piece];
-    if (from && to) pairs.push([from, to]);
-  };
-  let start = 0;
-  let [endA, endB] = [a.length, b.length];
-  while (start < endA && start < endB && same(start, start)) add(start, start++);
-  while (endA > start && endB > start && same(endA - 1, endB - 1)) add(--endA, --endB);
-  const [rows, columns] = [endA - start, endB - start];
-  if (rows === 0 || columns === 0 || rows > mostReferences || columns > mostReferences) return pairs;
-  const width = columns + 1;
-  const length = new Uint16Array((rows + 1) * width);
-  for (let i = rows - 1; i >= 0; i--)
-    for (let j = columns - 1; j >= 0; j--)
-      length[i * width + j] = same(start + i, start + j)
-        ? length[(i + 1) * width + j + 1]! + 1
-        : Math.max(length[(i + 1) * width + j]!, length[i * width + j + 1]!);
-  for (let i = 0, j = 0; i < rows && j < columns; ) {
-    if (same(start + i, start + j)) add(start + i++, start + j++);
-    else if (length[(i + 1) * width + j]! >= length[i * width + j + 1]!) i++;
-    else j++;
-  }
-  return pairs;
-}
+const referenceNames = ({ references }: Piece): string => references.map(token).join(' ');
 
 /** Memory without a name that can be written: the same where its section is cut into the same pieces. */
 function pairNameless(original: DiffedObject, patched: DiffedObject, pair: Pair): void {

@@ -221,7 +221,8 @@ class Differ {
   #compareData(): void {
     for (const piece of this.#patched.pieces) {
       const { name } = piece.section;
-      if (piece.kind !== 'variable' || isByContent(piece) || isIgnored(name) || isDescriptor(piece)) continue;
+      if (piece.kind !== 'variable' && piece.kind !== 'rest') continue;
+      if (isByContent(piece) || isIgnored(name) || isDescriptor(piece)) continue;
       const original = this.#correlation.original.get(piece);
       const { code, why, remedy } = refusalOf(name);
       if (!original) {

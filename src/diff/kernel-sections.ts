@@ -31,20 +31,22 @@ const data: Refusal = {
   remedy: 'set the new value in a load callback of the patch, or keep what is new in a shadow variable',
 };
 
-const refusals: readonly (readonly [RegExp, Refusal])[] = [
-  [/^\.(init|meminit|exit)\.|^\.\w*initcall|^\.(init_array|ctors|exitcall)|^__earlycon/, init],
+/** Sections that are read by what the kernel or its loader does with all of them, whoever refers to them. */
+const registered: readonly (readonly [RegExp, Refusal])[] = [
+  [/^\.\w*initcall|^\.(init_array|ctors|exitcall|init\.setup)|^__earlycon/, init],
   [/^_{2,3}k(symtab|crctab)|^\.export_symbol/, exports],
   [/^(__param|__tracepoints|_ftrace_events|__bpf_raw_tp|_error_injection|_kprobe_blacklist)/, interfaces],
 ];
 
-/** Why a change of a variable in a section of this name cannot be patched. */
-export const refusalOf = (section: string): Refusal => refusals.find(([name]) => name.test(section))?.[1] ?? data;
+/** Whether what is new in a section has an effect by itself, without any code that refers to it. */
+export const isRegistered = (section: string): boolean => registered.some(([name]) => name.test(section));
+
+/** Why a change of something in a section of this name cannot be patched. */
+export const refusalOf = (section: string): Refusal =>
+  registered.find(([name]) => name.test(section))?.[1] ?? (isInit(section) ? init : data);
 
 /** Whether code or data is gone, or out of use, once the kernel or the module has started. */
 export const isInit = (section: string): boolean => /^\.(init|meminit)\./.test(section);
-
-/** Whether what is new in a section has an effect by itself, without any code that refers to it. */
-export const isRegistered = (section: string): boolean => refusalOf(section) !== data;
 
 /**
  * Sections whose changes mean nothing to a kernel that runs: what describes the module, what tools leave for each other, what the

@@ -4,7 +4,7 @@
 // With -ffunction-sections and -fdata-sections nearly every piece is a section. Without, functions and variables are told by
 // their symbols, strings by the zeros between them, and what has no name by where others refer to it.
 
-import type { CodeTable, ObjectCode } from '../arch/arch.ts';
+import type { CodeTable, ObjectCode, RelocatedPlace } from '../arch/arch.ts';
 import {
   SHF_ALLOC,
   SHF_EXECINSTR,
@@ -106,7 +106,7 @@ export function takeApart(model: ElfModel, code: ObjectCode, name: string): Diff
   const prefixes = code.tables.filter(({ isPrefix }) => isPrefix);
   const table = ({ name }: Section) => tables.get(name) ?? prefixes.find(({ section }) => name.startsWith(section));
   const symbols = symbolsBySection(model, code, name);
-  const resolved = new Map(allocated.map((section) => [section, resolveAll(section, code, name)]));
+  const resolved = new Map(allocated.map((section) => [section, resolveAll(section, code, table(section), name)]));
   const targets = targetsBySection(resolved.values());
 
   const bySection = new Map<Section, Draft[]>();
@@ -157,7 +157,7 @@ function symbolsBySection(model: ElfModel, code: ObjectCode, name: string): Map<
 
 const viewOf = ({ data }: Section) => new DataView(data.buffer, data.byteOffset, data.byteLength);
 
-function resolveAll(section: Section, code: ObjectCode, name: string): Resolved[] {
+function resolveAll(section: Section, code: ObjectCode, table: CodeTable | undefined, name: string): Resolved[] {
   const view = viewOf(section);
   const found: Resolved[] = [];
   let last = 0;
@@ -173,7 +173,8 @@ function resolveAll(section: Section, code: ObjectCode, name: string): Resolved[
         'a relocation reaches beyond the end of the section',
         'Get the file anew: it is damaged, or it was made to mislead.',
       );
-    found.push(resolve(relocation, view, code));
+    const fromStart = table?.fromStart ? relocation.offset % table.entrySize : 0;
+    found.push(resolve(relocation, view, place, fromStart));
     if (relocation.offset < last) sorted = false;
     last = relocation.offset;
   }
@@ -181,14 +182,14 @@ function resolveAll(section: Section, code: ObjectCode, name: string): Resolved[
   return found;
 }
 
-function resolve(relocation: Relocation, view: DataView, code: ObjectCode): Resolved {
-  const { symbol, type } = relocation;
-  const place = code.relocatedPlace(type);
+/** `bias` is what the addend has too much, because the distance counts from so far before the place. */
+function resolve(relocation: Relocation, view: DataView, place: RelocatedPlace | undefined, bias: number): Resolved {
+  const { symbol } = relocation;
   const addend =
     relocation.addend === undefined
       ? (place?.addend(numberAt(view, relocation.offset, place.size)) ?? 0)
       : Number(BigInt.asIntN(64, relocation.addend));
-  const at = addend + (place?.lead ?? 0);
+  const at = addend + (place?.lead ?? 0) - bias;
   if (!symbol || !isSection(symbol.place)) return { relocation, section: undefined, at, anchored: false };
   const anchored = symbol.type === STT_SECTION || symbol.name.startsWith('.L');
   const target = Number(symbol.value) + at;
@@ -377,6 +378,8 @@ function pieceAt(pieces: readonly Draft[], at: number): Draft | undefined {
   return pieces[Math.max(low - 1, 0)];
 }
 
+const none: readonly Draft[] = [];
+
 /** Gives each piece its references. */
 function connect(pieces: readonly Draft[], places: readonly Resolved[], all: ReadonlyMap<Section, Draft[]>): void {
   let next = 0;
@@ -385,15 +388,12 @@ function connect(pieces: readonly Draft[], places: readonly Resolved[], all: Rea
     while (next + 1 < pieces.length && pieces[next + 1]!.start <= offset) next++;
     const from = pieces[next];
     if (!from || offset < from.start || offset >= from.end) continue;
-    const reference = { offset: offset - from.origin, type, slot: undefined };
     // A symbol names its piece, also where the place is beyond it: one past the end of an array is still the array's.
-    const owner =
-      section &&
-      (anchored ? pieceAt(all.get(section) ?? [], at) : pieceAt(all.get(section) ?? [], Number(symbol!.value)));
+    const owner = section && pieceAt(all.get(section) ?? none, anchored ? at : Number(symbol!.value));
     const to: Target = owner
       ? { piece: owner, offset: at - owner.origin }
       : { piece: undefined, symbol, offset: section ? at - Number(symbol!.value) : at };
-    from.references.push({ ...reference, to, anchored });
+    from.references.push({ offset: offset - from.origin, type, to, slot: undefined, anchored });
   }
 }
 
@@ -429,14 +429,15 @@ export const resolvedBranch = -1;
 
 /** What loads a pointer from the TOC refers to what the pointer is to. */
 function seeThroughSlots(pieces: readonly Draft[]): void {
+  if (!pieces.some(({ kind }) => kind === 'slot')) return;
   for (const piece of pieces) {
     if (piece.kind === 'slot') continue;
-    piece.references = piece.references.map((reference) => {
+    for (const [i, reference] of piece.references.entries()) {
       const slot = reference.to.piece;
-      if (slot?.kind !== 'slot' || reference.to.offset !== 0) return reference;
+      if (slot?.kind !== 'slot' || reference.to.offset !== 0) continue;
       const [only, ...more] = slot.references;
-      if (!only || more.length > 0 || only.offset !== 0 || only.to.piece?.kind === 'slot') return reference;
-      return { ...reference, to: only.to, slot, anchored: only.anchored };
-    });
+      if (!only || more.length > 0 || only.offset !== 0 || only.to.piece?.kind === 'slot') continue;
+      piece.references[i] = { ...reference, to: only.to, slot, anchored: only.anchored };
+    }
   }
 }

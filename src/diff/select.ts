@@ -7,11 +7,11 @@
 // - Entries of the kernel's tables go along with the code that they are about.
 // - A TOC slot goes along with who loads from it, and not the section with all that its other slots refer to.
 
-import type { ElfSymbol } from '../elf/model.ts';
+import type { ElfSymbol, Section } from '../elf/model.ts';
 import type { Reason } from '../reason.ts';
 import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
-import { isIgnored } from './kernel-sections.ts';
+import { isIgnored, isInit } from './kernel-sections.ts';
 import { isExpendable } from './names.ts';
 import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
 
@@ -56,6 +56,8 @@ class Selector {
   readonly #included = new Set<Piece>();
   readonly #links = new Map<Reference, Link>();
   readonly #waiting: Piece[] = [];
+  #functionCounts: Map<Section, number> | undefined;
+  readonly #whole = new Set<Section>();
   readonly #reasons = new Map<string, Reason>();
   readonly #remarks = new Set<string>();
   readonly #exported: ReadonlySet<string>;
@@ -107,15 +109,15 @@ class Selector {
     if (piece.kind === 'slot' && piece.references.every((reference) => this.#links.has(reference))) return;
     for (const reference of piece.references) this.#link(piece, reference);
     if (isCode(piece)) for (const entry of this.#comparison.entriesOf(piece)) this.#addEntry(piece, entry);
-    // Data without names may be reached from an address before it, without a relocation.
-    if (piece.kind === 'rest' && !isCode(piece) && this.#patched.code.sectionAnchors)
-      for (const next of this.#neighbours(piece)) this.#include(next);
+    if (piece.kind === 'rest' && !isCode(piece)) this.#includeNameless(piece.section);
   }
 
-  #neighbours(piece: Piece): Piece[] {
-    return (this.#variables[1].get(piece.section.name) ?? []).filter(
-      (each) => each.kind === 'rest' && each.section === piece.section,
-    );
+  /** Data without names may be reached from an address before it, without a relocation. */
+  #includeNameless(section: Section): void {
+    if (!this.#patched.code.sectionAnchors || this.#whole.has(section)) return;
+    this.#whole.add(section);
+    for (const each of this.#variables[1].get(section.name) ?? [])
+      if (each.kind === 'rest' && each.section === section) this.#include(each);
   }
 
   #link(from: Piece, reference: Reference): void {
@@ -126,11 +128,13 @@ class Selector {
     // The slot's own reference leads where the reference through it does.
     if (reference.slot) this.#links.set(reference.slot.references[0]!, link);
     if (link.kind === 'included') this.#include(link.piece);
+    this.#checkDistance(from, reference);
   }
 
   #linkTo(from: Piece, reference: Reference, piece: Piece): Link {
-    const original = this.#correlation.original.get(piece);
     const included: Link = { kind: 'included', piece };
+    const original = this.#correlation.original.get(piece);
+    this.#checkLasting(from, piece);
     const kept: Link = original ? { kind: 'original', piece: original } : included;
     if (piece === from) return included;
     switch (piece.kind) {
@@ -148,6 +152,17 @@ class Selector {
       default:
         return included;
     }
+  }
+
+  /** Start-up code and data are gone, whoever still refers to them. */
+  #checkLasting(from: Piece, piece: Piece): void {
+    if (!isInit(piece.section.name) || from.kind === 'entry') return;
+    this.#refuse(
+      'init-text',
+      called(from),
+      `it refers to ${called(piece)} in ${piece.section.name}, which is gone once the kernel or the module has started`,
+      'take __init or __initdata off it',
+    );
   }
 
   #linkToVariable(from: Piece, piece: Piece, kept: Link): Link {
@@ -206,6 +221,23 @@ class Selector {
   }
 
   // What stands in the way.
+
+  /** A jump table's distances count from its start, and each addend has the difference: it may seem to be another function's. */
+  #checkDistance(from: Piece, { type, anchored, to }: Reference): void {
+    if (!anchored || from.kind !== 'rest' || isCode(from) || to.piece?.kind !== 'function') return;
+    if (!this.#patched.code.relocatedPlace(type)?.isDistance || this.#isAlone(to.piece.section)) return;
+    this.#refuse(
+      'layout-changed',
+      `${called(from)} in ${from.section.name}`,
+      `it has distances to places in ${to.piece.section.name}, and which function each is in cannot be told`,
+      'compile both objects with -ffunction-sections',
+    );
+  }
+
+  #isAlone(section: Section): boolean {
+    this.#functionCounts ??= countFunctions(this.#patched);
+    return (this.#functionCounts.get(section) ?? 0) <= 1;
+  }
 
   /** Code that reaches variables from an anchor counts on how they lie, and which it reaches cannot be seen. */
   #checkLayouts(): void {
@@ -293,4 +325,10 @@ function variablesBySection({ pieces }: DiffedObject): Map<string, Piece[]> {
     else found.set(piece.section.name, [piece]);
   }
   return found;
+}
+
+function countFunctions({ pieces }: DiffedObject): Map<Section, number> {
+  const counts = new Map<Section, number>();
+  for (const { kind, section } of pieces) if (kind === 'function') counts.set(section, (counts.get(section) ?? 0) + 1);
+  return counts;
 }

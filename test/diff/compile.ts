@@ -27,11 +27,14 @@ const noJumps = '-fno-optimize-sibling-calls';
 const words: Readonly<Record<Machine, Readonly<Record<string, string>>>> = {
   arm: {
     BUG_WORDS: '".long 1b, 0"',
+    REWRITTEN: '"1: nop\\n.pushsection .alt.smp.init,\\"a\\"\\n.long 1b - .\\nnop\\n.popsection"',
     EX_WORDS: '".long 1b, 3b"',
     JUMP_LABEL: '"1: nop\\n.pushsection __jump_table,\\"aw\\"\\n.long 1b, %l[yes], %c0\\n.popsection"',
   },
   ppc64le: {
     BUG_WORDS: '".long 1b - 2b, 0"',
+    REWRITTEN:
+      '"1: nop\\n2:\\n.pushsection __ftr_alt,\\"ax\\"\\n3: isync\\n4:\\n.popsection\\n.pushsection __ftr_fixup,\\"a\\"\\n5: .8byte 1, 1, 1b - 5b, 2b - 5b, 3b - 5b, 4b - 5b\\n.popsection"',
     EX_WORDS: '".long 1b - ., 3b - ."',
     JUMP_LABEL:
       '"1: nop\\n.pushsection __jump_table,\\"aw\\"\\n.long 1b - ., %l[yes] - .\\n.8byte %c0 - .\\n.popsection"',
@@ -44,9 +47,11 @@ const prelude = `
 #ifdef FIXED
 #define FIX(...) __VA_ARGS__
 #define FIXELSE(yes, ...) yes
+#define UNLESS_FIXED(...)
 #else
 #define FIX(...)
 #define FIXELSE(yes, ...) __VA_ARGS__
+#define UNLESS_FIXED(...) __VA_ARGS__
 #endif
 extern int other(), another();
 #define DEBUG_DEFINITIONS struct debug { const char *module, *function, *file, *format; unsigned line : 18, class : 6, flags : 8; long key[2]; }; extern void __dynamic_pr_debug();

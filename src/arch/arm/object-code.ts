@@ -28,11 +28,14 @@ const whole = place(all, (value) => value | 0);
 const branchPlace = place(branchBits, (value) => ((value << 8) >> 8) << 2, pcAhead);
 const widePlace = place(wideBits, (value) => ((((value >>> 4) & 0xf000) | (value & 0xfff)) << 16) >> 16);
 
+const distance: RelocatedPlace = { ...whole, isDistance: true };
+
 const places: Readonly<Record<string, RelocatedPlace>> = {
   R_ARM_PC24: branchPlace,
   R_ARM_CALL: branchPlace,
   R_ARM_JUMP24: branchPlace,
   R_ARM_PLT32: branchPlace,
+  R_ARM_REL32: distance,
   R_ARM_PREL31: place(0x7fffffff, (value) => (value << 1) >> 1),
   R_ARM_MOVW_ABS_NC: widePlace,
   R_ARM_MOVT_ABS: widePlace,

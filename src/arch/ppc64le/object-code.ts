@@ -27,14 +27,23 @@ const low24 = place(4, fieldMask('LI'));
 const low14 = place(4, fieldMask('BD'));
 const marker = place(0, 0);
 
-function relocatedPlace(type: number): RelocatedPlace | undefined {
+function placeOf(type: number): RelocatedPlace | undefined {
   const kind = relocationKind(type);
   if (!kind) return undefined;
   // R_PPC64_ENTRY marks two instructions, which stay as they are in a file.
   if (kind.size === 0 || kind.name === 'R_PPC64_ENTRY') return marker;
   if (kind.use === 'call') return /14$/.test(kind.name) ? low14 : low24;
   if (kind.size === 2) return /_DS$/.test(kind.name) ? halfDs : half;
-  return place(kind.size, 0xffffffff);
+  const whole = place(kind.size, 0xffffffff);
+  return kind.use === 'pc-relative-data' ? { ...whole, isDistance: true } : whole;
+}
+
+/** Asked for at every relocation, so each is made once. */
+const places = new Map<number, RelocatedPlace | undefined>();
+
+function relocatedPlace(type: number): RelocatedPlace | undefined {
+  if (!places.has(type)) places.set(type, placeOf(type));
+  return places.get(type);
 }
 
 /** I form and B form with AA = 0: relative. */
@@ -66,9 +75,9 @@ export const objectCode: ObjectCode = {
     { section: '__ex_table', entrySize: 8, use: 'applied' },
     { section: '__bug_table', entrySize: 12, line: { offset: 8, size: 2 }, use: 'applied' },
     { section: '__jump_table', entrySize: 16, use: 'followed' },
-    { section: '__ftr_fixup', entrySize: 48, use: 'applied' },
-    { section: '__mmu_ftr_fixup', entrySize: 48, use: 'applied' },
-    { section: '__fw_ftr_fixup', entrySize: 48, use: 'applied' },
+    { section: '__ftr_fixup', entrySize: 48, fromStart: true, use: 'applied' },
+    { section: '__mmu_ftr_fixup', entrySize: 48, fromStart: true, use: 'applied' },
+    { section: '__fw_ftr_fixup', entrySize: 48, fromStart: true, use: 'applied' },
     { section: '__lwsync_fixup', entrySize: 8, use: 'applied' },
     { section: '__spec_barrier_fixup', entrySize: 8, use: 'applied' },
     { section: '__barrier_nospec_fixup', entrySize: 8, use: 'applied' },
