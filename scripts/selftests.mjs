@@ -1,7 +1,8 @@
-// npm run selftests [KERNEL …]: mainline's own livepatch selftests in guests with the stock kernels, a line a case.
+// npm run selftests [KERNEL …]: mainline's own livepatch selftests in guests with the stock kernels, a line a case; then
+// mainline's samples.
 //
-// Scripts and test modules come from Debian's source package of the kernel's own version, unmodified, and are kept in the
-// cache. Ends with 0 if every case of every kernel passes.
+// Scripts, test modules and samples come from Debian's source package of the kernel's own version, unmodified, and are kept
+// in the cache. The modules are adapted by what `suture adapt` runs. Ends with 0 if every case of every kernel passes.
 
 import { selftests } from '../dist/cli/selftests.js';
 import { fetchKernel } from '../dist/host/fetch-kernel.js';
@@ -31,14 +32,14 @@ function print({ script, title, outcome, detail, remark }) {
 let allPassed = true;
 for (const name of await kernels(process.argv.slice(2))) {
   console.log(name);
-  const { cases, modules } = await selftests(name, say, print);
+  const { cases, samples, modules } = await selftests(name, say, print);
   for (const { name: module, ko, undefinedSymbols, complaints } of modules) {
     const first = ko ? `needs ${undefinedSymbols.join(', ')}` : (complaints[0] ?? 'see what it includes');
     if (!ko || undefinedSymbols.length > 0)
-      console.log(`  ${ko ? 'not complete' : 'not compiled'}: ${module}: ${first}`);
+      console.log(`  ${ko ? 'not complete' : 'not loadable'}: ${module}: ${first}`);
   }
-  const passed = cases.filter(({ outcome }) => outcome === 'passed').length;
-  console.log(`  ${passed} of ${cases.length}`);
-  allPassed &&= cases.length > 0 && passed === cases.length;
+  const passed = (of) => of.filter(({ outcome }) => outcome === 'passed').length;
+  console.log(`  ${passed(cases)} of ${cases.length}, samples ${passed(samples)} of ${samples.length}`);
+  for (const all of [cases, samples]) allPassed &&= all.length > 0 && passed(all) === all.length;
 }
 process.exitCode = allPassed ? 0 : 1;

@@ -11,6 +11,7 @@ import { selftestSources } from '../host/selftest-sources.ts';
 import { fetchUserland } from '../host/userland.ts';
 import { readTargetModule, type TargetModule } from '../kernel/target-module.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
+import { runSamples } from '../lab/samples.ts';
 import type { SelftestCase } from '../lab/selftest-output.ts';
 import { runSelftests, type SelftestPlan } from '../lab/selftests.ts';
 import { ReasonError } from '../reason.ts';
@@ -18,6 +19,8 @@ import { adaptPatch } from './adapt-patch.ts';
 
 export interface SelftestRun {
   readonly cases: readonly SelftestCase[];
+  /** What became of the kernel's samples, which are not among the cases. */
+  readonly samples: readonly SelftestCase[];
   readonly modules: readonly CompiledModule[];
 }
 
@@ -85,6 +88,8 @@ export async function selftests(
 ): Promise<SelftestRun> {
   const { plan, modules } = await planSelftests(name, progress);
   progress(`running on ${name}`);
-  const cases = await runSelftests(guestKernel(await openKernel(name)), plan, onCase);
-  return { cases, modules };
+  const kernel = guestKernel(await openKernel(name));
+  const cases = await runSelftests(kernel, plan, onCase);
+  const samples = await runSamples(kernel, plan, onCase);
+  return { cases, samples, modules };
 }
