@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { adaptPatch } from '../src/cli/adapt-patch.ts';
+import { buildPatch } from '../src/cli/build-patch.ts';
 import { buildCore, coreSources } from '../src/compile/core-module.ts';
 import { kbuild } from '../src/compile/kbuild.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
@@ -82,6 +83,22 @@ MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
 `;
 
+/** The same for `suture build`, in words of its own: what the module has, the fix may use. */
+const fix = `
+#include <linux/seq_file.h>
+#include <suture/fix.h>
+
+extern int secret;
+extern int helper(int more);
+
+static int my_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "built %d %d\\n", helper(1), secret);
+	return 0;
+}
+SUTURE_REPLACES(my_show, target_show, 0, "target");
+`;
+
 /** What the patch's undefined symbols are. */
 const meanings = {
   late_secret: 'target.secret,0',
@@ -121,12 +138,21 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
     const adapt = async () => (await adaptPatch(kernel, core, module, 'patch.ko', async () => targets)).bytes;
     adapted = await adapt();
     again = await adapt();
+    await writeFile(join(folder, 'fix.c'), fix);
+    const built = await buildPatch(
+      kernel,
+      join(folder, 'fix.c'),
+      'built',
+      () => {},
+      async () => targets,
+    );
     guest = await bootGuest(guestKernel(stored), {
       files: [
         { path: '/suture.ko', bytes: new Uint8Array(await readFile(core.ko)) },
         { path: '/target.ko', bytes: real },
         { path: '/other/target.ko', bytes: other },
         { path: '/patch.ko', bytes: adapted },
+        { path: '/built.ko', bytes: built.bytes },
       ],
     });
     await guest.succeed('insmod /suture.ko');
@@ -178,6 +204,14 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
     await guest.succeed(takeBack);
     expect(await guest.succeed('cat /proc/target')).toBe('old 42\n');
     await guest.succeed('rmmod target');
+  });
+
+  it('stacks with what is built from a fix for the same module', async () => {
+    await guest.succeed('insmod /target.ko; insmod /patch.ko; insmod /built.ko');
+    expect(await guest.succeed('cat /proc/target')).toBe('built 42 41\n');
+    await guest.succeed(`echo 0 > ${sysfs}/built/enabled; until rmmod built 2> /dev/null; do usleep 50000; done`);
+    expect(await guest.succeed('cat /proc/target')).toMatch(applied);
+    await guest.succeed(`${takeBack}; rmmod target`);
   });
 
   it('keeps out another build of the module, while it is there', async () => {

@@ -54,6 +54,10 @@ beforeAll(async () => {
   writeFileSync(join(scratch, 'config'), 'CONFIG_MODULES=y\nCONFIG_DYNAMIC_FTRACE_WITH_REGS=y\nCONFIG_LIVEPATCH=y\n');
   writeFileSync(join(scratch, 'garbage'), 'neither an image nor a module\n');
   writeFileSync(join(scratch, 'fix.patch'), '--- a/fs/proc/cmdline.c\n');
+  writeFileSync(
+    join(scratch, 'of-module.c'),
+    '#include <suture/fix.h>\nstatic void mine(void) { }\nSUTURE_REPLACES(mine, theirs, 0, "no_such_module");\n',
+  );
   writeFileSync(join(scratch, 'whole.c'), 'static int __init init(void) { return klp_enable_patch(&patch); }\n');
 });
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -100,6 +104,8 @@ const table: readonly [line: string, end: string][] = [
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/fix.patch', 'usage'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/whole.c', 'whole-module'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/garbage', 'compile-failed'],
+  ['build --kernel mine --module SCRATCH/none.ko -o SCRATCH/other.ko SCRATCH/of-module.c', 'file-missing'],
+  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/of-module.c', 'target-missing'],
   ['build EXAMPLE.c', 'usage'],
   ['adapt --kernel mine -o SCRATCH/adapted.ko MODULES/kernel/drivers/net/dummy.ko', 'done'],
   ['adapt --kernel mine --module SCRATCH/none.ko -o SCRATCH/other.ko SCRATCH/adapted.ko', 'file-missing'],

@@ -5,9 +5,9 @@ import type { CoreModule } from '../compile/core-module.ts';
 import { readElf } from '../elf/elf.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
-import type { TargetModule } from '../kernel/target-module.ts';
 import { type AdaptedModule, adaptModule, checkAdaptable, neededModules } from '../link/adapt-module.ts';
 import { readKlpPatch } from '../link/klp-patch.ts';
+import type { FindTargets } from './read-targets.ts';
 
 export interface AdaptedPatch extends AdaptedModule {
   /** Whether it is a live patch; any other module is only bound and signed. */
@@ -23,7 +23,7 @@ export async function adaptPatch(
   core: CoreModule,
   bytes: Uint8Array,
   file: string,
-  targetsNamed: (names: readonly string[]) => Promise<ReadonlyMap<string, TargetModule>>,
+  targetsNamed: FindTargets,
 ): Promise<AdaptedPatch> {
   const { arch, abi, image, callSites, selfModified, furtherSymbols } = kernel;
   // Sections are views of the file's bytes, and linking writes into them.

@@ -9,6 +9,7 @@ import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { coreModule } from '../link/bind-symbols.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
+import { type FindTargets, readTargets } from './read-targets.ts';
 
 export interface BuiltPatch extends LinkedPatch {
   readonly name: string;
@@ -23,12 +24,13 @@ export function patchName(fix: string): string {
   return `livepatch_${basename(fix).replace(/\.[^.]*$/, '')}`.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 48);
 }
 
-/** Builds a patch in memory. Throws `ReasonError`: whatever compiling, binding and linking throw. */
+/** Builds a patch in memory; `targetsNamed` finds the modules whose functions it replaces. Throws `ReasonError`: whatever compiling, binding and linking throw. */
 export async function buildPatch(
   kernel: LoadedKernel,
   fix: string,
   name: string,
   progress: (text: string) => void,
+  targetsNamed: FindTargets = (names) => readTargets(kernel, [], names),
 ): Promise<BuiltPatch> {
   if (!/^[A-Za-z][A-Za-z0-9_]{0,47}$/.test(name)) {
     throw reasonError(
@@ -48,15 +50,7 @@ export async function buildPatch(
   const compiled = await compileFix(stored, arch, fix, name, (wanted) => {
     return symbolsNamed(kernel.image.kallsyms, wanted).some(isFunction);
   });
-  const foreign = compiled.replacements.find((r) => r.module !== '');
-  if (foreign) {
-    throw reasonError(
-      'name-missing',
-      foreign.oldName,
-      `it is a function of the module ${foreign.module}; functions of modules cannot be redirected yet`,
-      'patch functions of vmlinux only',
-    );
-  }
+  const targets = await targetsNamed(compiled.replacements.flatMap(({ module }) => (module === '' ? [] : [module])));
   progress('linking');
   const linked = linkPatch({
     arch,
@@ -67,6 +61,7 @@ export async function buildPatch(
     object: compiled.object,
     name,
     replacements: compiled.replacements,
+    targets,
   });
   return { ...linked, bytes: await signModule(linked.bytes), name, warnings: compiled.warnings, idle: compiled.idle };
 }

@@ -13,11 +13,13 @@ import type { Addition } from './command.ts';
 import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
 import { readFix } from './read-fix.ts';
+import { moduleOption, readTargets } from './read-targets.ts';
 
 interface BuildOptions {
   readonly kernel: string;
   readonly output?: string;
   readonly name?: string;
+  readonly module: readonly string[];
   readonly unproven?: boolean;
 }
 
@@ -31,6 +33,7 @@ export const buildCommand: Addition = (program, act) => {
       '-o, --output <path>',
       'the module to write, or a folder for it (FOLDER/ is made); the current folder if left out',
     )
+    .option(moduleOption.flags, moduleOption.description, moduleOption.collect, [])
     .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
     .option(unprovenOption.flags, unprovenOption.description)
     .action(
@@ -51,7 +54,9 @@ export const buildCommand: Addition = (program, act) => {
         await checkSupported(await openKernel(options.kernel));
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
-        const patch = await buildPatch(kernel, fix, name, context.progress);
+        const patch = await buildPatch(kernel, fix, name, context.progress, (names) =>
+          readTargets(kernel, options.module, names),
+        );
         if (patch.warnings !== '') context.remark(patch.warnings.trimEnd());
         for (const idle of patch.idle) {
           context.remark(

@@ -6,6 +6,9 @@ import { type LoadedKernel, moduleFiles } from '../host/read-kernel.ts';
 import { readTargetModule, type TargetModule } from '../kernel/target-module.ts';
 import { reasonError } from '../reason.ts';
 
+/** Finds the modules of some names, as far as they are to be had. */
+export type FindTargets = (names: readonly string[]) => Promise<ReadonlyMap<string, TargetModule>>;
+
 /**
  * The modules of these names, as far as they are to be had. `given` are paths of `.ko` files. Throws `usage` for two that are
  * the same module, `file-missing`, and what `readTargetModule` throws.

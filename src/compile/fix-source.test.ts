@@ -92,4 +92,16 @@ describe('the source of the patch', () => {
     expect(source).toContain('{ .old_name = "leaf", .new_func = leaf },');
     expect(source).toContain('return klp_enable_patch(&suture_patch);');
   });
+
+  it('has an object for each module, in the order in which they are named', () => {
+    const source = patchSource('fix.c', [
+      { newName: 'a', oldName: 'one', sympos: 0, module: 'ext4' },
+      { newName: 'b', oldName: 'two', sympos: 0, module: '' },
+      { newName: 'c', oldName: 'three', sympos: 2, module: 'ext4' },
+    ]);
+    expect(source).toContain('\t{ .name = "ext4", .funcs = suture_funcs_0 },\n\t{ .funcs = suture_funcs_1 },\n\t{ }\n');
+    expect(source).toContain(
+      '\t{ .old_name = "one", .new_func = a },\n\t{ .old_name = "three", .new_func = c, .old_sympos = 2 },\n\t{ }\n',
+    );
+  });
 });

@@ -56,7 +56,7 @@ export function declaredReplacements(section: Uint8Array): Replacement[] {
     .filter((line) => line !== '')
     .map((line) => {
       const [newName = '', oldName = '', sympos = '', module = ''] = line.split(' ');
-      if (!newName || !oldName || !/^\d+$/.test(sympos)) {
+      if (!newName || !oldName || !/^\d+$/.test(sympos) || !/^\w*$/.test(module)) {
         throw reasonError(
           'compile-failed',
           `SUTURE_REPLACES(${newName || '?'})`,
@@ -101,27 +101,35 @@ export function replacementsOf(
   };
 }
 
+/** The objects of a patch in the order in which its replacements first name them; '' is the kernel itself. */
+const objectsOf = (replacements: readonly Replacement[]): string[] => [
+  ...new Set(replacements.map(({ module }) => module)),
+];
+
 /**
  * The C source that makes a live patch of a fix: the fix itself, then what mainline's documentation has at the end of
  * every livepatch module. One translation unit, so that static functions of the fix can be named.
  * `fix` is the file name for `#include`; `patch` is the module's name.
  */
 export function patchSource(fix: string, replacements: readonly Replacement[]): string {
-  const funcs = replacements.map(
-    (r) =>
-      `\t{ .old_name = "${r.oldName}", .new_func = ${r.newName}${r.sympos ? `, .old_sympos = ${r.sympos}` : ''} },\n`,
+  const lists = objectsOf(replacements).map((module, i) => {
+    const funcs = replacements
+      .filter((each) => each.module === module)
+      .map(({ oldName, newName, sympos }) => {
+        return `\t{ .old_name = "${oldName}", .new_func = ${newName}${sympos ? `, .old_sympos = ${sympos}` : ''} },\n`;
+      });
+    return `static struct klp_func suture_funcs_${i}[] = {\n${funcs.join('')}\t{ }\n};\n`;
+  });
+  const objects = objectsOf(replacements).map(
+    (module, i) => `\t{ ${module === '' ? '' : `.name = "${module}", `}.funcs = suture_funcs_${i} },\n`,
   );
   return `#include "${fix}"
 #include <linux/module.h>
 #include <linux/livepatch.h>
 
-static struct klp_func suture_funcs[] = {
-${funcs.join('')}\t{ }
-};
-
+${lists.join('\n')}
 static struct klp_object suture_objects[] = {
-\t{ .funcs = suture_funcs },
-\t{ }
+${objects.join('')}\t{ }
 };
 
 static struct klp_patch suture_patch = {

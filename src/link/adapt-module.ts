@@ -18,7 +18,7 @@ import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, coreModule, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { addLooseSymbols, versionsSection } from './finish-module.ts';
 import type { KlpFunc, KlpObject, KlpPatch } from './klp-patch.ts';
-import { bindLate, lateModules } from './late-symbols.ts';
+import { bindLate, lateModules, targetOf } from './late-symbols.ts';
 import { modinfo, readVersions } from './module-sections.ts';
 import {
   addStubsAndTable,
@@ -122,17 +122,6 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
   replaceModinfo(module, bound);
   addLooseSymbols(module);
   return { name: moduleNameOf(module, input.abi) ?? '', bytes: writeElf(module), bound };
-}
-
-function targetOf(name: string, targets: ReadonlyMap<string, TargetModule>): TargetModule {
-  const target = targets.get(name);
-  if (target) return target;
-  throw reasonError(
-    'target-missing',
-    name,
-    'the module of this name was not given and is none of the kernel’s own',
-    'give its .ko with --module',
-  );
 }
 
 function redirect(input: AdaptInput, func: KlpFunc, target: TargetModule | undefined): LinkedRedirect {

@@ -25,6 +25,21 @@ const vmlinux = 'vmlinux';
 const symbolName = /^\.klp\.sym\.([^.,]+)\.(.+),(\d+)$/;
 const tableName = /^\.klp\.rela?\.([^.]+)\.(.*)$/;
 
+/** The name by which a module's symbol is asked for that is the only one of its name. */
+export const lateSymbolName = (module: string, name: string): string => `.klp.sym.${module}.${name},0`;
+
+/** The target of that name. Throws `target-missing`. */
+export function targetOf(name: string, targets: ReadonlyMap<string, TargetModule>): TargetModule {
+  const target = targets.get(name);
+  if (target) return target;
+  throw reasonError(
+    'target-missing',
+    name,
+    'the module of this name was not given and is none of the kernel’s own',
+    'give its .ko with --module',
+  );
+}
+
 /** One relocation against such a symbol. */
 interface LateReference {
   readonly section: Section;
@@ -62,15 +77,7 @@ export function bindLate(
         bindNow(reference.relocation.symbol!, reference, arch, image);
         return;
       }
-      const target = targets.get(reference.object);
-      if (!target) {
-        throw reasonError(
-          'target-missing',
-          `${reference.object}: ${reference.name}`,
-          'the module that this symbol is of was not given',
-          'give it with --module',
-        );
-      }
+      const target = targetOf(reference.object, targets);
       const list = recipes.get(reference.object) ?? [];
       recipes.set(reference.object, list);
       list.push(...bindToModule(reference, target, arch, veneers));

@@ -116,6 +116,23 @@ describe('linking refuses', () => {
     expect(codesOf(input({ selfModified }))).toEqual(['self-modified-unknown']);
   });
 
+  it('a name that a patched module and vmlinux both keep to themselves', () => {
+    const own = newModel({ class: 32, type: 1, machine: 40, osAbi: 0, abiVersion: 0, entry: 0n, flags: 0 });
+    const code = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, new Uint8Array(words.buffer.slice(0)));
+    own.symbols.push(newSymbol('next', { place: code, type: STT_FUNC, size: 12n }));
+    const target = { name: 'target', arch: arm, buildId: Uint8Array.of(1), model: own };
+    const given = input({ targets: new Map([['target', target]]) });
+    const used = newSymbol('next');
+    given.object.symbols.push(used);
+    given.object.sections[0]!.relocations.push({ offset: 4, type: 28, symbol: used, addend: undefined });
+    expect(codesOf(given)).toContain('name-ambiguous');
+  });
+
+  it('a function of a module that was not given', () => {
+    const replacements = [{ newName: 'mine', oldName: 'theirs', sympos: 0, module: 'target' }];
+    expect(codesOf(input({ replacements }))).toEqual(['target-missing']);
+  });
+
   it('for every reason at once', () => {
     const replacements = ['one', 'two'].map((oldName) => ({ newName: 'mine', oldName, sympos: 0 }));
     const given = input({ replacements });

@@ -9,7 +9,7 @@ import { SHF_ALLOC, STT_FUNC } from '../elf/constants.ts';
 import { isSection, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
-import { findOldFunction } from '../kernel/old-function.ts';
+import { findOldFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { patchTableSymbol } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
 import { findTargetFunction, type TargetModule } from '../kernel/target-module.ts';
@@ -17,10 +17,12 @@ import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { checkFix } from './check-fix.ts';
 import { finishModule, thisModuleSymbol } from './finish-module.ts';
+import { bindLate, lateSymbolName, targetOf } from './late-symbols.ts';
 import {
   addStubsAndTable,
   beyondLimits,
   type LinkedObject,
+  type LinkedRecipe,
   type LinkedRedirect,
   makeRedirect,
   replacedTwice,
@@ -61,6 +63,9 @@ export interface LinkedPatch {
   readonly bound: ReadonlyMap<string, Binding>;
 }
 
+/** What a patch has of its own, as every module has some of it. */
+const madeHere = [patchTableSymbol, thisModuleSymbol];
+
 /** Links the patch. Throws `ReasonError` with every reason found, not only the first. */
 export function linkPatch(input: PatchInput): LinkedPatch {
   const { arch, object } = input;
@@ -82,6 +87,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   const newFunctions = new Map(
     object.symbols.filter((s) => s.type === STT_FUNC && isSection(s.place)).map((s) => [s.name, s]),
   );
+  const late = bindToTargets(input, attempt);
   const objects = modules.map((name): LinkedObject => {
     const redirects = input.replacements
       .filter(({ module = '' }) => module === name)
@@ -92,9 +98,9 @@ export function linkPatch(input: PatchInput): LinkedPatch {
         return made ? [made] : [];
       });
     reasons.push(...replacedTwice(redirects));
-    return { module: input.targets?.get(name), redirects, recipes: [] };
+    return { module: input.targets?.get(name), redirects, recipes: late.get(name) ?? [] };
   });
-  const bound = bindSymbols(object, arch, input.sources, [patchTableSymbol, thisModuleSymbol], attempt);
+  const bound = bindSymbols(object, arch, input.sources, madeHere, attempt);
   reasons.push(...unsupportedRelocations(object, arch, bound));
   const [first, ...rest] = reasons;
   if (first) throw new ReasonError(first, ...rest);
@@ -120,13 +126,46 @@ const objectsOf = (replacements: readonly Replacement[]): string[] => [
   ...new Set(replacements.map(({ module = '' }) => module)),
 ];
 
+/**
+ * What the fix uses of the modules that it patches: what neither the kernel nor the core exports, and one of them has. A fix
+ * is written like the module's own code, so its names mean the module's before they mean what vmlinux keeps to itself.
+ */
+function bindToTargets(
+  { arch, object, sources, targets = new Map() }: PatchInput,
+  attempt: <T>(work: () => T) => T | undefined,
+): Map<string, LinkedRecipe[]> {
+  const { core, image } = sources;
+  const supplied = [...madeHere, ...arch.loaderSymbols];
+  for (const symbol of object.symbols) {
+    const { name, place } = symbol;
+    if (place !== 'undefined' || supplied.includes(name) || core.has(name) || image.exports.has(name)) continue;
+    const owners = [...targets.values()].filter(({ model }) =>
+      model.symbols.some((each) => each.name === name && each.place !== 'undefined'),
+    );
+    const [owner, ...others] = owners.map((target) => target.name);
+    if (owner === undefined) continue;
+    attempt(() => {
+      const also = [...others, ...(symbolsNamed(image.kallsyms, name).length > 0 ? ['vmlinux'] : [])];
+      if (also.length > 0) {
+        throw reasonError(
+          'name-ambiguous',
+          name,
+          `${[owner, ...also].join(' and ')} have symbols of this name, and none of them is exported`,
+          'put a copy of it into the fix, or reach it through another function',
+        );
+      }
+      symbol.name = lateSymbolName(owner, name);
+    });
+  }
+  return bindLate(object, arch, image, targets, attempt);
+}
+
 function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined): LinkedRedirect {
   const { newName, oldName, sympos, module = '' } = replacement;
   const refusal = input.leaveOut ? undefined : refusalByName(oldName);
   if (refusal) throw refusal;
   const { arch, sources, callSites, selfModified } = input;
-  const target = input.targets?.get(module);
-  if (module !== '' && !target) throw reasonError('bug', module, 'this target was not read');
+  const target = module === '' ? undefined : targetOf(module, input.targets ?? new Map());
   const old = target
     ? findTargetFunction(target, oldName, sympos)
     : findOldFunction(sources.image, callSites, selfModified, oldName, sympos);
