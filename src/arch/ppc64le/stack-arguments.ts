@@ -75,8 +75,14 @@ class Place {
   }
 }
 
-/** Thrown inside, caught by `findStackArguments`. */
-class Uncertain extends Error {}
+/** Thrown inside, caught by `findStackArguments`. No error: where it was thrown is of no interest, and costly to note. */
+class Uncertain {
+  readonly message: string;
+
+  constructor(message: string) {
+    this.message = message;
+  }
+}
 
 const spOf = (registers: Registers) => registers[SP] as number;
 
@@ -90,14 +96,17 @@ function joinedRegisters(a: Registers, b: Registers): Registers {
     if (value === b[r]) continue;
     const either = joined(value, b[r]!, spOf(a));
     if (isSame(either, value)) continue;
-    both ??= [...a];
+    both ??= a.slice();
     both[r] = either;
   }
   return both ?? a;
 }
 
-const afterCall = (registers: Registers): Registers =>
-  registers.map((value, r) => (volatile.includes(r) ? 'other' : value));
+function afterCall(registers: Registers): Registers {
+  const after = registers.slice();
+  for (const r of volatile) after[r] = 'other';
+  return after;
+}
 
 /** What an instruction other than an addition makes of an address in the stack. */
 function partOfAddress({ encoding: { name }, word }: Instruction, before: Registers): Value {
@@ -264,7 +273,7 @@ class Walk {
   /** The registers after an instruction that is no branch; accesses to the caller's frame are counted on the way. */
   private effect(instruction: Instruction, before: Registers, place: Place): Registers {
     if (losesNothing(instruction, before)) return before;
-    const after = [...before];
+    const after = before.slice();
     for (const r of registersWritten(instruction)) after[r] = 'other';
     if (useOf(instruction.encoding).size > 0) this.access(instruction, before, after, place);
     else this.compute(instruction, before, after, place);
