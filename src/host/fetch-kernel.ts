@@ -2,7 +2,7 @@
 // that they work from there. Which packages of which version it takes is in choose-packages.ts.
 
 import { existsSync } from 'node:fs';
-import { readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Platform } from '../arch/arch.ts';
 import { ReasonError, reasonError } from '../reason.ts';
@@ -21,11 +21,11 @@ import {
 } from './choose-packages.ts';
 import type { DebianPackage } from './debian.ts';
 import { findKernel, kernelFolder, rewriteKernelFile, type StoredKernel, writeKernelFile } from './kernel-store.ts';
-import { run } from './run.ts';
+import { fetchSourceTree } from './source-tree.ts';
 import { withTemporaryFolder } from './temporary.ts';
 
 export interface FetchOptions {
-  /** Also the source tree of the same version. */
+  /** Also the source tree of the same version, which kernels of one version share. */
   readonly source?: boolean;
   /** Also the debug package: an unstripped vmlinux, and the modules with debug information. */
   readonly debug?: boolean;
@@ -218,16 +218,8 @@ async function addParts(
 ): Promise<StoredKernel> {
   const { folder, ...description } = kernel;
   if (options.source && kernel.source === undefined) {
-    await publishPart(join(folder, 'source'), async (part, downloads) => {
-      await unpackAll(apt, [packages.source], downloads, downloads, progress);
-      const archives = join(downloads, 'usr/src');
-      const archive = (await readdir(archives)).find((name) => /^linux-source-.*\.tar\.xz$/.test(name));
-      if (archive === undefined)
-        throw reasonError('fetch-failed', packages.source.name, 'holds no source archive', unknownLayout);
-      progress(`unpacking ${archive}`);
-      await run('tar', ['--extract', '--file', join(archives, archive), '--strip-components=1', '--directory', part]);
-    });
-    await rewriteKernelFile(folder, { ...description, source: 'source' });
+    const source = await fetchSourceTree(apt, packages.source, progress);
+    await rewriteKernelFile(folder, { ...description, source: relative(folder, source) });
   }
   if (options.debug && kernel.debug === undefined) {
     const { debug, release } = packages;

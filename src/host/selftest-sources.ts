@@ -2,16 +2,16 @@
 // cache. Only those folders: the package is 139 MB and unpacks to 1.5 GB, of which they are 200 kB.
 
 import { existsSync } from 'node:fs';
-import { cp, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { cp } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { architectureByName } from '../arch/architectures.ts';
 import { reasonError } from '../reason.ts';
 import { openApt } from './apt.ts';
-import { buildingFolder, publish, withLock } from './cache.ts';
+import { publish, withLock } from './cache.ts';
 import { namesOfParts } from './choose-packages.ts';
 import type { StoredKernel } from './kernel-store.ts';
 import { run } from './run.ts';
-import { withTemporaryFolder } from './temporary.ts';
+import { withSourceArchive } from './source-tree.ts';
 
 /** The folders of a kernel's source tree that are taken. */
 export const selftestFolders = {
@@ -54,14 +54,9 @@ async function take(kernel: StoredKernel, into: string, progress: (text: string)
   const trouble = await apt.update();
   const found = (await apt.show(name)).find((each) => each.version === kernel.version);
   if (!found) throw reasonError('fetch-failed', name, `not to be had in version ${kernel.version}\n${trouble}`.trim());
-  await withTemporaryFolder(async (downloads) => {
-    progress(`fetching ${name} ${kernel.version} (${(found.size / 1e6).toFixed(1)} MB)`);
-    await apt.unpack([found], downloads, downloads);
-    const archives = join(downloads, 'usr/src');
-    const archive = (await readdir(archives)).find((file) => /^linux-source-.*\.tar\.xz$/.test(file));
-    if (archive === undefined) throw reasonError('fetch-failed', name, 'holds no source archive');
-    const top = archive.slice(0, -'.tar.xz'.length);
+  await withSourceArchive(apt, found, progress, async (archive) => {
+    const top = basename(archive, '.tar.xz');
     const members = folders.map((folder) => `${top}/${folder}`);
-    await run('tar', ['-x', '-f', join(archives, archive), '--strip-components=1', '-C', into, ...members]);
-  }, buildingFolder());
+    await run('tar', ['-x', '-f', archive, '--strip-components=1', '-C', into, ...members]);
+  });
 }
