@@ -44,6 +44,14 @@ export const reasonCodes = {
   'never-left': ['refused', 'some task may always be inside the function, unseen, so no patch of it could take effect'],
   'init-text': ['refused', 'the function or the data is in memory that the kernel gives back after start-up'],
 
+  // Compiling a source patch.
+  'patch-unreadable': ['refused', 'the source patch is not a unified diff of text files'],
+  'patch-does-not-apply': ['refused', 'the source patch does not fit the source of the kernel'],
+  'not-compiled': ['refused', 'the source patch changes a file that is not compiled in the kernel’s configuration'],
+  'build-files': ['refused', 'the source patch changes how the kernel is configured or built'],
+  'too-many-files': ['refused', 'more files include what the source patch changes than are to be compiled'],
+  'build-differs': ['refused', 'what is compiled here is not what the kernel was made of'],
+
   // Building a live patch.
   'whole-module': ['refused', 'the fix is a whole livepatch module, not only the functions'],
   'compile-failed': ['refused', 'the compiler does not accept the fix'],

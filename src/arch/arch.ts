@@ -15,6 +15,11 @@ export interface Platform {
   readonly cross: { readonly prefix: string; readonly packages: readonly string[] };
   /** Compiler flags that the replacement functions of a fix need beside the kernel's own, each with its reason there. */
   readonly fixFlags: readonly string[];
+  /**
+   * Compiler flags for the kernel's own files when what is compiled is to go into a module, beside those for sections; each
+   * with its reason there.
+   */
+  readonly sectionedFlags: readonly string[];
   /** The image as the package ships it: `/boot/PREFIX-RELEASE`. */
   readonly image: { readonly prefix: 'vmlinuz' | 'vmlinux'; readonly payload: 'zimage' | 'elf' };
   readonly qemu: {

@@ -13,6 +13,35 @@ const unfitForMake = /[\s:#$%&;|<>()*?[\]'"`\\]/;
 const largestProcess = 4 * 2 ** 30;
 
 /**
+ * What the user's environment has for makes and compilers of their own, and what would change those of the kernel: taken
+ * out. Messages must be those that we know.
+ */
+const buildEnvironment = {
+  ...Object.fromEntries(
+    [
+      ...['MAKEFLAGS', 'MAKELEVEL', 'MAKEFILES', 'KBUILD_EXTMOD', 'KBUILD_OUTPUT', 'ARCH', 'CROSS_COMPILE', 'CC', 'V'],
+      ...['KCFLAGS', 'KCPPFLAGS', 'KAFLAGS', 'CFLAGS_KERNEL', 'CFLAGS_MODULE', 'AFLAGS_KERNEL', 'AFLAGS_MODULE'],
+      ...['CPATH', 'C_INCLUDE_PATH', 'COMPILER_PATH', 'GCC_EXEC_PREFIX', 'DEPENDENCIES_OUTPUT', 'SUNPRO_DEPENDENCIES'],
+    ].map((name) => [name, undefined]),
+  ),
+  LC_ALL: 'C',
+} as const;
+
+/** Runs make or a compiler in a folder, with bounds on its memory and time. Throws `tool-missing`, `tool-failed`. */
+export const runBuildTool = (
+  program: string,
+  args: readonly string[],
+  folder: string,
+  accept: readonly number[],
+): Promise<RunResult> =>
+  run('prlimit', [`--as=${largestProcess}`, program, ...args], {
+    cwd: folder,
+    accept,
+    timeout: 600,
+    env: buildEnvironment,
+  });
+
+/**
  * The kernel's own make, for the cross compiler of the platform. `folder` holds a Kbuild file; nothing outside it is written.
  * Throws `usage` for a path that make cannot work with, `tool-failed`, `tool-missing`.
  */
@@ -39,16 +68,12 @@ export async function kbuild(
       `CROSS_COMPILE=${kernel.crossPrefix}`,
       ...targets,
     ],
-    // What a user's own make has in its environment is not meant for this one; messages must be those that we know.
-    {
-      accept,
-      timeout: 600,
-      env: { MAKEFLAGS: undefined, MAKELEVEL: undefined, KBUILD_EXTMOD: undefined, LC_ALL: 'C' },
-    },
+    { accept, timeout: 600, env: buildEnvironment },
   );
 }
 
-function checkPath(path: string, remedy: string): void {
+/** Throws `usage` for a path that make cannot work with. */
+export function checkPath(path: string, remedy: string): void {
   const unfit = unfitForMake.exec(path)?.[0];
   if (unfit === undefined) return;
   throw reasonError(

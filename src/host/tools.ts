@@ -10,6 +10,7 @@ const commonTools: Readonly<Record<string, string>> = {
   'apt-get': 'apt',
   'dpkg-deb': 'dpkg',
   flock: 'util-linux',
+  grep: 'grep',
   make: 'make',
   prlimit: 'util-linux',
   setpriv: 'util-linux',

@@ -9,6 +9,7 @@ export const platform: Platform = {
   cross: { prefix: 'arm-linux-gnueabihf-', packages: ['gcc-arm-linux-gnueabihf'] },
   // The kernel's own flags do.
   fixFlags: [],
+  sectionedFlags: [],
   image: { prefix: 'vmlinuz', payload: 'zimage' },
   qemu: {
     program: 'qemu-system-arm',

@@ -14,6 +14,14 @@ export const platform: Platform = {
     // A function whose cold half stands in a section of its own cannot be read as one run of words.
     '-fno-reorder-blocks-and-partition',
   ],
+  sectionedFlags: [
+    // The image's code reaches data by offsets from the TOC that the loader of modules relocates without looking whether
+    // they fit (arch/powerpc/Makefile, KBUILD_CFLAGS_MODULE).
+    '-mcmodel=large',
+    // As above, and for the same reasons.
+    '-fno-optimize-sibling-calls',
+    '-fno-reorder-blocks-and-partition',
+  ],
   image: { prefix: 'vmlinux', payload: 'elf' },
   qemu: {
     program: 'qemu-system-ppc64',

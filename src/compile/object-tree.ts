@@ -1,0 +1,170 @@
+// The kernel's own Kbuild on the kernel's own source, without preparing anything: `make O=` in a folder of ours.
+//
+// What `make prepare` would generate in an object tree came with the kernel's headers, as its real build made it:
+// the configuration, generated headers, and the build tools for this machine. So an object tree is a copy of some eighty
+// files (2 MB), made anew for each build; nobody else ever writes to it, and the source tree is only read.
+//
+//   make -C TREE -f SOURCE/Makefile -o prepare fs/proc/cmdline.o
+//
+// is how the kernel's Makefile says that a tree elsewhere is built (its comment on output files); `-o prepare` has make
+// take that step for done. It leaves TREE/fs/proc/.cmdline.o.cmd behind, with the compiler's whole command line.
+
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import type { Platform } from '../arch/arch.ts';
+import type { StoredKernel } from '../host/kernel-store.ts';
+import { reasonError } from '../reason.ts';
+import { checkPath, runBuildTool } from './kbuild.ts';
+
+/** An object tree: its folder, which make runs in, and what it is built from. */
+export interface ObjectTree {
+  readonly folder: string;
+  /** The source tree, absolute. */
+  readonly source: string;
+  readonly kernel: StoredKernel;
+  readonly platform: Platform;
+}
+
+/** Programs that Kbuild runs from its object tree when it compiles a file. An older or newer kernel may lack one. */
+const buildTools = ['basic', 'genksyms', 'mod', 'recordmcount', 'bin2c'];
+
+/**
+ * Makes an object tree in an empty folder. Throws `wrong-kernel` for a source tree of another version, `usage` for one that
+ * has been built in, `kernel-incomplete`.
+ */
+export async function makeObjectTree(
+  kernel: StoredKernel,
+  platform: Platform,
+  source: string,
+  folder: string,
+): Promise<ObjectTree> {
+  checkPath(folder, 'set TMPDIR to another folder');
+  checkPath(source, 'move the source tree, and name it with --source');
+  const { headers } = kernel;
+  const generated = join('arch', platform.kbuild, 'include');
+  await mkdir(join(folder, 'include/config'), { recursive: true });
+  await mkdir(join(folder, 'scripts'));
+  for (const part of ['include/generated', generated]) {
+    if (!existsSync(join(headers, part))) throw incomplete(kernel, `its headers lack ${part}`);
+    await cp(join(headers, part), join(folder, part), { recursive: true });
+  }
+  for (const file of ['auto.conf', 'kernel.release']) {
+    await cp(join(headers, 'include/config', file), join(folder, 'include/config', file));
+  }
+  for (const tool of buildTools) {
+    const from = join(headers, 'scripts', tool);
+    if (existsSync(from)) await cp(from, join(folder, 'scripts', tool), { recursive: true });
+  }
+  // Older than what was made of it, or make would configure the kernel anew.
+  const config = join(folder, '.config');
+  await writeFile(config, await readFile(kernel.config));
+  await utimes(config, 0, 0);
+  await writeFile(join(folder, 'include/config/auto.conf.cmd'), '');
+  return { folder, source, kernel, platform };
+}
+
+/** What stands where in version.h, and in the top Makefile. */
+const versionParts = [
+  ['MAJOR', 'VERSION'],
+  ['PATCHLEVEL', 'PATCHLEVEL'],
+  ['SUBLEVEL', 'SUBLEVEL'],
+] as const;
+
+/**
+ * Refuses a source tree that is not one of the kernel's version, as its headers tell it, or that has been built in: what
+ * was generated there would be taken for the kernel's.
+ */
+export async function checkSource(kernel: StoredKernel, source: string): Promise<void> {
+  const read = (file: string) => readFile(file, 'latin1').catch(() => '');
+  const header = await read(join(kernel.headers, 'include/generated/uapi/linux/version.h'));
+  const makefile = await read(join(source, 'Makefile'));
+  const version = (pattern: (part: readonly [string, string]) => RegExp, text: string) =>
+    versionParts.map((part) => pattern(part).exec(text)?.[1] ?? '?').join('.');
+  const wanted = version(([name]) => new RegExp(`^#define LINUX_VERSION_${name} (\\d+)$`, 'm'), header);
+  const found = version(([, name]) => new RegExp(`^${name} = (\\d+)$`, 'm'), makefile);
+  if (wanted.includes('?')) throw incomplete(kernel, 'its headers do not tell its version (linux/version.h)');
+  if (found.includes('?')) {
+    throw reasonError(
+      'usage',
+      source,
+      'it is no source tree of a kernel: its Makefile tells no version',
+      'correct --source',
+    );
+  }
+  if (wanted !== found) {
+    throw reasonError(
+      'wrong-kernel',
+      source,
+      `it is the source of Linux ${found}, and ${kernel.name} is ${wanted}`,
+      'name the tree that the kernel was built from',
+    );
+  }
+  const leftover = ['.config', 'include/config', `include/generated`].find((name) => existsSync(join(source, name)));
+  if (leftover !== undefined) {
+    throw reasonError(
+      'usage',
+      source,
+      `it has been built in: ${leftover} is there, and would be taken for the kernel’s own`,
+      'name a clean tree, or run `make mrproper` in this one',
+    );
+  }
+}
+
+/** Has Kbuild make targets. Returns what it and the compiler say, and its exit status. */
+export const makeTargets = (tree: ObjectTree, targets: readonly string[]) =>
+  runBuildTool(
+    'make',
+    [
+      ...['--silent', '--keep-going', `--jobs=${cpus().length}`, '-f', join(tree.source, 'Makefile'), '-o', 'prepare'],
+      `ARCH=${tree.platform.kbuild}`,
+      `CROSS_COMPILE=${tree.kernel.crossPrefix}`,
+      // Debugging information is not in what the kernel loads, and takes the compiler half its time.
+      'KCFLAGS=-g0',
+      ...targets,
+    ],
+    tree.folder,
+    [0, 2],
+  );
+
+/** What a folder's Makefile has compiled in this configuration: object files with paths from the top of the tree. */
+export interface FolderObjects {
+  readonly vmlinux: ReadonlySet<string>;
+  readonly modules: ReadonlySet<string>;
+}
+
+/** A makefile that has Kbuild's own variables of a folder printed, once it has worked them out. */
+const listMakefile = `suture-list:
+\t@echo 'vmlinux $(real-obj-y) $(lib-y) $(extra-y)'
+\t@echo 'modules $(real-obj-m)'
+`;
+
+/** What Kbuild would compile in a folder (a path from the top of the tree), if it came there. */
+export async function objectsOf(tree: ObjectTree, folder: string): Promise<FolderObjects> {
+  const nothing = { vmlinux: new Set<string>(), modules: new Set<string>() };
+  if (!['Kbuild', 'Makefile'].some((name) => existsSync(join(tree.source, folder, name)))) return nothing;
+  const makefile = join(tree.folder, 'suture-list.mk');
+  if (!existsSync(makefile)) await writeFile(makefile, listMakefile);
+  const { stdout, status } = await runBuildTool(
+    'make',
+    [
+      ...['--silent', '-rR', '-f', makefile, '-f', join(tree.source, 'scripts/Makefile.build')],
+      ...[`srctree=${tree.source}`, 'objtree=.', `VPATH=${tree.source}`, `obj=${folder}`],
+      ...['need-builtin=1', 'need-modorder=1', 'CONFIG_SHELL=/bin/sh', `CC=${tree.kernel.crossPrefix}gcc`],
+      ...[`ARCH=${tree.platform.kbuild}`, `SRCARCH=${tree.platform.kbuild}`],
+      'suture-list',
+    ],
+    tree.folder,
+    [0, 2],
+  );
+  if (status !== 0) return nothing;
+  const named = (word: string) => {
+    const line = stdout.split('\n').find((each) => each.startsWith(`${word} `)) ?? '';
+    return new Set(line.split(' ').filter((name) => name.endsWith('.o')));
+  };
+  return { vmlinux: named('vmlinux'), modules: named('modules') };
+}
+
+const incomplete = (kernel: StoredKernel, what: string) =>
+  reasonError('kernel-incomplete', kernel.name, what, 'remove the kernel and fetch or import it again');

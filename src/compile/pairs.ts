@@ -1,0 +1,296 @@
+// From a source patch to pairs of objects: each file that the patch changes, or that includes what it changes, as the kernel
+// has it and as the patch makes it. The kernel's source tree is only read, and no full build is ever made.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { cp, mkdir, readFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { Architecture } from '../arch/arch.ts';
+import { readElf } from '../elf/elf.ts';
+import type { ElfModel } from '../elf/model.ts';
+import type { StoredKernel } from '../host/kernel-store.ts';
+import { withTemporaryFolder } from '../host/temporary.ts';
+import { parseConfig } from '../kernel/config.ts';
+import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { applyToFile } from './apply-diff.ts';
+import { includersOf } from './includers.ts';
+import { checkSource, makeObjectTree, type ObjectTree, objectsOf } from './object-tree.ts';
+import {
+  type CompilerOutput,
+  compileAgain,
+  type OriginalObject,
+  objectName,
+  originalObjects,
+  sectionedFlags,
+} from './original-objects.ts';
+import { bypassed, type ChangedFiles, makePatchedTree } from './patched-tree.ts';
+import { type FilePatch, parseUnifiedDiff } from './unified-diff.ts';
+import { whyNotCompiled } from './why-not-compiled.ts';
+
+/** One file of the kernel, as it has it and as a patch makes it. */
+export interface ObjectPair {
+  /** The source file, from the top of the tree: `fs/proc/cmdline.c`. */
+  readonly path: string;
+  /** The module that it is part of, as /proc/modules names it; '' for vmlinux. */
+  readonly module: string;
+  /** As the kernel's build makes it: to be compared with the image or the module as shipped. */
+  readonly plain: ElfModel;
+  /** What differs between these two is the fix: a section for each function and datum, compiled to go into a module. */
+  readonly original: ElfModel;
+  readonly patched: ElfModel;
+}
+
+export interface Pairs {
+  readonly pairs: readonly ObjectPair[];
+  /** What the compiler said of the patched files, and what of the patch stands elsewhere than it says or is no code. */
+  readonly remarks: readonly string[];
+}
+
+export interface PairOptions {
+  /** The source tree, instead of the one that came with the kernel. */
+  readonly source?: string;
+  /** How many files may be compiled for the sake of a changed header. */
+  readonly mostIncluders?: number;
+  readonly progress?: (text: string) => void;
+}
+
+/** Of a header that more include, somebody should know. */
+const usualMostIncluders = 32;
+
+/**
+ * Compiles what a patch changes. `place` is what errors call the patch. Throws `ReasonError`: `patch-unreadable`,
+ * `patch-does-not-apply`, `build-files`, `not-compiled`, `too-many-files`, `compile-failed`, `wrong-kernel`,
+ * `kernel-incomplete`, `tool-missing`.
+ */
+export function compilePairs(
+  kernel: StoredKernel,
+  arch: Architecture,
+  patch: string,
+  place: string,
+  { source = kernel.source, mostIncluders = usualMostIncluders, progress = () => {} }: PairOptions = {},
+): Promise<Pairs> {
+  const { platform } = arch;
+  return withTemporaryFolder(async (folder) => {
+    const files = parseUnifiedDiff(patch, place);
+    if (source === undefined) {
+      throw reasonError(
+        'kernel-incomplete',
+        kernel.name,
+        'its source tree is not in the cache',
+        `\`suture kernel fetch ${kernel.name} --source\`, or name a tree with --source`,
+      );
+    }
+    await checkSource(kernel, source);
+    const remarks: string[] = [];
+    const changed = await applyAll(source, files, remarks);
+
+    const treeFolder = join(folder, 'objects');
+    await mkdir(treeFolder);
+    const tree = await makeObjectTree(kernel, platform, source, treeFolder);
+    const { compiled, included } = await sortOut(tree, changed, place, remarks);
+    const including = included.length === 0 ? [] : await compiledIncluders(tree, included, mostIncluders, progress);
+    const wanted = [...new Set([...compiled, ...including])];
+    const originals = await originalObjects(kernel, platform, source, wanted, progress);
+    const missing = compiled.filter((path) => !originals.some((original) => original.path === path));
+    if (missing.length > 0) throw new ReasonError(...notCompiled(tree, missing));
+
+    // The compiler's word on what includes what.
+    const affected = originals.filter(
+      ({ path, run }) =>
+        compiled.includes(path) || run.dependencies.some((file) => changed.has(file.slice(source.length + 1))),
+    );
+    const isRead = (path: string) => affected.some(({ run }) => run.dependencies.includes(join(source, path)));
+    const unread = included.filter((path) => changed.get(path) && existsSync(join(source, path)) && !isRead(path));
+    const reasons = notCompiled(tree, unread.length > 0 ? unread : included);
+    if (affected.length === 0) throw new ReasonError(...reasons);
+    if (unread.length > 0) remarks.push(...reasons.map(({ place, message }) => `${place}: ${message}`));
+    const outputs = await compilePatched(tree, affected, changed, folder, progress);
+    return {
+      pairs: affected.map(({ path, module, plain, sectioned }, i) => ({
+        path,
+        module,
+        plain: readElf(plain, objectName(path)),
+        original: readElf(sectioned, objectName(path)),
+        patched: readElf(outputs[i]!.object, objectName(path)),
+      })),
+      remarks: [...remarks, ...outputs.flatMap(({ warnings }) => (warnings.trim() === '' ? [] : [warnings.trimEnd()]))],
+    };
+  });
+}
+
+/** The changed files' bytes. */
+async function applyAll(source: string, files: readonly FilePatch[], remarks: string[]): Promise<ChangedFiles> {
+  const changed = new Map<string, Uint8Array | undefined>();
+  const reasons: Reason[] = [];
+  for (const file of files) {
+    const before = await readFile(join(source, file.oldPath), 'latin1').catch(() => undefined);
+    try {
+      if (file.change === 'create' && before !== undefined) {
+        throw reasonError('patch-does-not-apply', file.path, 'the patch makes this file, and it is there already');
+      }
+      if (file.change !== 'create' && before === undefined) {
+        throw reasonError(
+          'patch-does-not-apply',
+          file.oldPath,
+          'there is no such file in the source tree',
+          'give a patch with paths from above the source tree (a/fs/…), made for this version of the kernel',
+        );
+      }
+      const { text, moved } = applyToFile(before ?? '', file);
+      for (const { hunk, lines } of moved) {
+        remarks.push(
+          `${file.path}: hunk ${hunk} applies ${Math.abs(lines)} lines further ${lines < 0 ? 'up' : 'down'}`,
+        );
+      }
+      if (file.oldPath !== file.path) changed.set(file.oldPath, undefined);
+      changed.set(file.path, file.change === 'delete' ? undefined : Buffer.from(text, 'latin1'));
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+      reasons.push(...error.reasons);
+    }
+  }
+  const [first, ...others] = reasons;
+  if (first) throw new ReasonError(first, ...others);
+  return changed;
+}
+
+/** Files that say how the kernel is configured, built and laid out in memory. */
+const buildFile = /(?:^|\/)(?:Makefile|Kbuild|Kconfig)[^/]*$|\.lds(?:\.[Sh])?$|^scripts\//;
+
+/** What is no part of a kernel. */
+const noCode = /^(?:Documentation|LICENSES|samples|tools)\/|\.(?:rst|txt|md|yaml|gitignore)$|^[A-Z]+$/;
+
+/** Which of the changed files are compiled by themselves, and which may be included by others. */
+async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, remarks: string[]) {
+  const compiled: string[] = [];
+  const included: string[] = [];
+  for (const [path, bytes] of changed) {
+    if (buildFile.test(path)) {
+      throw reasonError(
+        'build-files',
+        path,
+        'a live patch changes functions, not how the kernel is configured, built or laid out',
+        'leave this file out of the patch if the rest makes sense without it',
+      );
+    }
+    if (noCode.test(path)) {
+      remarks.push(`${path} is no part of the kernel`);
+    } else if (/\.[cS]$/.test(path) && bytes) {
+      const { vmlinux, modules } = await objectsOf(tree, dirname(path));
+      const object = objectName(path);
+      // A file that no Makefile names may still be part of another, as kernel/sched/deadline.c is.
+      if (vmlinux.has(object) || modules.has(object)) compiled.push(path);
+      else included.push(path);
+    } else {
+      included.push(path);
+    }
+  }
+  if (compiled.length + included.length === 0) {
+    throw reasonError('nothing-to-patch', place, 'the patch changes no code of the kernel', 'give a patch of code');
+  }
+  return { compiled, included };
+}
+
+/** Files that are compiled in this configuration and may include one of `included`. Throws `too-many-files`, `not-compiled`. */
+async function compiledIncluders(
+  tree: ObjectTree,
+  included: readonly string[],
+  most: number,
+  progress: (text: string) => void,
+): Promise<string[]> {
+  progress(`looking for what includes ${included.join(', ')}`);
+  const own = included.filter((path) => !/^arch\//.test(path) || path.startsWith(`arch/${tree.platform.kbuild}/`));
+  const candidates = own.length === 0 ? [] : await includersOf(tree.source, tree.platform.kbuild, own);
+  const remedy = (count: string) =>
+    `\`--most-files ${count}\` has them compiled; a fix in a .c file alone needs none of them`;
+  if (candidates === 'all') {
+    throw reasonError(
+      'too-many-files',
+      included.join(', '),
+      'every file of the kernel includes it',
+      'change another file',
+    );
+  }
+  const folders = [...new Set(candidates.map(dirname))];
+  if (folders.length > 40) progress(`asking the Makefiles of ${folders.length} folders`);
+  const here = new Set<string>();
+  await inParallel(folders, async (folder) => {
+    const { vmlinux, modules } = await objectsOf(tree, folder);
+    for (const object of [...vmlinux, ...modules]) here.add(object);
+  });
+  const found = candidates.filter((path) => here.has(objectName(path)));
+  if (found.length > most) {
+    const some = found.slice(0, 12).join(', ');
+    throw reasonError(
+      'too-many-files',
+      included.join(', '),
+      `up to ${found.length} files that are compiled in this configuration include it: ${some}${found.length > 12 ? ', …' : ''}`,
+      remedy(String(found.length)),
+    );
+  }
+  return found;
+}
+
+/** For each path that no compiled object is made from, why. */
+function notCompiled(tree: ObjectTree, paths: readonly string[]): [Reason, ...Reason[]] {
+  const { source, kernel, platform } = tree;
+  const config = parseConfig(readFileSync(kernel.config, 'utf8'));
+  const read = (path: string) =>
+    existsSync(join(source, path)) ? readFileSync(join(source, path), 'utf8') : undefined;
+  const isSet = (symbol: string) => ['y', 'm'].includes(config.get(symbol.replace('CONFIG_', '')) ?? '');
+  const why = (path: string) =>
+    /\.[cS]$/.test(path)
+      ? whyNotCompiled(path, read, isSet, platform.kbuild)
+      : 'no file that is compiled in its configuration includes it';
+  const reasons = paths.map((path) => ({
+    code: 'not-compiled' as const,
+    place: path,
+    message: `${kernel.name} was built without it: ${why(path)}`,
+    remedy: 'the kernel does not have this code, so it needs no fix there',
+  }));
+  return reasons as [Reason, ...Reason[]];
+}
+
+/** Compiles the patched files, in the order of `originals`, and sees that none was read past the patch. */
+async function compilePatched(
+  tree: ObjectTree,
+  originals: readonly OriginalObject[],
+  changed: ChangedFiles,
+  folder: string,
+  progress: (text: string) => void,
+): Promise<CompilerOutput[]> {
+  const real = new Set(originals.map(({ path }) => dirname(path)));
+  // Each time round at least one folder more is real, so this ends.
+  for (let round = 0; ; round++) {
+    const patched = join(folder, `patched-${round}`);
+    await mkdir(patched);
+    await makePatchedTree(tree.source, patched, changed, real);
+    const outputs: CompilerOutput[] = [];
+    const before = real.size;
+    await inParallel([...originals.keys()], async (i) => {
+      const original = originals[i]!;
+      progress(`compiling ${original.path} as patched`);
+      const objects = join(folder, `objects-${round}-${i}`);
+      await mkdir(objects);
+      const own = await makeObjectTree(tree.kernel, tree.platform, tree.source, objects);
+      if (existsSync(original.made)) await cp(original.made, objects, { recursive: true });
+      outputs[i] = await compileAgain(own, original.path, original.run, patched, sectionedFlags(tree.platform));
+      const { files, folders } = await bypassed(tree.source, patched, changed, outputs[i].read);
+      for (const each of folders) real.add(each);
+      if (files.length > 0 && folders.length === 0) {
+        throw reasonError('tool-failed', original.path, `the compiler read ${files[0]} as it is without the patch`);
+      }
+    });
+    if (real.size === before) return outputs;
+  }
+}
+
+/** Runs tasks, as many at a time as there are processors; the first to fail ends it. */
+async function inParallel<T>(items: readonly T[], task: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  await Promise.all(
+    Array.from({ length: Math.min(cpus().length, queue.length) }, async () => {
+      for (let item = queue.shift(); item !== undefined; item = queue.shift()) await task(item);
+    }),
+  );
+}
