@@ -203,6 +203,41 @@ export interface ObjectCode {
   readonly tables: readonly CodeTable[];
 }
 
+/** A relocation in code: the word that it changes, as compiled and as the linked image has it. */
+export interface LinkedPlace {
+  readonly type: number;
+  /** r_addend for RELA; undefined for REL, where it stands in the compiled word. */
+  readonly addend: bigint | undefined;
+  readonly compiled: number;
+  readonly linked: number;
+  /** Where the linked word is. */
+  readonly address: LinkAddress;
+}
+
+/**
+ * What a linked word shows of the address that its relocation resolved to, the symbol's plus the addend. One word may show
+ * it whole or a part of it: the address is the sum of `of` parts, each shown by some word with the same symbol and addend.
+ */
+export interface ShownTarget {
+  readonly addend: bigint;
+  readonly of: number;
+  /** Part number and what it amounts to. */
+  readonly parts: readonly (readonly [part: number, amount: bigint])[];
+  /**
+   * The linker has put the value of a table's entry where the code would load it from the table: what is shown is what
+   * the entry that symbol and addend name would hold.
+   */
+  readonly isContent: boolean;
+  /** Whether this word could be as it is with the symbol at an address. */
+  fits(symbol: bigint): boolean;
+}
+
+/**
+ * `differs`: what a linker leaves alone is not as compiled. `nothing`: the relocation has no address to show. `left-out`: a call
+ * of a weak symbol that nobody defines, taken out. `unknown`: a relocation of a type that is not known here.
+ */
+export type Shown = ShownTarget | 'differs' | 'nothing' | 'left-out' | 'unknown';
+
 /** One architecture. `src/arch/arm/arm.ts` and `src/arch/ppc64le/ppc64le.ts` each export one. */
 export interface Architecture {
   readonly platform: Platform;
@@ -248,6 +283,12 @@ export interface Architecture {
   /** Section offsets of the mcount call sites in a relocatable object's text section, for `__mcount_loc`. */
   moduleCallSites(section: Section): number[];
   selfModified(text: KernelText): SelfModified;
+  /** The section of an object whose entries are addresses that code loads, and that a linker may take apart; '' if there is none. */
+  readonly addressTable: string;
+  /** What a word of a linked image shows of the relocation that it was compiled with. */
+  shownTarget(place: LinkedPlace, image: KernelText): Shown;
+  /** A pointer in the data of a linked image. Undefined outside the image. */
+  linkedPointer(address: LinkAddress, image: KernelText): LinkAddress | undefined;
   /**
    * The ftrace way's stub for one function. `site` is the call site's address within `old`. `replacement` is the new
    * function's code as compiled for the module, its relocations not applied.

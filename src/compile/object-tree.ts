@@ -1,20 +1,25 @@
-// The kernel's own Kbuild on the kernel's own source, without preparing anything: `make O=` in a folder of ours.
+// The kernel's own Kbuild on the kernel's own source, almost without preparing anything: `make O=` in a folder of ours.
 //
-// What `make prepare` would generate in an object tree came with the kernel's headers, as its real build made it:
-// the configuration, generated headers, and the build tools for this machine. So an object tree is a copy of some eighty
-// files (2 MB), made anew for each build; nobody else ever writes to it, and the source tree is only read.
+// What `make prepare` would generate in an object tree came with the kernel's headers, as its real build made it: the
+// configuration, generated headers, and the build tools for this machine. So an object tree is a copy of some eighty files
+// (2 MB), made anew for each build; nobody else ever writes to it, and the source tree is only read.
 //
-//   make -C TREE -f SOURCE/Makefile -o prepare fs/proc/cmdline.o
+//   make -C TREE -f SOURCE/Makefile -o prepare0 fs/proc/cmdline.o
 //
-// is how the kernel's Makefile says that a tree elsewhere is built (its comment on output files); `-o prepare` has make
-// take that step for done. It leaves TREE/fs/proc/.cmdline.o.cmd behind, with the compiler's whole command line.
+// is how the kernel's Makefile says that a tree elsewhere is built (its comment on output files). `-o prepare0` has make take
+// the general preparation for done; what architectures add after it is still made, and must be: flags of the stack protector
+// that come from asm-offsets.h, headers that come from the vDSO, which the headers' package lacks. It leaves
+// TREE/fs/proc/.cmdline.o.cmd behind, with the compiler's whole command line.
 
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import type { Platform } from '../arch/arch.ts';
+import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
+import { run } from '../host/run.ts';
 import { reasonError } from '../reason.ts';
 import { checkPath, runBuildTool } from './kbuild.ts';
 
@@ -31,8 +36,8 @@ export interface ObjectTree {
 const buildTools = ['basic', 'genksyms', 'mod', 'recordmcount', 'bin2c'];
 
 /**
- * Makes an object tree in an empty folder. Throws `wrong-kernel` for a source tree of another version, `usage` for one that
- * has been built in, `kernel-incomplete`.
+ * Makes an object tree in an empty folder: a copy of the kernel's prepared one, which is made once and kept.
+ * Throws `kernel-incomplete`, `usage` for a path that make cannot work with, `tool-missing`, `tool-failed`.
  */
 export async function makeObjectTree(
   kernel: StoredKernel,
@@ -42,6 +47,29 @@ export async function makeObjectTree(
 ): Promise<ObjectTree> {
   checkPath(folder, 'set TMPDIR to another folder');
   checkPath(source, 'move the source tree, and name it with --source');
+  const prepared = join(kernel.folder, 'objects', `tree-${await buildIdentity(kernel, source)}`);
+  if (!existsSync(prepared)) {
+    await withLock(`objects-${kernel.name}`, async () => {
+      if (!existsSync(prepared)) await publish(prepared, (tree) => prepare({ kernel, platform, source, folder: tree }));
+    });
+  }
+  // make goes by the files' times.
+  await cp(prepared, folder, { recursive: true, preserveTimestamps: true });
+  return { folder, source, kernel, platform };
+}
+
+/** A hash of what all objects of a kernel have in common: its configuration, the compiler, the place of the source. */
+export async function buildIdentity(kernel: StoredKernel, source: string): Promise<string> {
+  const { stdout } = await run(`${kernel.crossPrefix}gcc`, ['--version']);
+  const hash = createHash('sha256').update([stdout, kernel.crossPrefix, source].join('\0'));
+  for (const file of ['include/config/auto.conf', 'include/generated/autoconf.h']) {
+    hash.update(await readFile(join(kernel.headers, file)).catch(() => ''));
+  }
+  return hash.digest('hex').slice(0, 24);
+}
+
+async function prepare(tree: ObjectTree): Promise<void> {
+  const { folder, kernel, platform } = tree;
   const { headers } = kernel;
   const generated = join('arch', platform.kbuild, 'include');
   await mkdir(join(folder, 'include/config'), { recursive: true });
@@ -62,7 +90,9 @@ export async function makeObjectTree(
   await writeFile(config, await readFile(kernel.config));
   await utimes(config, 0, 0);
   await writeFile(join(folder, 'include/config/auto.conf.cmd'), '');
-  return { folder, source, kernel, platform };
+  await writeFile(join(folder, listMakefile), listRules);
+  const { status, stderr } = await makeTargets(tree, ['prepare']);
+  if (status !== 0) throw reasonError('tool-failed', `make prepare for ${kernel.name}`, stderr.trim());
 }
 
 /** What stands where in version.h, and in the top Makefile. */
@@ -117,7 +147,7 @@ export const makeTargets = (tree: ObjectTree, targets: readonly string[]) =>
   runBuildTool(
     'make',
     [
-      ...['--silent', '--keep-going', `--jobs=${cpus().length}`, '-f', join(tree.source, 'Makefile'), '-o', 'prepare'],
+      ...['--silent', '--keep-going', `--jobs=${cpus().length}`, '-f', join(tree.source, 'Makefile'), '-o', 'prepare0'],
       `ARCH=${tree.platform.kbuild}`,
       `CROSS_COMPILE=${tree.kernel.crossPrefix}`,
       // Debugging information is not in what the kernel loads, and takes the compiler half its time.
@@ -135,7 +165,8 @@ export interface FolderObjects {
 }
 
 /** A makefile that has Kbuild's own variables of a folder printed, once it has worked them out. */
-const listMakefile = `suture-list:
+const listMakefile = 'suture-list.mk';
+const listRules = `suture-list:
 \t@echo 'vmlinux $(real-obj-y) $(lib-y) $(extra-y)'
 \t@echo 'modules $(real-obj-m)'
 `;
@@ -144,12 +175,10 @@ const listMakefile = `suture-list:
 export async function objectsOf(tree: ObjectTree, folder: string): Promise<FolderObjects> {
   const nothing = { vmlinux: new Set<string>(), modules: new Set<string>() };
   if (!['Kbuild', 'Makefile'].some((name) => existsSync(join(tree.source, folder, name)))) return nothing;
-  const makefile = join(tree.folder, 'suture-list.mk');
-  if (!existsSync(makefile)) await writeFile(makefile, listMakefile);
   const { stdout, status } = await runBuildTool(
     'make',
     [
-      ...['--silent', '-rR', '-f', makefile, '-f', join(tree.source, 'scripts/Makefile.build')],
+      ...['--silent', '-rR', '-f', listMakefile, '-f', join(tree.source, 'scripts/Makefile.build')],
       ...[`srctree=${tree.source}`, 'objtree=.', `VPATH=${tree.source}`, `obj=${folder}`],
       ...['need-builtin=1', 'need-modorder=1', 'CONFIG_SHELL=/bin/sh', `CC=${tree.kernel.crossPrefix}gcc`],
       ...[`ARCH=${tree.platform.kbuild}`, `SRCARCH=${tree.platform.kbuild}`],

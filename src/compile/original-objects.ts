@@ -16,12 +16,11 @@ import { z } from 'zod';
 import type { Platform } from '../arch/arch.ts';
 import { publish } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
-import { run } from '../host/run.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { reasonError } from '../reason.ts';
 import { type CompilerRun, listedDependencies, otherRun, readCompilerRun } from './compile-command.ts';
 import { runBuildTool } from './kbuild.ts';
-import { makeObjectTree, makeTargets, type ObjectTree } from './object-tree.ts';
+import { buildIdentity, makeObjectTree, makeTargets, type ObjectTree } from './object-tree.ts';
 
 /** The compiled forms of one source file of the kernel. */
 export interface OriginalObject {
@@ -67,7 +66,7 @@ export async function originalObjects(
   paths: readonly string[],
   progress: (text: string) => void,
 ): Promise<OriginalObject[]> {
-  const identity = await identityOf(kernel, platform, source);
+  const identity = [await buildIdentity(kernel, source), ...sectionedFlags(platform)].join();
   const keyOf = (path: string) =>
     join(kernel.folder, 'objects', createHash('sha256').update(identity).update(path).digest('hex').slice(0, 24));
   const found = new Map<string, OriginalObject>();
@@ -88,18 +87,6 @@ export async function originalObjects(
     });
   }
   return paths.flatMap((path) => found.get(path) ?? []);
-}
-
-/** What all objects of a kernel have in common, as a hash: the configuration, the compiler, the flags, the place. */
-async function identityOf(kernel: StoredKernel, platform: Platform, source: string): Promise<string> {
-  const { stdout } = await run(`${kernel.crossPrefix}gcc`, ['--version']);
-  const hash = createHash('sha256').update(
-    [stdout, kernel.crossPrefix, source, ...sectionedFlags(platform)].join('\0'),
-  );
-  for (const file of ['include/config/auto.conf', 'include/generated/autoconf.h']) {
-    hash.update(await readFile(join(kernel.headers, file)));
-  }
-  return hash.digest('hex');
 }
 
 type Compiled = Omit<OriginalObject, 'made'>;

@@ -28,6 +28,7 @@ import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { addendInPlace, lateRelocation, putAddend, relocationReach, rewriteTables, veneer } from './late-binding.ts';
 import { objectCode } from './object-code.ts';
+import { linkedPointer, shownTarget } from './linked-code.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { R_ARM_ABS32, relocationKind } from './relocations.ts';
@@ -66,6 +67,9 @@ export const arm: Architecture = {
   findCallSites,
   moduleCallSites,
   selfModified,
+  addressTable: '',
+  shownTarget,
+  linkedPointer,
   ftraceStub,
   layOutStubs,
 };
