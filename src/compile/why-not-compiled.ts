@@ -19,34 +19,34 @@ export function whyNotCompiled(
   const [top, second] = path.split('/');
   if (top === 'arch' && second !== architecture) return `it is for another architecture (${second})`;
   // From the file outwards: the first thing that is switched off explains it.
-  let wanted = [nameOf(path).replace(/\.[cS]$/, '.o')];
+  let wanted = nameOf(path).replace(/\.[cS]$/, '.o');
   for (let folder = dirnameOf(path); folder !== ''; folder = dirnameOf(folder)) {
     const makefile = read(`${folder}/Kbuild`) ?? read(`${folder}/Makefile`);
-    const symbols = makefile === undefined ? [] : symbolsFor(makefile, wanted);
-    const off = symbols.filter((symbol) => !isSet(symbol));
-    if (off.length > 0 && off.length === symbols.length) {
+    const off = makefile === undefined ? [] : switchedOff(makefile, wanted, isSet);
+    if (off.length > 0) {
       return `it depends on ${off.join(' or ')}, which the kernel’s configuration has not set (${folder}/Makefile)`;
     }
-    wanted = [`${nameOf(folder)}/`];
+    wanted = `${nameOf(folder)}/`;
   }
   return 'no Makefile has it compiled in the kernel’s configuration';
 }
 
-/** The CONFIG_ symbols that decide about names in a Makefile, composite objects followed; empty where none does. */
-function symbolsFor(makefile: string, names: readonly string[]): string[] {
+/**
+ * The CONFIG_ symbols of a Makefile on which a name hangs, none of which is set; composite objects are followed. Empty where
+ * one is set, or none decides.
+ */
+function switchedOff(makefile: string, first: string, isSet: (symbol: string) => boolean): string[] {
   const lines = makefile.replaceAll('\\\n', ' ').split('\n');
-  const symbols = new Set<string>();
-  const seen = new Set<string>();
-  const queue = [...names];
-  for (const name of queue) {
-    if (seen.has(name)) continue;
-    seen.add(name);
+  const names = new Set([first]);
+  for (const name of names) {
+    const symbols: string[] = [];
     for (const line of lines) {
       const match = /^\s*([\w./-]+?)-(y|m|objs|\$\((CONFIG_\w+)\))\s*[:+?]?=\s*(.*)$/.exec(line);
       if (!match || !match[4]!.split(/\s+/).includes(name)) continue;
-      if (match[3] !== undefined) symbols.add(match[3]);
-      if (match[1] !== 'obj' && match[1] !== 'lib') queue.push(`${match[1]}.o`);
+      if (match[3] !== undefined) symbols.push(match[3]);
+      if (match[1] !== 'obj' && match[1] !== 'lib') names.add(`${match[1]}.o`);
     }
+    if (symbols.length > 0 && !symbols.some(isSet)) return symbols;
   }
-  return [...symbols];
+  return [];
 }

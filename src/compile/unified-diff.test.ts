@@ -1,0 +1,129 @@
+// A patch comes from anywhere: from git, from diff, out of a mail. What it means must be read exactly, and a file that is
+// none, or one that was damaged on its way, must not be taken for a smaller fix.
+
+import { describe, expect, it } from 'vitest';
+import { ReasonError } from '../reason.ts';
+import { applyToFile } from './apply-diff.ts';
+import { parseUnifiedDiff } from './unified-diff.ts';
+
+const parse = (text: string) => parseUnifiedDiff(text, 'fix.patch');
+const reasonOf = (task: () => unknown) => {
+  try {
+    task();
+  } catch (error) {
+    if (error instanceof ReasonError) return error.reasons[0];
+    throw error;
+  }
+  throw new Error('nothing was refused');
+};
+
+const edit = `Subject: say more
+---
+ fs/proc/cmdline.c | 2 +-
+
+diff --git a/fs/proc/cmdline.c b/fs/proc/cmdline.c
+index 1..2 100644
+--- a/fs/proc/cmdline.c
++++ b/fs/proc/cmdline.c
+@@ -2,3 +2,4 @@ static int show(void)
+ two
+-three
++THREE
++and more
+ four
+-- 
+2.39.5
+`;
+const file = 'one\ntwo\nthree\nfour\nfive\n';
+
+describe('a patch', () => {
+  it('is read with what stands around it', () => {
+    const [patch] = parse(edit);
+    expect(patch).toMatchObject({ path: 'fs/proc/cmdline.c', oldPath: 'fs/proc/cmdline.c', change: 'edit' });
+    expect(patch!.hunks[0]!.lines.map(({ sign, text }) => sign + text)).toEqual([
+      ' two',
+      '-three',
+      '+THREE',
+      '+and more',
+      ' four',
+    ]);
+  });
+
+  it('may make, remove and rename files', () => {
+    const text = `--- /dev/null
++++ b/include/linux/new.h
+@@ -0,0 +1 @@
++int x;
+--- a/mm/old.c\t2026-01-01
++++ /dev/null
+@@ -1 +0,0 @@
+-int y;
+diff --git a/mm/from.c b/mm/to.c
+similarity index 100%
+rename from mm/from.c
+rename to mm/to.c
+`;
+    expect(parse(text).map(({ path, oldPath, change }) => [path, oldPath, change])).toEqual([
+      ['include/linux/new.h', 'include/linux/new.h', 'create'],
+      ['mm/old.c', 'mm/old.c', 'delete'],
+      ['mm/to.c', 'mm/from.c', 'edit'],
+    ]);
+  });
+
+  it.each([
+    ['no patch at all', 'int main(void) {}\n', /no change of a file/],
+    ['a path that leads out of the tree', edit.replaceAll('fs/proc/', '../'), /no path with one component/],
+    ['a hunk that was cut short', edit.slice(0, edit.indexOf('+and')), /cut short/],
+    ['a binary change', 'diff --git a/x b/x\nGIT binary patch\n', /binary/],
+    ['a hunk without a file', '@@ -1 +1 @@\n-a\n+b\n', /belongs to no file/],
+    ['a hunk with a damaged header', edit.replace('-2,3', '-2,x'), /should read @@/],
+  ])('is refused when it is %s', (_, text, message) => {
+    expect(reasonOf(() => parse(text))).toMatchObject({
+      code: 'patch-unreadable',
+      message: expect.stringMatching(message),
+    });
+  });
+});
+
+describe('applying', () => {
+  const [patch] = parse(edit);
+
+  it('changes the lines, and nothing else', () => {
+    expect(applyToFile(file, patch!)).toEqual({ text: 'one\ntwo\nTHREE\nand more\nfour\nfive\n', moved: [] });
+  });
+
+  it('finds lines that have moved, and says so', () => {
+    expect(applyToFile(`zero\n${file}`, patch!)).toEqual({
+      text: 'zero\none\ntwo\nTHREE\nand more\nfour\nfive\n',
+      moved: [{ hunk: 1, lines: 1 }],
+    });
+  });
+
+  it('refuses to choose between two places', () => {
+    const twice = `zero\n${file}${file}`;
+    expect(reasonOf(() => applyToFile(twice, patch!))).toMatchObject({ code: 'patch-does-not-apply' });
+  });
+
+  it('says which hunk does not fit, and what stands there instead', () => {
+    expect(reasonOf(() => applyToFile(file.replace('three', '3'), patch!))).toMatchObject({
+      code: 'patch-does-not-apply',
+      place: 'fs/proc/cmdline.c:3',
+      message: expect.stringMatching(/hunk 1 of 1.*expects “three”, the file has “3”/),
+    });
+  });
+
+  it('knows a fix that is there already', () => {
+    const { text } = applyToFile(file, patch!);
+    expect(reasonOf(() => applyToFile(text, patch!))).toMatchObject({ message: expect.stringMatching(/already/) });
+  });
+
+  it('keeps a file’s end as the patch has it', () => {
+    const unended = parse('--- a/f\n+++ b/f\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n')[0]!;
+    expect(applyToFile('a\n', unended).text).toBe('b');
+  });
+
+  it('inserts where a hunk has no lines of the file', () => {
+    const insert = parse('--- a/f\n+++ b/f\n@@ -1,0 +2 @@\n+between\n')[0]!;
+    expect(applyToFile('a\nb\n', insert).text).toBe('a\nbetween\nb\n');
+  });
+});

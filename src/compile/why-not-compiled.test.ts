@@ -1,0 +1,38 @@
+// Most kernels leave most of the source out. Somebody whose fix is for such a part wants to know which option it hangs on.
+
+import { describe, expect, it } from 'vitest';
+import { mayMean } from './includers.ts';
+import { whyNotCompiled } from './why-not-compiled.ts';
+
+const tree: Record<string, string> = {
+  'fs/Makefile': 'obj-y += open.o\nobj-$(CONFIG_EXT4_FS)\t+= ext4/\nobj-$(CONFIG_ROMFS_FS) += romfs/\n',
+  'fs/ext4/Makefile':
+    'obj-$(CONFIG_EXT4_FS) += ext4.o\next4-y := super.o \\\n\t\tinode.o\next4-$(CONFIG_EXT4_ACL) += acl.o\n',
+  'fs/romfs/Makefile': 'obj-y += romfs.o\nromfs-y := storage.o\n',
+};
+const set = new Set(['CONFIG_EXT4_FS']);
+const why = (path: string) =>
+  whyNotCompiled(
+    path,
+    (file) => tree[file],
+    (symbol) => set.has(symbol),
+    'arm',
+  );
+
+describe('a file that is not compiled', () => {
+  it.each([
+    ['fs/ext4/acl.c', /CONFIG_EXT4_ACL.*fs\/ext4\/Makefile/],
+    ['fs/romfs/storage.c', /CONFIG_ROMFS_FS.*fs\/Makefile/],
+    ['arch/x86/kernel/cpu.c', /another architecture \(x86\)/],
+    ['fs/ext4/nothing.c', /no Makefile has it compiled/],
+  ])('%s', (path, message) => expect(why(path)).toMatch(message));
+});
+
+describe('an #include', () => {
+  it.each([
+    ['linux/fs.h', 'include/linux/fs.h', true],
+    ['../internal.h', 'mm/internal.h', true],
+    ['internal.h', 'fs/internal.h', true],
+    ['fs.h', 'include/linux/xfs.h', false],
+  ])('of %s may mean %s: %s', (name, path, may) => expect(mayMean(name, path)).toBe(may));
+});
