@@ -414,7 +414,7 @@ class Matching {
 
   /** Takes in what a pointer in data shows; what is wrong with it, if something is. */
   #pointsTo(symbol: ElfSymbol, pointer: LinkAddress, addend: bigint): string | undefined {
-    const own = linkAddress(pointer - addend);
+    const own = linkAddress(BigInt.asUintN(this.#arch.elf.class, pointer - addend));
     const { place } = symbol;
     const known = this.#addressOf(symbol);
     if (isSection(place) && inPieces(place, this.#arch)) {

@@ -110,13 +110,14 @@ export function readRegion(
       return stop(at, `compiled ${text(compiled, address)}, the image has ${text(linked, address)}`);
     }
   }
-  return { isUnknown: false, references, ...sumUp(references, region) };
+  return { isUnknown: false, references, ...sumUp(references, region, arch.elf.class) };
 }
 
 /** Puts the parts of addresses together. Two words that show one part must agree. */
 function sumUp(
   references: readonly Reference[],
   region: Region,
+  bits: 32 | 64,
 ): { difference: Difference | undefined; found: FoundAddress[] } {
   interface Sum {
     readonly parts: Map<number, bigint>;
@@ -162,7 +163,8 @@ function sumUp(
       const { shown, relocation, offset } = last;
       // With REL the addend is what the word shows; only code refers to code by a branch, whose addend means nothing here.
       const addend = relocation.addend ?? shown.addend;
-      found.push({ symbol, address: linkAddress(sum - shown.addend), addend, isContent, offset });
+      const address = linkAddress(BigInt.asUintN(bits, sum - shown.addend));
+      found.push({ symbol, address, addend, isContent, offset });
     }
   }
   return { difference: undefined, found };

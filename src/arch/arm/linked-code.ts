@@ -50,9 +50,9 @@ export function shownTarget({ type, compiled, linked, address }: LinkedPlace): S
       return whole(wrap(address + offset24(linked)), offset24(compiled));
     case R_ARM_ABS32:
     case R_ARM_TARGET1:
-      return whole(BigInt(linked), BigInt(compiled));
+      return whole(BigInt(linked), signed(compiled, 32));
     case R_ARM_REL32:
-      return whole(wrap(BigInt(linked) + address), BigInt(compiled));
+      return whole(wrap(BigInt(linked) + address), signed(compiled, 32));
     case R_ARM_MOVW_ABS_NC:
     case R_ARM_MOVT_ABS: {
       if (!same(0xfff0f000)) return 'differs';
