@@ -283,8 +283,6 @@ export interface Architecture {
   /** Section offsets of the mcount call sites in a relocatable object's text section, for `__mcount_loc`. */
   moduleCallSites(section: Section): number[];
   selfModified(text: KernelText): SelfModified;
-  /** The section of an object whose entries are addresses that code loads, and that a linker may take apart; '' if there is none. */
-  readonly addressTable: string;
   /** What a word of a linked image shows of the relocation that it was compiled with. */
   shownTarget(place: LinkedPlace, image: KernelText): Shown;
   /** A pointer in the data of a linked image. Undefined outside the image. */

@@ -49,7 +49,7 @@ function readObject(lines: readonly string[], arch: Architecture): ElfModel {
   const strings = newSection('.rodata.str', SHT_PROGBITS, SHF_ALLOC | SHF_MERGE | SHF_STRINGS, undefined, {
     entrySize: 1,
   });
-  const table = newSection(arch.addressTable, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE);
+  const table = newSection(arch.objectCode.toc?.section ?? '.none', SHT_PROGBITS, SHF_ALLOC | SHF_WRITE);
   const append = (section: Section, bytes: Uint8Array): number => {
     const at = section.size;
     section.data = Uint8Array.from([...section.data, ...bytes]);

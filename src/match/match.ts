@@ -130,7 +130,7 @@ class Matching {
 
   /** Finds a section of code in the image, and reads it. */
   #readCode(section: Section): void {
-    const regions = regionsOf(section, this.#object.symbols);
+    const regions = regionsOf(section, this.#object.symbols, this.#arch);
     const relocations = relocationsByWord(section);
     const base = this.#baseOf(section, regions);
     if (typeof base === 'string') {
@@ -464,11 +464,12 @@ class Matching {
 }
 
 /** Sections that a linker takes apart. */
-const inPieces = ({ flags, name }: Section, { addressTable }: Architecture): boolean =>
-  (flags & SHF_MERGE) !== 0n || (name === addressTable && addressTable !== '');
+const inPieces = ({ flags, name }: Section, { objectCode }: Architecture): boolean =>
+  (flags & SHF_MERGE) !== 0n || name === objectCode.toc?.section;
 
-const isTableEntry = ({ place }: ElfSymbol, { addressTable }: Architecture): boolean =>
-  addressTable !== '' && isSection(place) && place.name === addressTable;
+/** Whether a symbol stands for an entry of the table of addresses that code loads. */
+const isTableEntry = ({ place }: ElfSymbol, { objectCode }: Architecture): boolean =>
+  isSection(place) && place.name === objectCode.toc?.section;
 
 const names = new WeakMap<KernelImage, ReadonlyMap<string, readonly LinkAddress[]>>();
 

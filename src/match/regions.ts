@@ -1,6 +1,7 @@
 // The code of an object as runs of words with a name: its functions, and what lies between them (padding, code that the
 // compiler or an asm statement puts behind the functions).
 
+import type { Architecture } from '../arch/arch.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, STB_WEAK, STT_FUNC, STT_NOTYPE } from '../elf/constants.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 
@@ -24,15 +25,13 @@ export const codeSections = (object: ElfModel): Section[] =>
       (flags & SHF_ALLOC) !== 0n && (flags & SHF_EXECINSTR) !== 0n && type === SHT_PROGBITS && size > 0,
   );
 
-/** Marks of ARM's ELF ($a, $d, $t: where code and data begin) and labels of the assembler. */
-const isMark = (name: string): boolean => name === '' || /^\$[adt](\.|$)|^\.L/.test(name);
-
 /** The regions of a section, in order, without gaps or overlaps. */
-export function regionsOf(section: Section, symbols: readonly ElfSymbol[]): Region[] {
+export function regionsOf(section: Section, symbols: readonly ElfSymbol[], { objectCode }: Architecture): Region[] {
   const starts = new Map<number, ElfSymbol[]>();
   for (const symbol of symbols) {
-    if (symbol.place !== section || (symbol.type !== STT_FUNC && symbol.type !== STT_NOTYPE) || isMark(symbol.name))
-      continue;
+    if (symbol.place !== section || (symbol.type !== STT_FUNC && symbol.type !== STT_NOTYPE)) continue;
+    // Labels of the assembler, and marks of where code and data begin.
+    if (symbol.name === '' || symbol.name.startsWith('.L') || objectCode.isMarker(symbol.name)) continue;
     const at = Number(symbol.value);
     if (at >= section.size) continue;
     starts.set(at, [...(starts.get(at) ?? []), symbol]);

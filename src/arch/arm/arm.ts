@@ -27,8 +27,8 @@ import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { addendInPlace, lateRelocation, putAddend, relocationReach, rewriteTables, veneer } from './late-binding.ts';
-import { objectCode } from './object-code.ts';
 import { linkedPointer, shownTarget } from './linked-code.ts';
+import { objectCode } from './object-code.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { R_ARM_ABS32, relocationKind } from './relocations.ts';
@@ -67,7 +67,6 @@ export const arm: Architecture = {
   findCallSites,
   moduleCallSites,
   selfModified,
-  addressTable: '',
   shownTarget,
   linkedPointer,
   ftraceStub,

@@ -12,8 +12,8 @@ import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { decode, print } from './instructions.ts';
 import { lateRelocation, readyLateCall, relocationReach, rewriteTables, veneer } from './late-binding.ts';
-import { objectCode } from './object-code.ts';
 import { linkedPointer, shownTarget } from './linked-code.ts';
+import { objectCode } from './object-code.ts';
 import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
@@ -49,7 +49,6 @@ export const ppc64le: Architecture = {
   findCallSites,
   moduleCallSites,
   selfModified,
-  addressTable: '.toc',
   shownTarget,
   linkedPointer,
   ftraceStub,
