@@ -228,6 +228,11 @@ export interface ShownTarget {
    * the entry that symbol and addend name would hold.
    */
   readonly isContent: boolean;
+  /**
+   * Where a branch leads if what it enters is a stub that the linker made for a target out of reach. That it is one can be
+   * told only by whose address is expected.
+   */
+  readonly through?: bigint | undefined;
   /** Whether this word could be as it is with the symbol at an address. */
   fits(symbol: bigint): boolean;
 }

@@ -247,7 +247,9 @@ class Matching {
     };
     for (const candidate of this.#candidates) {
       if (candidate.verdict !== 'same' && candidate.verdict !== 'overridden') continue;
-      for (const { symbol, address, addend, isContent, offset } of candidate.found) {
+      for (const found of candidate.found) {
+        const { symbol, addend, isContent, offset } = found;
+        const address = this.#throughStub(found);
         if (!isTableEntry(symbol, this.#arch)) {
           if (isContent) this.#differ(candidate, offset, `the image takes what ${nameOf(symbol)} would hold`);
           else take(symbol, address, addend, candidate, offset);
@@ -297,6 +299,20 @@ class Matching {
         else for (const vote of votes) this.#differ(vote.by, vote.offset, wrong);
       }
     }
+  }
+
+  /** The address that a place shows; through a linker's stub where only that leads to what is meant. */
+  #throughStub({ symbol, address, through }: FoundAddress): LinkAddress {
+    if (through === undefined) return address;
+    const { place, name, value } = symbol;
+    const base = isSection(place) ? this.#sections.get(place) : undefined;
+    const instead = this.#overridden.get(symbol);
+    const meant = instead
+      ? [instead]
+      : base === undefined
+        ? (this.#known.get(name) ?? [])
+        : [linkAddress(base + value)];
+    return !meant.includes(address) && meant.includes(through) ? through : address;
   }
 
   #refersElsewhere(name: string, address: bigint): string {

@@ -21,6 +21,8 @@ export interface FoundAddress {
   readonly symbol: ElfSymbol;
   /** The symbol's own, without the addend; where `isContent`, what its entry holds, less the addend. */
   readonly address: LinkAddress;
+  /** The symbol's own if the place leads through a stub of the linker's; undefined if it cannot. */
+  readonly through: LinkAddress | undefined;
   /** What the relocation adds. */
   readonly addend: bigint;
   readonly isContent: boolean;
@@ -163,8 +165,9 @@ function sumUp(
       const { shown, relocation, offset } = last;
       // With REL the addend is what the word shows; only code refers to code by a branch, whose addend means nothing here.
       const addend = relocation.addend ?? shown.addend;
-      const address = linkAddress(BigInt.asUintN(bits, sum - shown.addend));
-      found.push({ symbol, address, addend, isContent, offset });
+      const own = (target: bigint) => linkAddress(BigInt.asUintN(bits, target - shown.addend));
+      const through = shown.through === undefined ? undefined : own(shown.through);
+      found.push({ symbol, address: own(sum), through, addend, isContent, offset });
     }
   }
   return { difference: undefined, found };

@@ -77,12 +77,15 @@ export function shownTarget(place: LinkedPlace, image: KernelText): Shown {
       if (!same(mask)) return 'differs';
       const target = wrap(address + signed(linked & ~mask, type === R_PPC64_REL24 ? 26 : 16));
       const entry = globalEntry(linkAddress(target), image);
+      const beyond = throughStub(linkAddress(target), image);
+      const through = beyond === undefined ? undefined : globalEntry(linkAddress(beyond), image);
       return {
         addend,
         of: 1,
         parts: [[0, entry]],
         isContent: false,
-        fits: (symbol) => [target, entry].includes(wrap(symbol + addend)),
+        through,
+        fits: (symbol) => [target, entry, beyond, through].includes(wrap(symbol + addend)),
       };
     }
     case R_PPC64_ADDR32:
@@ -159,6 +162,32 @@ const isGlobalEntry = (address: bigint, image: KernelText): boolean =>
 /** The function that a branch enters: its global entry, where the branch leads to the local one. */
 const globalEntry = (target: LinkAddress, image: KernelText): bigint =>
   isGlobalEntry(target - entrySize, image) ? target - entrySize : target;
+
+/**
+ * Where a stub leads that ld puts between a branch and a target out of its reach, ±32 MB; from .init.text nearly everything
+ * is (long_branch and plt_branch in bfd/elf64-ppc.c). Undefined for what cannot be such a stub.
+ *
+ *   b     target                  4[89ab]…     where the stub itself is in reach
+ *
+ *   addis r12,r2,slot@toc@ha      3d82 hhhh    left out where the slot, in .branch_lt, is near the TOC pointer; r12 below is r2
+ *   ld    r12,slot@toc@l(r12)     e98c llll
+ *   mtctr r12                     7d8903a6
+ *   bctr                          4e800420
+ */
+function throughStub(stub: LinkAddress, image: KernelText): bigint | undefined {
+  const word = (i: number) => image.word(linkAddress(stub + BigInt(4 * i))) ?? 0;
+  const [B, linkAndAbsolute] = [18, 3];
+  if (opcode(word(0)) === B && (word(0) & linkAndAbsolute) === 0) return wrap(stub + signed(word(0) & 0x3fffffc, 26));
+  const base = tocPointer(image);
+  const isLong = word(0) >>> 16 === 0x3d82;
+  const at = isLong ? 1 : 0;
+  const load = word(at);
+  const isStub =
+    load >>> 16 === (isLong ? 0xe98c : 0xe982) && word(at + 1) === 0x7d8903a6 && word(at + 2) === 0x4e800420;
+  if (base === undefined || !isStub) return undefined;
+  const high = isLong ? signed(word(0) & 0xffff, 16) << 16n : 0n;
+  return linkedPointer(linkAddress(wrap(base + high + signed(load & 0xfffc, 16))), image);
+}
 
 const tocPointers = new WeakMap<KernelText, { readonly value: bigint | undefined }>();
 
