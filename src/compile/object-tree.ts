@@ -15,7 +15,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
+import { join, normalize } from 'node:path';
 import type { Platform } from '../arch/arch.ts';
 import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
@@ -160,22 +160,50 @@ export const makeTargets = (tree: ObjectTree, targets: readonly string[]) =>
     [0, 2],
   );
 
-/** What a folder's Makefile has compiled in this configuration: object files with paths from the top of the tree. */
-export interface FolderObjects {
-  readonly vmlinux: ReadonlySet<string>;
-  readonly modules: ReadonlySet<string>;
-}
-
 /** A makefile that has Kbuild's own variables of a folder printed, once it has worked them out. */
 const listMakefile = 'suture-list.mk';
 const listRules = `suture-list:
-\t@echo 'vmlinux $(real-obj-y) $(lib-y) $(extra-y)'
-\t@echo 'modules $(real-obj-m)'
+\t@echo 'objects $(real-obj-y) $(lib-y) $(extra-y) $(real-obj-m)'
+\t@echo 'folders $(subdir-ym)'
 `;
 
-/** What Kbuild would compile in a folder (a path from the top of the tree), if it came there. */
-export async function objectsOf(tree: ObjectTree, folder: string): Promise<FolderObjects> {
-  const nothing = { vmlinux: new Set<string>(), modules: new Set<string>() };
+/** What a folder's Makefile names in this configuration, all with paths from the top of the tree. */
+interface FolderList {
+  readonly objects: ReadonlySet<string>;
+  readonly folders: ReadonlySet<string>;
+}
+
+const lists = new WeakMap<ObjectTree, Map<string, Promise<FolderList>>>();
+
+/**
+ * The objects that Kbuild makes in a folder (a path from the top of the tree), `mm/util.o`; none if this configuration does
+ * not have it come there.
+ */
+export async function objectsOf(tree: ObjectTree, folder: string): Promise<ReadonlySet<string>> {
+  const { kbuild } = tree.platform;
+  const steps = folder.split('/');
+  // What the top Makefile and that of the architecture enter stands in variables of theirs; Kbuild itself knows.
+  const first = steps[0] === 'arch' ? 3 : 1;
+  const isEntered = steps[0] === 'arch' ? steps[1] === kbuild : steps[0] !== '.';
+  if (!isEntered) return new Set();
+  for (let depth = first; depth < steps.length; depth++) {
+    const { folders } = await listOf(tree, steps.slice(0, depth).join('/'));
+    if (!folders.has(steps.slice(0, depth + 1).join('/'))) return new Set();
+  }
+  return (await listOf(tree, folder)).objects;
+}
+
+function listOf(tree: ObjectTree, folder: string): Promise<FolderList> {
+  const known = lists.get(tree) ?? new Map<string, Promise<FolderList>>();
+  lists.set(tree, known);
+  const list = known.get(folder) ?? askMakefile(tree, folder);
+  known.set(folder, list);
+  return list;
+}
+
+async function askMakefile(tree: ObjectTree, folder: string): Promise<FolderList> {
+  const { kbuild } = tree.platform;
+  const nothing = { objects: new Set<string>(), folders: new Set<string>() };
   if (!['Kbuild', 'Makefile'].some((name) => existsSync(join(tree.source, folder, name)))) return nothing;
   const { stdout, status } = await runBuildTool(
     'make',
@@ -183,7 +211,7 @@ export async function objectsOf(tree: ObjectTree, folder: string): Promise<Folde
       ...['--silent', '-rR', '-f', listMakefile, '-f', join(tree.source, 'scripts/Makefile.build')],
       ...[`srctree=${tree.source}`, 'objtree=.', `VPATH=${tree.source}`, `obj=${folder}`],
       ...['need-builtin=1', 'need-modorder=1', 'CONFIG_SHELL=/bin/sh', `CC=${tree.kernel.crossPrefix}gcc`],
-      ...[`ARCH=${tree.platform.kbuild}`, `SRCARCH=${tree.platform.kbuild}`],
+      ...[`ARCH=${kbuild}`, `SRCARCH=${kbuild}`],
       'suture-list',
     ],
     tree.folder,
@@ -192,9 +220,9 @@ export async function objectsOf(tree: ObjectTree, folder: string): Promise<Folde
   if (status !== 0) return nothing;
   const named = (word: string) => {
     const line = stdout.split('\n').find((each) => each.startsWith(`${word} `)) ?? '';
-    return new Set(line.split(' ').filter((name) => name.endsWith('.o')));
+    return new Set(line.split(' ').slice(1).map(normalize));
   };
-  return { vmlinux: named('vmlinux'), modules: named('modules') };
+  return { objects: named('objects'), folders: named('folders') };
 }
 
 const incomplete = (kernel: StoredKernel, what: string) =>

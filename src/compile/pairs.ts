@@ -176,10 +176,8 @@ async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, r
     if (noCode.test(path)) {
       remarks.push(`${path} is no part of the kernel`);
     } else if (/\.[cS]$/.test(path) && bytes) {
-      const { vmlinux, modules } = await objectsOf(tree, dirname(path));
-      const object = objectName(path);
       // A file that no Makefile names may still be part of another, as kernel/sched/deadline.c is.
-      if (vmlinux.has(object) || modules.has(object)) compiled.push(path);
+      if ((await objectsOf(tree, dirname(path))).has(objectName(path))) compiled.push(path);
       else included.push(path);
     } else {
       included.push(path);
@@ -215,8 +213,7 @@ async function compiledIncluders(
   if (folders.length > 40) progress(`asking the Makefiles of ${folders.length} folders`);
   const here = new Set<string>();
   await inParallel(folders, async (folder) => {
-    const { vmlinux, modules } = await objectsOf(tree, folder);
-    for (const object of [...vmlinux, ...modules]) here.add(object);
+    for (const object of await objectsOf(tree, folder)) here.add(object);
   });
   const found = candidates.filter((path) => here.has(objectName(path)));
   if (found.length > most) {
