@@ -44,10 +44,14 @@ const entryFile = z.strictObject({
   dependencies: z.array(z.string()),
 });
 
-/** Flags that put each function and datum into a section of its own, and what a platform needs beside them. */
+/**
+ * Flags that put each function and datum into a section of its own, reached by its own name and not by its distance from
+ * another one, and what a platform needs beside them.
+ */
 export const sectionedFlags = (platform: Platform): string[] => [
   '-ffunction-sections',
   '-fdata-sections',
+  '-fno-section-anchors',
   ...platform.sectionedFlags,
 ];
 

@@ -234,7 +234,7 @@ async function addParts(
     const { source } = (await findKernel(kernel.name))!;
     await rewriteKernelFile(folder, {
       ...description,
-      source,
+      source: source === undefined ? source : relative(folder, source),
       debug: 'debug',
       // The image package's own System.map is an empty stand-in.
       systemMap: `debug/usr/lib/debug/boot/System.map-${release}`,

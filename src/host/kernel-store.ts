@@ -76,15 +76,13 @@ export function checkKernelName(name: string): void {
   }
 }
 
-/** The text of kernel.json, absolute paths inside `folder` or elsewhere in the cache made relative to `folder`. */
+/** The text of kernel.json, absolute paths inside `folder` made relative to it. */
 export function writeKernelFile(description: KernelDescription, folder: string): string {
   const isPart = (key: string): key is PartName => key in parts;
   const entries = Object.entries(description).map(([key, value]) => {
     if (value === undefined) return [key, value];
-    const path = resolve(folder, value);
-    const inside = relative(folder, path);
-    const moves = !inside.startsWith('..') || path.startsWith(`${cacheFolder()}/`);
-    return [key, isPart(key) && moves ? inside : value];
+    const inside = relative(folder, resolve(folder, value));
+    return [key, isPart(key) && !inside.startsWith('..') ? inside : value];
   });
   return `${JSON.stringify(kernelFile.parse({ schema: 1, ...Object.fromEntries(entries) }), null, 2)}\n`;
 }
@@ -141,7 +139,10 @@ export async function listKernels(): Promise<StoredKernel[]> {
   return found.filter((kernel) => kernel !== undefined);
 }
 
-/** Removes a kernel, and a source tree of the cache that was for it alone. It is moved out of sight first, so that an interrupted removal leaves none that is half there. */
+/**
+ * Removes a kernel, and a source tree of the cache that was for it alone. It is moved out of sight first, so that an
+ * interrupted removal leaves none that is half there.
+ */
 export async function removeKernel(name: string): Promise<void> {
   const { folder, source } = await openKernel(name);
   await withLock(`kernel-${name}`, () =>
