@@ -299,6 +299,13 @@ export interface Architecture {
    */
   ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array): Stub;
   /**
+   * For code that was compiled with sibling calls, as a kernel is and a fix is not: gives a function's words as they would be
+   * without, as far as that is known. `functionAt` gives the function that begins at an address.
+   */
+  siblingCallsRemover?(
+    functionAt: (address: LinkAddress) => FunctionText | undefined,
+  ): (text: FunctionText) => Uint32Array;
+  /**
    * The section of stubs for the module, or of veneers by another name, and whatever sections must go with it (unwind
    * tables). Returns the offset of each in the section. Relocations are made by the caller from what it was given.
    */

@@ -1,15 +1,16 @@
 // Patch modules that redirect every function of a kernel that can be: what a proof of the whole kernel is made on.
 //
 // Each is linked as a fix's is, and no other code decides which functions it can take. The new functions are the old ones'
-// own words: a fix of the same signature reads the same stack arguments, and nobody will run these. A patch has so many
+// own words, without sibling calls, which a fix has none of: it reads the same stack arguments, and nobody will run these. A patch has so many
 // redirects and no more, so there are several modules.
 
+import type { FunctionText } from '../arch/arch.ts';
 import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, STT_FUNC } from '../elf/constants.ts';
 import { newModel, newSection, newSymbol } from '../elf/elf.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { symbolsNamed } from '../kernel/old-function.ts';
+import { symbolsNamed, wordsOf } from '../kernel/old-function.ts';
 import { tableLimits } from '../kernel/patch-module.ts';
 import type { Reason } from '../reason.ts';
 import { linkPatch, type Replacement } from './link-patch.ts';
@@ -39,12 +40,17 @@ export const tracedFunctions = ({ callSites }: Pick<Kernel, 'callSites'>): Trace
  * made) is linked too: that is no matter of the redirect.
  */
 export function* linkFunctions(kernel: Kernel, functions: readonly TracedFunction[]): Generator<LinkedFunctions> {
+  const compiled = compiledAsFix(kernel);
   for (let at = 0; at < functions.length; at += tableLimits.redirects) {
-    yield linkSome(kernel, functions.slice(at, at + tableLimits.redirects));
+    yield linkSome(kernel, functions.slice(at, at + tableLimits.redirects), compiled);
   }
 }
 
-function linkSome(kernel: Kernel, functions: readonly TracedFunction[]): LinkedFunctions {
+function linkSome(
+  kernel: Kernel,
+  functions: readonly TracedFunction[],
+  compiled: (text: FunctionText) => Uint32Array,
+): LinkedFunctions {
   const { arch, image, abi, callSites, selfModified } = kernel;
   const { class: bits, machine } = arch.elf;
   const object = newModel({
@@ -56,7 +62,7 @@ function linkSome(kernel: Kernel, functions: readonly TracedFunction[]): LinkedF
     entry: 0n,
     flags: abi.headerFlags,
   });
-  const codes = functions.map(({ address }) => codeOf(image, address));
+  const codes = functions.map(({ address }) => littleEndian(compiled(functionOf(image, address))));
   const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, joined(codes), { align: instructionAlign });
   object.sections.push(text);
 
@@ -89,11 +95,34 @@ function linkSome(kernel: Kernel, functions: readonly TracedFunction[]): LinkedF
 
 const instructionAlign = 4;
 
-/** A function's bytes from the image, up to the next symbol; at least one instruction, so that no two begin at one place. */
-function codeOf(image: KernelImage, address: LinkAddress): Uint8Array {
-  const { end } = image.enclosing(address) ?? { end: address };
+/** What a function would be as a fix, as far as that can be told from the image. */
+function compiledAsFix({ arch, image }: Kernel): (text: FunctionText) => Uint32Array {
+  const functionAt = (address: LinkAddress): FunctionText | undefined => {
+    const found = image.enclosing(address);
+    if (!found) return undefined;
+    const text = functionOf(image, found.start);
+    // Entered where it begins, or behind the words that make its TOC pointer.
+    const local = arch.proofFacts?.convention.toc?.setUpWords(text.words) ?? 0;
+    const distance = Number(address - found.start);
+    return distance === 0 || distance === instructionAlign * local ? text : undefined;
+  };
+  return arch.siblingCallsRemover?.(functionAt) ?? (({ words }) => words);
+}
+
+/** A function from the image, up to the next symbol; at least one instruction, so that no two begin at one place. */
+function functionOf(image: KernelImage, address: LinkAddress): FunctionText {
+  const { end, name } = image.enclosing(address) ?? { end: address, name: '' };
   const size = Number(end - address) & ~(instructionAlign - 1);
-  return image.bytes(address, size) ?? new Uint8Array(instructionAlign);
+  const words = wordsOf(image.bytes(address, size) ?? new Uint8Array());
+  return { name, address, words: words.length > 0 ? words : new Uint32Array(1) };
+}
+
+function littleEndian(words: Uint32Array): Uint8Array {
+  const view = new DataView(new ArrayBuffer(words.byteLength));
+  words.forEach((word, i) => {
+    view.setUint32(instructionAlign * i, word, true);
+  });
+  return new Uint8Array(view.buffer);
 }
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {

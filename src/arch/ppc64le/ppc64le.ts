@@ -18,6 +18,7 @@ import { platform } from './platform.ts';
 import { proofFacts } from './proof-facts.ts';
 import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
 import { selfModified } from './self-modified.ts';
+import { siblingCallsRemover } from './sibling-calls.ts';
 import { layOutStubs } from './stub-section.ts';
 
 export const ppc64le: Architecture = {
@@ -52,5 +53,6 @@ export const ppc64le: Architecture = {
   shownTarget,
   linkedPointer,
   ftraceStub,
+  siblingCallsRemover,
   layOutStubs,
 };
