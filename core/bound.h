@@ -12,12 +12,11 @@
 #define _SUTURE_BOUND_H
 
 #include <linux/compiler.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 
 struct kprobe;
 struct module;
-struct task_struct;
-
 /* The bytes "SUTC" in a little-endian u32. */
 #define SUTURE_CORE_MAGIC	0x43545553
 
@@ -35,6 +34,12 @@ extern const struct suture_core_table suture_core_table __weak;
 
 /* kernel/sched/core.c: the idle task of a CPU. */
 extern struct task_struct *idle_task(int cpu) __weak;
+
+/* is_idle_task() goes by PF_IDLE, which the only processor of a machine never gets. */
+static inline bool suture_is_idle(const struct task_struct *task)
+{
+	return !task->pid;
+}
 
 /* kernel/sched/core.c: wakes a task that sleeps in this state. */
 extern int wake_up_state(struct task_struct *task, unsigned int state) __weak;

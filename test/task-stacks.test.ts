@@ -9,8 +9,9 @@ import { readElf } from '../src/elf/elf.ts';
 import type { LinkAddress } from '../src/elf/units.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { checkSignature } from '../src/kernel/module-signature.ts';
-import { bootGuest, type Guest } from '../src/lab/guest.ts';
+import { bootGuest, type Guest, withGuest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
+import type { GuestFile } from '../src/lab/initramfs.ts';
 import { fetchOnce, preemptibleKernel, stockKernels } from './stock-kernels.ts';
 import { functionSizes, guestModules, guestProgram } from './support/guest-modules.ts';
 import { coreOf, patchOf } from './support/patches.ts';
@@ -48,6 +49,7 @@ describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) =
   let folder: string;
   let kernel: LoadedKernel;
   let guest: Guest;
+  let lookModule: GuestFile;
   /** The functions of bed.ko, as the guest has them. */
   let bed: Map<string, Range>;
   /** A function of the kernel, and what a call in it returns to. */
@@ -65,9 +67,10 @@ describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) =
     const patch = await patchOf(kernel, fix, 'warning');
     patchAfterCall = lastCallOf((await checkSignature(patch)).module);
     target = targetOf('version_proc_show');
+    lookModule = { path: '/look.ko', bytes: modules.look };
     guest = await bootGuest(guestKernel(kernel.stored), {
       files: [
-        { path: '/look.ko', bytes: modules.look },
+        lookModule,
         { path: '/bed.ko', bytes: modules.bed },
         { path: '/suture.ko', bytes: await coreOf(kernel) },
         { path: '/warning.ko', bytes: patch },
@@ -272,6 +275,17 @@ describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) =
     );
     await kill(...pids);
     await guest.succeed('rmmod suture');
+  });
+
+  it('the only processor of a machine is idle in the same way', async () => {
+    await withGuest(guestKernel(kernel.stored), { cpus: 1, files: [lookModule] }, async (single) => {
+      const seen = await single.succeed('insmod /look.ko; cat /proc/look');
+      const unlike = seen.split('\n').filter((line) => line !== '' && !/^\d+ (end|preempted) /.test(line));
+      expect(unlike.map((line) => line.replace(/^\d+ (\S+) .* (\S+)$/, '$2 $1'))).toEqual([
+        'migration/0 none',
+        'swapper/0 lost',
+      ]);
+    });
   });
 
   it('nothing of this leaves a complaint in the log', async () => {

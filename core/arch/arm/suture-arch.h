@@ -25,6 +25,8 @@
 #include <asm/stacktrace.h>
 #include <asm/thread_info.h>
 
+#include "../../bound.h"
+
 /* Bound by address (bound.h). arch/arm/kernel/unwind.c, arch/arm/kernel/patch.c. */
 extern int unwind_frame(struct stackframe *frame) __weak;
 extern void __patch_text_real(void *addr, unsigned int insn, bool remap) __weak;
@@ -88,7 +90,7 @@ struct arch_frame {
  */
 static inline unsigned long arch_stack_end(struct task_struct *task)
 {
-	return is_idle_task(task) ?
+	return suture_is_idle(task) ?
 		(unsigned long)task_stack_page(task) + THREAD_START_SP :
 		(unsigned long)task_pt_regs(task);
 }
@@ -131,7 +133,7 @@ static inline bool arch_is_last_frame(struct task_struct *task,
 {
 	unsigned long left = arch_stack_end(task) - frame->regs.sp;
 
-	if (is_idle_task(task))
+	if (suture_is_idle(task))
 		return left == 0;
 	return (left == 0 || left == ARCH_SYSCALL_ARGUMENTS) &&
 	       in_entry_text(frame->regs.pc);

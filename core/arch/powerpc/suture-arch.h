@@ -90,7 +90,7 @@ static inline unsigned long arch_last_sp(struct task_struct *task)
 	unsigned long end = (unsigned long)task_stack_page(task) + THREAD_SIZE -
 			    STACK_FRAME_OVERHEAD;
 
-	return is_idle_task(task) ? end : end - sizeof(struct pt_regs);
+	return suture_is_idle(task) ? end : end - sizeof(struct pt_regs);
 }
 
 /* The end of what a task's calls can put on its stack; the user's registers lie behind. */

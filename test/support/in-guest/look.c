@@ -63,7 +63,7 @@ static void look_closely(struct seen *one, struct task_struct *task,
 	first_kept(&look);
 	one->unwound = "end";
 	if (follow(&look, &frame, MOST_EXCEPTIONS) == &lost)
-		one->unwound = task->on_rq && !is_idle_task(task) ? "preempted" : "lost";
+		one->unwound = task->on_rq && !suture_is_idle(task) ? "preempted" : "lost";
 	search.unwound_to = sp;
 	one->found = search_stack(&search);
 	for (; sp < bottom + THREAD_SIZE; sp += sizeof(long)) {
