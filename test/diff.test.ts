@@ -2,7 +2,9 @@
 // wrong thing is a small C file here, compiled for both architectures.
 
 import { describe, expect, test } from 'vitest';
-import { diffObjects } from '../src/diff/diff.ts';
+import { diffObjects, type NamedObject } from '../src/diff/diff.ts';
+import { STT_FUNC } from '../src/elf/constants.ts';
+import { isSection } from '../src/elf/elf.ts';
 import { apart, compilePair, type Machine } from './diff/compile.ts';
 import { inWords } from './support/diff-in-words.ts';
 import { goldenCases } from './support/golden.ts';
@@ -20,17 +22,58 @@ const linesFor = (machine: Machine, expected: string): string[] =>
     })
     .sort();
 
+/** What the first line of a case says of how to compile it. */
+function optionsFor(machine: Machine, how: string): readonly string[] {
+  if (how === 'ONE_SECTION') return [];
+  if (how === 'ANCHORS') return apart.filter((option) => option !== '-fno-section-anchors');
+  // As vmlinux is compiled, not modules.
+  if (how === 'MEDIUM') return machine === 'ppc64le' ? [...apart, '-mcmodel=medium'] : apart;
+  return how.startsWith('OPTIONS ') ? [...apart, ...how.split(' ').slice(1)] : apart;
+}
+
 describe.each(machines)('two objects for %s', (machine) => {
   test.each(goldenCases(new URL('diff/cases.txt', import.meta.url)))('$title', async ({ input, expected }) => {
-    const [, how, more = '', source] = /^(ONE_SECTION|ANCHORS|OPTIONS ([^\n]*))?\n?(.*)$/s.exec(input)!;
-    const options = how === 'ONE_SECTION' ? [] : how === 'ANCHORS' ? apart.slice(0, 2) : apart;
-    const [original, patched] = await compilePair(machine, source!, [
-      ...options,
-      ...more.split(' ').filter((option) => option !== ''),
-    ]);
+    const [, how = '', source = ''] = /^((?:ONE_SECTION|ANCHORS|MEDIUM|OPTIONS )[^\n]*\n)?(.*)$/s.exec(input)!;
+    const [original, patched] = await compilePair(machine, source, optionsFor(machine, how.trim()));
     expect(inWords(diffObjects(original, patched))).toEqual(linesFor(machine, expected));
     // An object is never different from itself.
     expect(inWords(diffObjects(patched, patched))).toEqual([]);
+  });
+});
+
+/** Twelve functions that call and inline each other, with all that compilers make names for; MARK says which one is changed. */
+const many = Array.from(
+  { length: 12 },
+  (_, i) => `
+${i % 3 === 0 ? 'static' : ''} int f${i}(int x) {
+  static int count${i % 2};
+  count${i % 2} += other("text ${i % 4}", __func__, ${i > 0 ? `f${i - 1}(x + ${i})` : 'x'});
+  switch (x) { case 0: return 7${i}; case 1: return 91${i}; case 2: return 4${i}; case 3: return 8${i}; case 4: return 3${i}; case 5: return 5; }
+#if MARK == ${i}
+  { static int marks; marks++; }
+  asm volatile(".long 0x0badc0de");
+#endif
+  return count${i % 2};
+}`,
+).join('');
+
+/** Names of the functions that hold the word of the marked one. */
+const marked = ({ model }: NamedObject): string[] =>
+  model.symbols.flatMap(({ name, type, place, value, size }) => {
+    if (type !== STT_FUNC || !isSection(place)) return [];
+    const code = place.data.subarray(Number(value), Number(value + size));
+    return Buffer.from(code).includes(Buffer.from([0xde, 0xc0, 0xad, 0x0b])) ? [name] : [];
+  });
+
+describe.each(machines)('a fix of one function of many for %s', (machine) => {
+  test.each([0, 3, 4, 7, 9, 11])('changes f%i, and those that it is inlined into', async (i) => {
+    const [, patched] = await compilePair(machine, many, [...apart, `-DMARK=${i}`]);
+    const [original] = await compilePair(machine, many, [...apart, '-DMARK=-1']);
+    const { changed, new: added, reasons } = diffObjects(original, patched);
+    expect([...changed.map(({ name }) => name), ...added.map(({ name }) => name)].sort()).toEqual(
+      marked(patched).sort(),
+    );
+    expect(reasons).toEqual([]);
   });
 });
 

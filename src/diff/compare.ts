@@ -2,7 +2,7 @@
 // if it leads to the same place of the same piece, whatever number a section offset or a TOC slot has got.
 
 import { type Correlation, isByContent } from './correlate.ts';
-import { lineShift, withoutLines } from './line-numbers.ts';
+import { onlyLinesDiffer, withoutLines } from './line-numbers.ts';
 import { stem } from './names.ts';
 import { type DiffedObject, isDescriptor, type Piece, type Reference, resolvedBranch, type Target } from './object.ts';
 
@@ -55,7 +55,7 @@ export class Comparison {
     if (!this.#sameBytes(a, b)) {
       const [before, after] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
       if (a.kind === 'variable') return isDescriptor(a) && onlyLineOfDescriptor(a, before, after) ? 'lines' : 'changed';
-      if (a.kind !== 'function' || lineShift(before, after, b, this.#patched.code) === undefined) return 'changed';
+      if (a.kind !== 'function' || !onlyLinesDiffer(before, after, b, this.#patched.code)) return 'changed';
       verdict = 'lines';
     }
     const entries = this.#sameEntries(a, b);

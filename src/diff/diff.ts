@@ -9,7 +9,7 @@ import { type Reason, reasonError } from '../reason.ts';
 import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
-import { stem } from './names.ts';
+import { isExpendable, stem } from './names.ts';
 import { called, type DiffedObject, isDescriptor, isWritable, type Piece, takeApart } from './object.ts';
 import { type Selection, select } from './select.ts';
 
@@ -240,7 +240,7 @@ class Differ {
       const { code, why, remedy } = refusalOf(name);
       if (isIgnored(name)) continue;
       if (isRegistered(name)) this.#refuse(code, called(piece), `it is gone, and ${why}`, remedy);
-      else if (isWritable(piece) && !isDescriptor(piece))
+      else if (isWritable(piece) && !isDescriptor(piece) && !isExpendable(piece.name))
         this.#remarks.push(`${stem(piece.name)} is no longer used; what it holds stays as it is`);
     }
   }

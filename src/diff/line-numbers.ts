@@ -3,7 +3,8 @@
 // of those that the fix is about.
 //
 // So that nothing else is taken for a line number: every word that differs must load a number into just the argument in
-// which the next function that is called takes a line, and all numbers of one function must have moved by the same distance.
+// which the next function that is called takes a line. The numbers need not have moved by one distance: code of functions
+// from elsewhere in the file is inlined.
 
 import type { ObjectCode } from '../arch/arch.ts';
 import type { Piece, Reference } from './object.ts';
@@ -59,33 +60,27 @@ const takesLine: Readonly<Record<string, number>> = {
 const farthestLoad = 24;
 
 /**
- * The distance that all line numbers in a function have moved by; undefined if the words differ in anything else. `before` and
- * `after` are the bytes without what relocations fill, of the same length; the references are those of either.
+ * Whether the words of a function differ in nothing but line numbers. `before` and `after` are the bytes without what
+ * relocations fill, of the same length; `piece` is either of the two, whose references are the same.
  */
-export function lineShift(before: Uint8Array, after: Uint8Array, piece: Piece, code: ObjectCode): number | undefined {
+export function onlyLinesDiffer(before: Uint8Array, after: Uint8Array, piece: Piece, code: ObjectCode): boolean {
   const [a, b] = [view(before), view(after)];
   const base = piece.origin - piece.start;
-  let shift: number | undefined;
   let next = 0;
   for (let at = (4 - (piece.start & 3)) & 3; at + 4 <= before.length; at += 4) {
     const [old, now] = [a.getUint32(at, true), b.getUint32(at, true)];
     if (old === now) continue;
     const [was, is] = [code.loadsArgument(old), code.loadsArgument(now)];
-    if (!was || was.argument !== is?.argument || is.value - was.value !== (shift ?? is.value - was.value))
-      return undefined;
-    while (
-      next < piece.references.length &&
-      (piece.references[next]!.offset + base < at || !isCall(piece, next, b, code))
-    )
-      next++;
-    const call = piece.references[next];
-    if (!call || call.offset + base > at + 4 * farthestLoad) return undefined;
-    if (takesLine[calledName(call)] !== was.argument) return undefined;
-    shift = is.value - was.value;
+    if (!was || was.argument !== is?.argument) return false;
+    const { references } = piece;
+    while (next < references.length && (references[next]!.offset + base < at || !isCall(piece, next, b, code))) next++;
+    const call = references[next];
+    if (!call || call.offset + base > at + 4 * farthestLoad) return false;
+    if (takesLine[calledName(call)] !== was.argument) return false;
   }
   // Bytes behind the last whole word.
-  for (let at = before.length & ~3; at < before.length; at++) if (before[at] !== after[at]) return undefined;
-  return shift;
+  for (let at = before.length & ~3; at < before.length; at++) if (before[at] !== after[at]) return false;
+  return true;
 }
 
 /** Whether a reference is a branch out of the function: what stands there decides, not the relocation. */

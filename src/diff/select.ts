@@ -12,7 +12,7 @@ import type { Reason } from '../reason.ts';
 import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
 import { isIgnored, isInit } from './kernel-sections.ts';
-import { isExpendable } from './names.ts';
+import { isExpendable, stem } from './names.ts';
 import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
 
 /** Where a reference of a piece that goes along is to lead. */
@@ -172,7 +172,7 @@ class Selector {
     if (isDescriptor(piece)) return included;
     if (this.#correlation.ambiguous.has(piece) && !isExpendable(piece.name)) this.#refuseAmbiguous(from, piece);
     if (kept.kind === 'included' && isWritable(piece) && !isExpendable(piece.name))
-      this.#remarks.add(`${called(piece)} is new and starts from its initial value`);
+      this.#remarks.add(`${stem(called(piece))} is new and starts from its initial value`);
     return kept;
   }
 
