@@ -15,6 +15,7 @@ import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { readTargetModule } from '../src/kernel/target-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
+import { modulesWithDependencies } from '../src/lab/target-modules.ts';
 import { Prover } from '../src/prove/prove-module.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { withKlpRelocations } from './support/klp-convert.ts';
@@ -99,6 +100,19 @@ static int my_show(struct seq_file *m, void *v)
 SUTURE_REPLACES(my_show, target_show, 0, "target");
 `;
 
+/** A module of the kernel's own, which is found by its name; /proc/net/pktgen/pgctrl tells its version. */
+const stockFix = `
+#include <linux/seq_file.h>
+#include <suture/fix.h>
+
+static int my_show(struct seq_file *seq, void *v)
+{
+	seq_puts(seq, "nothing to generate\\n");
+	return 0;
+}
+SUTURE_REPLACES(my_show, pgctrl_show, 0, "pktgen");
+`;
+
 /** What the patch's undefined symbols are. */
 const meanings = {
   late_secret: 'target.secret,0',
@@ -146,6 +160,9 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
       () => {},
       async () => targets,
     );
+    await writeFile(join(folder, 'stock.c'), stockFix);
+    const stock = await buildPatch(kernel, join(folder, 'stock.c'), 'stock', () => {});
+    const own = await modulesWithDependencies(stored.modules, ['pktgen']);
     guest = await bootGuest(guestKernel(stored), {
       files: [
         { path: '/suture.ko', bytes: new Uint8Array(await readFile(core.ko)) },
@@ -153,6 +170,8 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
         { path: '/other/target.ko', bytes: other },
         { path: '/patch.ko', bytes: adapted },
         { path: '/built.ko', bytes: built.bytes },
+        { path: '/stock.ko', bytes: stock.bytes },
+        ...own.map(({ bytes }, i) => ({ path: `/own/${i}.ko`, bytes })),
       ],
     });
     await guest.succeed('insmod /suture.ko');
@@ -212,6 +231,15 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
     await guest.succeed(`echo 0 > ${sysfs}/built/enabled; until rmmod built 2> /dev/null; do usleep 50000; done`);
     expect(await guest.succeed('cat /proc/target')).toMatch(applied);
     await guest.succeed(`${takeBack}; rmmod target`);
+  });
+
+  it('changes a module that came with the kernel', async () => {
+    const read = 'cat /proc/net/pktgen/pgctrl';
+    await guest.succeed('insmod /stock.ko; for module in /own/*; do insmod $module; done');
+    expect(await guest.succeed(read)).toBe('nothing to generate\n');
+    await guest.succeed(`echo 0 > ${sysfs}/stock/enabled; until rmmod stock 2> /dev/null; do usleep 50000; done`);
+    expect(await guest.succeed(read)).toMatch(/^Packet Generator/);
+    await guest.succeed('rmmod pktgen');
   });
 
   it('keeps out another build of the module, while it is there', async () => {

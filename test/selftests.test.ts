@@ -6,6 +6,7 @@ import { planSelftests } from '../src/cli/selftests.ts';
 import type { CompiledModule } from '../src/compile/selftest-modules.ts';
 import { openKernel } from '../src/host/kernel-store.ts';
 import { type GuestKernel, guestKernel } from '../src/lab/guest-kernel.ts';
+import { runSamples } from '../src/lab/samples.ts';
 import { type SelftestCase, titlesOf } from '../src/lab/selftest-output.ts';
 import { bootSelftestGuest, runSelftests, type SelftestPlan } from '../src/lab/selftests.ts';
 import { runInUserland } from '../src/lab/userland.ts';
@@ -47,6 +48,8 @@ describe.each(stockKernels)('selftests on $name', ({ name }) => {
     expect(tests.flatMap(([, bytes]) => titlesOf(new TextDecoder().decode(bytes)))).toHaveLength(22);
     expect(modules).toHaveLength(17);
     expect(modules.flatMap(({ undefinedSymbols }) => undefinedSymbols)).toEqual([]);
+    // All of them compile as they are, and can be adapted.
+    expect(modules.filter(({ ko }) => !ko).map(({ complaints }) => complaints)).toEqual([]);
   });
 
   it('find every program with its libraries, and the modules', async () => {
@@ -60,6 +63,22 @@ describe.each(stockKernels)('selftests on $name', ({ name }) => {
     } finally {
       await guest.stop();
     }
+  });
+
+  it('are followed by samples, each of which must be seen to work', async () => {
+    const steps = 'modprobe livepatch_sample; take_back livepatch_sample';
+    const samples = [
+      { title: 'good', steps },
+      { title: 'without effect', steps: "modprobe livepatch_sample\nis /proc/cmdline 'something else'\ntrue" },
+      { title: 'warning', steps: `${steps}; echo 'WARNING: CPU: 0' > /dev/kmsg` },
+    ];
+    const cases = await runSamples(kernel, plan, undefined, samples);
+    expect(cases.map(({ title, outcome }) => `${title}: ${outcome}`)).toEqual([
+      'good: passed',
+      'without effect: failed',
+      'warning: failed',
+    ]);
+    expect(cases[1]!.detail).toMatch(/^not ok: .*\n.*TEST: without effect/);
   });
 
   it('are told apart by what becomes of each case', async () => {

@@ -20,7 +20,13 @@ remove() { rmmod "$1" 2> /dev/null; }
 take_back() { echo 0 > $sysfs/$1/enabled; within remove $1; }
 `;
 
-const cases: readonly { readonly title: string; readonly steps: string }[] = [
+/** A sample, and steps in bash with what `prelude` defines; each must succeed. */
+export interface Sample {
+  readonly title: string;
+  readonly steps: string;
+}
+
+const kernelsOwn: readonly Sample[] = [
   {
     title: 'livepatch-sample',
     steps: `
@@ -94,11 +100,12 @@ export async function runSamples(
   kernel: GuestKernel,
   plan: SelftestPlan,
   onCase: (result: SelftestCase) => void = () => {},
+  samples: readonly Sample[] = kernelsOwn,
 ): Promise<SelftestCase[]> {
   const results: SelftestCase[] = [];
   let guest = await bootSelftestGuest(kernel, plan);
   try {
-    for (const { title, steps } of cases) {
+    for (const { title, steps } of samples) {
       let result: SelftestCase;
       try {
         await guest.succeed(`dmesg -c > /dev/null; echo '===== TEST: ${title} =====' > /dev/kmsg`);

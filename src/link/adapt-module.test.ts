@@ -1,6 +1,7 @@
 // A livepatch module as compilers leave it, and what comes out: the table that the core reads, the recipes for what comes
 // late, and a reason for whatever cannot be adapted. Real modules in real kernels are test/adapt.test.ts.
 
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { arm } from '../arch/arm/arm.ts';
 import {
@@ -130,6 +131,9 @@ interface Made {
   readonly mine: Section;
   readonly patch: ElfSymbol;
 }
+
+/** As a damaged file has it. */
+const anyByte = () => fc.tuple(fc.nat(), fc.nat(255));
 
 /** A patch: `mine` in place of `old` of the kernel and of `theirs` of the target. */
 function klpModule(change: (made: Made) => void = () => {}): ElfModel {
@@ -444,6 +448,29 @@ describe('refused is', () => {
       ['name-missing', 'hidden'],
       ['target-missing', 'target'],
     ]);
+  });
+
+  it('or adapted whatever bytes of it are changed, and never a reason to crash', () => {
+    const whole = writeElf(
+      klpModule(({ maker, mine, data }) => {
+        const symbol = late(maker, '.klp.sym.target.table,0');
+        const call = late(maker, '.klp.sym.target.theirs,0');
+        setApart(maker, mine, 'target', [
+          { offset: movwAt, type: MOVW, symbol, addend: 0n },
+          { offset: callAt, type: CALL, symbol: call, addend: -8n },
+        ]);
+        maker.relocate(data, 148, ABS32, late(maker, '.klp.sym.vmlinux.hidden,2'));
+      }),
+    );
+    const targets = new Map([['target', target()]]);
+    fc.assert(
+      fc.property(fc.array(anyByte(), { minLength: 1, maxLength: 4 }), (changes) => {
+        const damaged = whole.slice();
+        for (const [at, value] of changes) damaged[at % damaged.length] = value;
+        reasonsOf(() => adapt(readElf(damaged, 'p.ko'), targets));
+      }),
+      { numRuns: 2000 },
+    );
   });
 
   it('an object that is named twice', () => {
