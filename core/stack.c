@@ -18,7 +18,9 @@
  * look then errs on one side only: a word that may be a return address into the code
  * counts as one. Without preemption a task is never switched out but in a call or an
  * exception, so only words that follow a call count, and the registers of exceptions
- * whole. The user's registers never count, they lie behind the end.
+ * whole. With preemption all words count; but then a task that unwinding is lost in is
+ * one that was interrupted, and about to run on. The user's registers never count, they
+ * lie behind the end.
  *
  * Who is not looked at, and need not be:
  * - the stoppers, which run this. They are in their loop and in this file.

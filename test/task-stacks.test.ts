@@ -226,6 +226,17 @@ describe.each([...stockKernels, preemptibleKernel])('stacks on $name', (stock) =
     await kill(child, parent);
   });
 
+  it('a task that came into the kernel in another way is followed as well: a page fault, a signal', async () => {
+    const faulted = await asleep('exec /plant touch 0');
+    expect(await lookAt(faulted, target.range)).toMatchObject({ unwound: 'end', inside: false });
+    const stopped = await asleep(`exec /plant poll ${target.afterCall.toString(16)}`);
+    await guest.succeed(
+      `kill -STOP ${stopped}; until grep -q '^State:.T' /proc/${stopped}/status; do usleep 10000; done`,
+    );
+    expect(await lookAt(stopped, target.range)).toMatchObject({ unwound: 'end', inside: false });
+    await kill(faulted, stopped);
+  });
+
   it('a function that function_graph or a kretprobe returns from is seen all the same', async () => {
     const functions = 'go_to_bed enter_room';
     const graph = `${functions

@@ -9,6 +9,7 @@
  *	registers; sleeps for ever.
  * fault: in all registers, and reads from /proc/bed into memory whose pages sleep.
  * copy: likewise, so many bytes that the kernel copies them with a loop.
+ * touch: touches such memory itself.
  * exit: as poll, in the parent of a process that is held, by ptrace(), in its exit,
  *	which it began with the address in all registers.
  * signal: as poll, out of a signal's handler, whose frame has been filled with it.
@@ -149,6 +150,8 @@ static void sleep_in_fault(word size)
 #else
 	word r0 = call(NR_mmap, 0, 1 << 16, 3, 1, file, 0);
 #endif
+	if (!size)
+		*(volatile char *)r0 = 0;
 	call(NR_read, file, r0, size, 0, 0, address);
 }
 
@@ -165,6 +168,8 @@ static void plant(word *stack)
 		sleep_in_fault(1);
 	if (arguments[1][0] == 'c')
 		sleep_in_fault(256);
+	if (arguments[1][0] == 't')
+		sleep_in_fault(0);
 	if (arguments[1][0] == 'e')
 		hold_in_exit();
 	if (arguments[1][0] == 's') {
