@@ -11,10 +11,11 @@ import { findSymbol, isSection, readElf } from '../src/elf/elf.ts';
 import type { ElfModel } from '../src/elf/model.ts';
 import { fetchKernel } from '../src/host/fetch-kernel.ts';
 import type { StoredKernel } from '../src/host/kernel-store.ts';
-import { readImage } from '../src/host/read-kernel.ts';
+import { moduleFiles, readImage } from '../src/host/read-kernel.ts';
 import { type KernelImage, readKernelImage } from '../src/kernel/image.ts';
 import { checkFidelity, countFunctions } from '../src/match/fidelity.ts';
 import { matchObject, type ObjectMatch } from '../src/match/match.ts';
+import { matchModule } from '../src/match/match-module.ts';
 import { ReasonError } from '../src/reason.ts';
 import { stockKernels } from './stock-kernels.ts';
 
@@ -97,6 +98,35 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
     } finally {
       seqOpen.place.data = original;
     }
+  });
+
+  it('has modules that are what is compiled here, and a changed one is told', async () => {
+    const [object] = await originalObjects(kernel, arch.platform, kernel.source!, ['drivers/net/dummy.c'], () => {});
+    expect(object?.module).toBe('dummy');
+    const file = (await moduleFiles(kernel)).find((each) => each.endsWith('/dummy.ko'))!;
+    const [compiled, shipped] = [
+      readElf(object!.plain, object!.path),
+      readElf(new Uint8Array(readFileSync(join(kernel.modules, file))), file),
+    ];
+    const match = matchModule(compiled, shipped, arch);
+    console.log(`${kernel.name} ${object!.path}: ${countFunctions(match).same} functions the same as in ${file}`);
+    expect(match.regions.filter(({ verdict }) => verdict !== 'same')).toEqual([]);
+    expect(match.data).toEqual([]);
+    // Where the module has its operations, which are data of its own: as its symbol table has it.
+    const operations = findSymbol(shipped, 'dummy_netdev_ops')!;
+    expect(match.placeOf(findSymbol(compiled, 'dummy_netdev_ops')!)).toEqual({
+      section: operations.place,
+      offset: Number(operations.value),
+    });
+
+    const setup = findSymbol(shipped, 'dummy_setup')!;
+    if (!isSection(setup.place)) throw new Error('dummy_setup is not defined');
+    setup.place.data = structuredClone(setup.place.data);
+    setup.place.data[Number(setup.value) + Number(setup.size) - 4]! ^= 0x20;
+    const other = matchModule(compiled, shipped, arch).regions.filter(({ verdict }) => verdict !== 'same');
+    expect(other).toMatchObject([
+      { name: 'dummy_setup', verdict: 'different', difference: { offset: Number(setup.size) - 4 } },
+    ]);
   });
 
   describe('configured otherwise', () => {

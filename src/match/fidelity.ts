@@ -13,7 +13,7 @@ export interface FidelityCounts {
   readonly notCompared: number;
 }
 
-export function countFunctions({ regions }: ObjectMatch): FidelityCounts {
+export function countFunctions({ regions }: Pick<ObjectMatch, 'regions'>): FidelityCounts {
   const functions = regions.filter(({ isFunction }) => isFunction);
   const count = (verdict: MatchedRegion['verdict']) => functions.filter((each) => each.verdict === verdict).length;
   return {
@@ -37,7 +37,7 @@ function placeOf(path: string, { name, address, difference }: MatchedRegion): st
  * of its compiler. One difference is enough, in whatever function: who knows what else the other build does otherwise.
  * Throws `build-differs`.
  */
-export function checkFidelity(match: ObjectMatch, path: string, banner: string): void {
+export function checkFidelity(match: Pick<ObjectMatch, 'regions' | 'data'>, path: string, banner: string): void {
   const different = match.regions.filter(({ verdict }) => verdict === 'different');
   const reasons: Reason[] = [];
   const remedy = `compile the source of this very kernel with the compiler that it names: ${banner.trim()}`;

@@ -401,8 +401,9 @@ class Matching {
         done.add(section);
         if (codeSections(this.#object).includes(section)) continue;
         const there = this.#image.bytes(base, data.length);
+        const sizeOf = (kind: number) => this.#arch.objectCode.relocatedPlace(kind)?.size ?? bits / 8;
         const changed = new Set(
-          relocations.flatMap(({ offset }) => Array.from({ length: bits / 8 }, (_, i) => offset + i)),
+          relocations.flatMap((each) => Array.from({ length: sizeOf(each.type) }, (_, i) => each.offset + i)),
         );
         const at = there === undefined ? 0 : data.findIndex((byte, i) => byte !== there[i] && !changed.has(i));
         if (at >= 0) {
@@ -413,7 +414,12 @@ class Matching {
           continue;
         }
         for (const { offset, type: kind, symbol, addend } of relocations) {
-          if (kind !== this.#arch.pointerRelocation || !symbol) continue;
+          if (!symbol) continue;
+          if (kind !== this.#arch.pointerRelocation) {
+            const problem = this.#shownInData(section, offset, kind, symbol, addend, base);
+            if (problem !== undefined) differences.push({ section: name, offset, message: problem });
+            continue;
+          }
           const pointer = this.#arch.linkedPointer(linkAddress(base + BigInt(offset)), this.#image);
           if (pointer === undefined) continue;
           const added = addend ?? BigInt(new DataView(data.buffer, data.byteOffset).getInt32(offset, true));
@@ -426,6 +432,26 @@ class Matching {
       if (![...this.#sections.keys()].some((section) => !done.has(section))) found = false;
     }
     return differences;
+  }
+
+  /** What is wrong with a word of data that is not a plain pointer, an entry of a switch's table mostly; undefined if nothing. */
+  #shownInData(
+    { data }: Section,
+    offset: number,
+    type: number,
+    symbol: ElfSymbol,
+    addend: bigint | undefined,
+    base: LinkAddress,
+  ): string | undefined {
+    const place = linkAddress(base + BigInt(offset));
+    const linked = this.#image.word(place);
+    const address = this.#referred(symbol, addend ?? 0n);
+    if (linked === undefined || address === undefined || offset + 4 > data.length) return undefined;
+    const compiled = new DataView(data.buffer, data.byteOffset).getUint32(offset, true);
+    const shown = this.#arch.shownTarget({ type, addend, compiled, linked, address: place }, this.#image);
+    if (shown === 'differs') return 'the image has other bytes here';
+    if (typeof shown === 'string' || shown.fits(address)) return undefined;
+    return `it is to lead to ${nameOf(symbol)} at 0x${address.toString(16)}, and the image leads elsewhere`;
   }
 
   /** Takes in what a pointer in data shows; what is wrong with it, if something is. */

@@ -1,0 +1,261 @@
+// Fidelity for a module: is an object that was compiled here what a module as shipped was linked from?
+//
+// A module is relocatable still (`ld -r`): its sections are those of its objects one behind the other, and its relocations
+// are the objects', against the same symbols or against what they were found to be. So code is the same if its words are,
+// relocated fields left out, and each relocation is of the same type and leads to the same place. What the comparison tells
+// of a symbol is its section and offset in the module; the address follows when the module is loaded.
+
+import type { Architecture } from '../arch/arch.ts';
+import { SHF_MERGE, SHF_STRINGS, STB_WEAK, STT_FUNC } from '../elf/constants.ts';
+import { isSection } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
+import type { DataDifference, MatchedRegion } from './match.ts';
+import { codeSections, type Region, regionsOf } from './regions.ts';
+import { type Difference, nameOf, relocationsByWord } from './shown-targets.ts';
+
+/** Where a module has something: a byte of one of its sections, or a name that it takes from elsewhere. */
+export type ModulePlace = { readonly section: Section; readonly offset: number } | { readonly name: string };
+
+export interface ModuleMatch {
+  /** As for an image; `address` is undefined throughout, since a module has none before it is loaded. */
+  readonly regions: readonly MatchedRegion[];
+  readonly data: readonly DataDifference[];
+  /** Where the module has a symbol of the object; undefined where nothing shows it. */
+  placeOf(symbol: ElfSymbol): ModulePlace | undefined;
+}
+
+/** Compares an object with a module that it is said to be part of, both read. Never throws. */
+export function matchModule(object: ElfModel, module: ElfModel, arch: Architecture): ModuleMatch {
+  return new ModuleMatching(object, module, arch).run();
+}
+
+/** Where a section of the object begins in the module. */
+interface Base {
+  readonly section: Section;
+  readonly offset: number;
+}
+
+const wordSize = 4;
+
+class ModuleMatching {
+  readonly #object: ElfModel;
+  readonly #module: ElfModel;
+  readonly #arch: Architecture;
+  readonly #bases = new Map<Section, Base>();
+  /** What undefined symbols of the object were found to be. */
+  readonly #found = new Map<string, ModulePlace>();
+  readonly #functions = new Map<string, ElfSymbol[]>();
+  readonly #words = new Map<Section, ReadonlyMap<number, readonly Relocation[]>>();
+
+  constructor(object: ElfModel, module: ElfModel, arch: Architecture) {
+    this.#object = object;
+    this.#module = module;
+    this.#arch = arch;
+    for (const symbol of module.symbols) {
+      if (!isSection(symbol.place) || symbol.name === '') continue;
+      this.#functions.set(symbol.name, [...(this.#functions.get(symbol.name) ?? []), symbol]);
+    }
+  }
+
+  run(): ModuleMatch {
+    const regions: MatchedRegion[] = [];
+    const parts = codeSections(this.#object).map((section) => {
+      const its = regionsOf(section, this.#object.symbols, this.#arch);
+      const base = this.#baseOf(section, its);
+      if (base) this.#bases.set(section, base);
+      return { section, its };
+    });
+    for (const { section, its } of parts) {
+      const base = this.#bases.get(section);
+      const relocations = relocationsByWord(section);
+      for (const region of its) {
+        const difference = base
+          ? this.#compare(region, relocations, base)
+          : { offset: 0, message: `the module has no function of ${section.name} by name` };
+        regions.push({
+          name: region.name,
+          isFunction: region.symbols.some(({ type }) => type === STT_FUNC),
+          section: section.name,
+          offset: region.offset,
+          size: region.size,
+          address: undefined,
+          verdict: !base ? 'not-compared' : difference ? 'different' : 'same',
+          difference,
+        });
+      }
+    }
+    return { regions, data: this.#compareData(), placeOf: (symbol) => this.#placeOf(symbol) };
+  }
+
+  /** The place in the module's section of the same name that most functions' names show, and whose words are the likest. */
+  #baseOf(section: Section, regions: readonly Region[]): Base | undefined {
+    const votes = new Map<string, { base: Base; count: number }>();
+    for (const { symbols, offset } of regions) {
+      for (const { name } of symbols) {
+        for (const { place, value } of this.#functions.get(name) ?? []) {
+          if (!isSection(place) || place.name !== section.name || Number(value) < offset) continue;
+          const base = { section: place, offset: Number(value) - offset };
+          const key = `${this.#module.sections.indexOf(place)} ${base.offset}`;
+          votes.set(key, { base, count: (votes.get(key)?.count ?? 0) + 1 });
+        }
+      }
+    }
+    const most = Math.max(...[...votes.values()].map(({ count }) => count));
+    const best = [...votes.values()].filter(({ count }) => count === most).map(({ base }) => base);
+    const alike = best.map((base) => this.#likeness(section, base));
+    return best[alike.indexOf(Math.max(...alike))];
+  }
+
+  #likeness({ data, relocations }: Section, { section, offset }: Base): number {
+    const changed = new Set(relocations.map((each) => each.offset - (each.offset % wordSize)));
+    let alike = 0;
+    for (let at = 0; at < data.length; at++) {
+      if (!changed.has(at - (at % wordSize)) && data[at] === section.data[offset + at]) alike++;
+    }
+    return alike;
+  }
+
+  #compare(
+    region: Region,
+    relocations: ReadonlyMap<number, readonly Relocation[]>,
+    base: Base,
+  ): Difference | undefined {
+    const { section } = region;
+    const there = this.#words.get(base.section) ?? relocationsByWord(base.section);
+    this.#words.set(base.section, there);
+    const [own, other] = [section, base.section].map(
+      ({ data }) => new DataView(data.buffer, data.byteOffset, data.length),
+    );
+    for (let at = region.offset; at < region.offset + region.size; at += wordSize) {
+      const say = (message: string): Difference => ({ offset: at - region.offset, message });
+      const moved = at + base.offset;
+      if (at + wordSize > section.data.length || moved + wordSize > base.section.data.length) {
+        return say('the module’s section ends here');
+      }
+      const [compiled, shipped] = [own!.getUint32(at, true), other!.getUint32(moved, true)];
+      const [before, after] = [relocations.get(at) ?? [], there.get(moved) ?? []];
+      let mask = 0;
+      if (before.length !== after.length) return say('the module has other relocations here');
+      for (const [i, relocation] of before.entries()) {
+        const problem = this.#lead(relocation, compiled, after[i]!, shipped, at);
+        if (problem !== undefined) return say(problem);
+        const place = this.#arch.objectCode.relocatedPlace(relocation.type);
+        if (!place) return say(`relocation ${relocation.type} cannot be followed`);
+        // A field of two bytes begins where the relocation does.
+        mask |= (place.size === 0 ? 0 : place.mask) << (8 * (relocation.offset - at));
+      }
+      if (((compiled ^ shipped) & ~mask) !== 0) {
+        const text = (word: number) =>
+          this.#arch.disassemble(word, 0n as never)?.replace(/\s+/g, ' ') ?? 'no instruction known';
+        const hex = (word: number) => word.toString(16).padStart(8, '0');
+        return say(`compiled ${hex(compiled)} (${text(compiled)}), the module has ${hex(shipped)} (${text(shipped)})`);
+      }
+    }
+    return undefined;
+  }
+
+  /** Compares data that code refers to, and what that refers to in turn: tables of pointers, entries of a TOC. */
+  #compareData(): DataDifference[] {
+    const differences: DataDifference[] = [];
+    const code = new Set(codeSections(this.#object));
+    // What a table leads to is added while this runs.
+    for (const [section, base] of this.#bases) {
+      if (code.has(section)) continue;
+      const there = new Map(base.section.relocations.map((each) => [each.offset, each]));
+      const changed = new Set<number>();
+      const differ = (offset: number, message: string) => differences.push({ section: section.name, offset, message });
+      const [own, other] = [section, base.section].map(
+        ({ data }) => new DataView(data.buffer, data.byteOffset, data.length),
+      );
+      for (const relocation of section.relocations) {
+        const { offset, type } = relocation;
+        const counterpart = there.get(offset + base.offset);
+        const size = this.#arch.objectCode.relocatedPlace(type)?.size ?? 0;
+        for (let i = 0; i < size; i++) changed.add(offset + i);
+        if (!counterpart) differ(offset, 'the module has no relocation here');
+        else if (size >= wordSize) {
+          const [compiled, shipped] = [own!.getUint32(offset, true), other!.getUint32(offset + base.offset, true)];
+          const problem = this.#lead(relocation, compiled, counterpart, shipped, offset);
+          if (problem !== undefined) differ(offset, problem);
+        }
+      }
+      const at = section.data.findIndex((byte, i) => byte !== base.section.data[base.offset + i] && !changed.has(i));
+      if (at >= 0) differ(at, 'the module has other bytes here');
+    }
+    return differences;
+  }
+
+  /** Whether two relocations lead to the same place, as far as is known; takes in what is new. A sentence if they do not. */
+  #lead(own: Relocation, compiled: number, other: Relocation, shipped: number, at: number): string | undefined {
+    const kind = (type: number) => this.#arch.relocationKind(type)?.name ?? `relocation ${type}`;
+    if (own.type !== other.type) return `compiled with ${kind(own.type)}, the module has ${kind(other.type)}`;
+    const [symbol, target] = [own.symbol, other.symbol];
+    if (!symbol || !target) return symbol === target ? undefined : 'one of the relocations has no symbol';
+    const difference = this.#addend(other, shipped, at) - this.#addend(own, compiled, at);
+    if (symbol.place === 'undefined') {
+      if (target.place === 'undefined') {
+        if (symbol.name !== target.name || difference !== 0) return this.#elsewhere(symbol, target);
+        this.#found.set(symbol.name, { name: target.name });
+        return undefined;
+      }
+      // Another object of the module has it.
+      if (!isSection(target.place)) return this.#elsewhere(symbol, target);
+      const offset = Number(target.value) + difference;
+      const isNamed = this.#functions
+        .get(symbol.name)
+        ?.some(({ place, value }) => place === target.place && Number(value) === offset);
+      const known = this.#found.get(symbol.name);
+      const isOther =
+        known !== undefined && (!('section' in known) || known.section !== target.place || known.offset !== offset);
+      if (!isNamed || isOther) return this.#elsewhere(symbol, target);
+      this.#found.set(symbol.name, { section: target.place, offset });
+      return undefined;
+    }
+    if (!isSection(symbol.place) || !isSection(target.place)) return this.#elsewhere(symbol, target);
+    const offset = Number(target.value) + difference - Number(symbol.value);
+    const known = this.#bases.get(symbol.place);
+    if (known && (known.section !== target.place || known.offset !== offset)) {
+      // A weak function of the object that another object of the module overrides.
+      if (symbol.binding === STB_WEAK && symbol.name === target.name) return undefined;
+      return this.#elsewhere(symbol, target);
+    }
+    if (!known) {
+      const wrong = this.#wrongData(symbol.place, { section: target.place, offset });
+      if (wrong !== undefined) return wrong;
+      this.#bases.set(symbol.place, { section: target.place, offset });
+    }
+    return undefined;
+  }
+
+  #elsewhere(symbol: ElfSymbol, target: ElfSymbol): string {
+    return `compiled to refer to ${nameOf(symbol)}, the module refers to ${nameOf(target)} or another place in it`;
+  }
+
+  /** What the module has in the place of an object's data: texts and constants must be the same. */
+  #wrongData(own: Section, base: Base): string | undefined {
+    if (own.name !== base.section.name)
+      return `compiled to refer to ${own.name}, the module refers to ${base.section.name}`;
+    if (base.offset < 0 || base.offset + own.size > base.section.size) return `the module’s ${own.name} is too short`;
+    if (own.data.length === 0 || own.relocations.length > 0) return undefined;
+    const there = base.section.data.subarray(base.offset, base.offset + own.data.length);
+    const at = own.data.findIndex((byte, i) => byte !== there[i]);
+    if (at < 0) return undefined;
+    const isText = (own.flags & SHF_MERGE) !== 0n && (own.flags & SHF_STRINGS) !== 0n;
+    return `${isText ? 'a text' : 'a datum'} is not the module’s: ${own.name}+0x${at.toString(16)}`;
+  }
+
+  /** In bytes; with REL it stands in the word. */
+  #addend({ addend, type, offset }: Relocation, word: number, at: number): number {
+    if (addend !== undefined) return Number(addend);
+    return (
+      this.#arch.objectCode.relocatedPlace(type)?.addend(word >>> (8 * (offset % wordSize === 0 ? 0 : offset - at))) ??
+      0
+    );
+  }
+
+  #placeOf({ place, name, value }: ElfSymbol): ModulePlace | undefined {
+    if (place === 'undefined') return this.#found.get(name);
+    const base = isSection(place) ? this.#bases.get(place) : undefined;
+    return base && { section: base.section, offset: base.offset + Number(value) };
+  }
+}
