@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { architectureByName } from '../src/arch/architectures.ts';
 import { compilePairs, type ObjectPair, type PairOptions } from '../src/compile/pairs.ts';
 import { findSection } from '../src/elf/elf.ts';
+import { buildingFolder } from '../src/host/cache.ts';
 import { fetchKernel } from '../src/host/fetch-kernel.ts';
 import type { StoredKernel } from '../src/host/kernel-store.ts';
 import { ReasonError } from '../src/reason.ts';
@@ -101,6 +102,12 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
         /^fs\/proc\/cmdline\.c: .*\n(.*\n)*fs\/proc\/cmdline\.c:\d+:\d+: error: .no_such_thing. undeclared/,
       ),
     });
+  });
+
+  it('leaves nothing behind when it ends early', async () => {
+    await reasonsOf(patchOf('fs/proc/cmdline.c', cmdline[1], '\tthis is no C'));
+    const ours = (folder: string) => readdirSync(folder).filter((name) => name.startsWith(`suture-${process.pid}-`));
+    expect([...ours(tmpdir()), ...ours(buildingFolder())]).toEqual([]);
   });
 
   it('refuses what changes the build, and a tree of another version', async () => {
