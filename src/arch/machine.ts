@@ -141,8 +141,16 @@ export interface CallingConvention {
   /** Where a frame keeps the address of the next one, and where that one keeps the return address into it. */
   readonly backChain?: { readonly at: number; readonly returnAddressAt: number };
   readonly toc?: TocConvention;
-  /** A register that leads to memory of the processor's own: anything may be there, but no stack. */
-  readonly processorArea?: number;
+  readonly processorArea?: ProcessorArea;
+}
+
+/** Memory of the processor's own, that a register leads to: anything may be there, but no stack. */
+export interface ProcessorArea {
+  readonly register: number;
+  /** How many bytes of it are there for sure. */
+  readonly size: number;
+  /** Words that never change, by their places: the addresses of these symbols of the kernel. */
+  readonly addresses: ReadonlyMap<number, string>;
 }
 
 /** The pointer to a module's table of contents, where code relies on one. */

@@ -52,6 +52,8 @@ export function kernelHook(kernel: ProofKernel): Hook {
     handlerCall: addressOf(handlerCall),
     // What the tracer makes of its word is another form of the hook, and proven beside this one.
     word: textOf(kernel, tracer ? [tracer.site] : []),
+    isThere: (address, size) => kernel.image.bytes(linkAddress(address), size) !== undefined,
+    symbol: (name) => kernel.image.symbol(name),
     ...(tracer && { graph: tracer }),
   };
 }

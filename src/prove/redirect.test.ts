@@ -129,12 +129,27 @@ describe('The prover', () => {
     ]);
   });
 
+  test('does not take a load for harmless: where nobody knows of any memory it may trap', () => {
+    const load = at('LDR (immediate)', { Rn: 0, Rt: 12, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(load))).toEqual(['at stub: it loads from r0, where there may be no memory']);
+    const constant = [
+      at('MOV (immediate)', { S: 0, Rd: 12, imm12: 0x10 }),
+      at('LDR (immediate)', { Rn: 12, Rt: 12, U: 1, imm12: 0 }),
+    ];
+    const through = (isThere: boolean): unknown =>
+      proveRedirect(proofFacts, { ...hookOf(rightHook), isThere: () => isThere }, redirect(...constant)).verdict;
+    expect([true, false].map(through)).toEqual(['proven', 'unknown']);
+  });
+
   test('does not take what memory may hold for an example', () => {
-    const load = at('LDR (immediate)', { Rn: 0, Rt: 1, U: 1, imm12: 0 });
-    expect(judge(rightHook, redirect(load))).toEqual(['arguments: whether r1 is kept cannot be told']);
+    const address = at('MOV (immediate)', { S: 0, Rd: 12, imm12: 0x10 });
+    const load = at('LDR (immediate)', { Rn: 12, Rt: 1, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(address, load))).toEqual(['arguments: whether r1 is kept cannot be told']);
     // It may be the new function's address that lies there.
-    const jump = at('LDR (immediate)', { Rn: 0, Rt: PC, U: 1, imm12: 0 });
-    expect(judge(rightHook, redirect(jump))).toContain('way: whether the next instruction is kept cannot be told');
+    const jump = at('LDR (immediate)', { Rn: 12, Rt: PC, U: 1, imm12: 0 });
+    expect(judge(rightHook, redirect(address, jump))).toContain(
+      'way: whether the next instruction is kept cannot be told',
+    );
     // On the caller's stack lies what the caller likes.
     const jumpToArgument = at('LDR (immediate)', { Rn: SP, Rt: PC, U: 1, imm12: 0 });
     expect(judge(rightHook, redirect(jumpToArgument))).toEqual(['way: the next instruction']);

@@ -43,6 +43,10 @@ export interface Hook {
   readonly handlerCall: bigint;
   /** The word at an address of the kernel's text. */
   readonly word: (address: bigint) => number | undefined;
+  /** Whether there is memory at an address of the kernel's, as far as is known; without it, there is everywhere. */
+  readonly isThere?: (address: bigint, size: number) => boolean;
+  /** The address of a symbol of the kernel; one that is not known is any. */
+  readonly symbol?: (name: string) => bigint | undefined;
   /** Whether handlers ask to be told of returns; without it, they do where the hook lets them. */
   readonly tracesReturns?: boolean;
   /** Where the function graph tracer changes the hook; then it is proven in both forms (`ProofFacts.hook.graph`). */

@@ -44,7 +44,7 @@ export function runScene(scene: Scene): Shown {
   const [first] = ends;
   const arrived = ends.some(({ machine }) => ran(machine, newFunctionRuns) > 0);
   if (first && !arrived && reasons.length === 0) checks.never(first.machine);
-  return { failures: checks.failures, reasons, paths: ends.length };
+  return { failures: checks.failures, reasons: [...scene.doubts, ...reasons], paths: ends.length };
 }
 
 class Run {
@@ -62,13 +62,13 @@ class Run {
     const { scene } = this;
     const { hook, facts, entry } = scene;
     if (same(pc, scene.callersCode)) return false;
+    const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
     const tracedFrom = machine.notes.get(returnBefore);
-    if (tracedFrom && same(pc, scene.tracer)) {
+    if (tracedFrom && runsAlready && same(pc, scene.tracer)) {
       // It keeps all that matters to who is returned to.
       machine.step(tracerRuns, () => machine.jump(tracedFrom));
       return true;
     }
-    const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
     if (same(pc, scene.newFunction)) {
       if (runsAlready || !scene.isSent(machine)) return false;
       this.enterNewFunction(machine);

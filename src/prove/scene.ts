@@ -46,6 +46,8 @@ export class Scene {
   /** Whether the handler, or the graph tracer, asks to be told of the return, and where the function then returns to. */
   readonly traced: Term;
   readonly tracer: Term;
+  /** What keeps a run from being a proof although it could go on. */
+  readonly doubts = new Set<string>();
   /** The machine at the old function's entry. */
   readonly begin: SymbolicMachine;
 
@@ -73,7 +75,7 @@ export class Scene {
     const registers = new Map<number, Term>();
     for (const [register, zeros] of convention.alignment)
       registers.set(register, terms.initial(set.registers[register]!, zeros));
-    const { ownAddress, returnAddress } = convention.atEntry;
+    const { ownAddress } = convention.atEntry;
     if (entry.fromAfar && ownAddress !== undefined) registers.set(ownAddress, this.oldFunction);
     for (const [register, value] of changed) registers.set(register, value);
     const machine: SymbolicMachine = new SymbolicMachine({
@@ -82,21 +84,40 @@ export class Scene {
       pc: this.behind(this.oldFunction, entry.index),
       registers,
       stackReach,
-      elsewhere: (address, size) => {
-        const isReturn = same(address, terms.initial(set.registers[returnAddress]!)) || same(address, this.tracer);
-        if (size === 4 && isReturn && convention.toc) return terms.memory(address, size);
-        // A pointer that the caller has on its stack leads wherever the caller likes.
-        if (onlyAtom({ ...address, plus: 0n })?.origin.kind === 'memory') return 'any';
-        const area = convention.processorArea;
-        const isArea = area !== undefined && address.base === terms.initial(set.registers[area]!).base;
-        return isArea ? 'any' : undefined;
-      },
+      elsewhere: (address, size, pc) => this.elsewhere(address, size, pc),
     });
     // A hook may look whether it is to go on where it came from. No other code is there.
     machine.assume(terms.apply('equal', this.destination, this.behind(this.site, 1)), false);
     const restores = this.callerRestores();
     if (restores && entry.fromAfar) machine.assume(restores, true);
     return machine;
+  }
+
+  /** What memory holds beside the stack. A load that may find none would trap; that is noted, and it goes on. */
+  private elsewhere(address: Term, size: number, pc: Term): Term | 'any' | undefined {
+    const { terms, facts, hook } = this;
+    const { convention, instructionSet: set } = facts;
+    const back = terms.initial(set.registers[convention.atEntry.returnAddress]!);
+    // The word behind the caller's call, and the tracer's first.
+    if (size === 4 && convention.toc && (same(address, back) || same(address, this.tracer)))
+      return terms.memory(address, size);
+    const area = convention.processorArea;
+    if (area && address.base === terms.initial(set.registers[area.register]!).base) {
+      const at = Number(address.plus);
+      const symbol = 8 * size === set.bits ? area.addresses.get(at) : undefined;
+      const known = symbol === undefined ? undefined : hook.symbol?.(symbol);
+      if (known !== undefined) return terms.constant(known);
+      if (at + size <= area.size) return 'any';
+    }
+    // What the old function loads before its call site is there, or nobody calls it.
+    const isOwn = pc.base === this.oldFunction.base;
+    const isThere = !address.base && (hook.isThere?.(address.plus, size) ?? true);
+    if (!isOwn && !isThere)
+      this.doubts.add(
+        `at ${terms.describe(pc)}: it loads from ${terms.describe(address)}, where there may be no memory`,
+      );
+    // A pointer that the caller has on its stack leads wherever the caller likes.
+    return onlyAtom({ ...address, plus: 0n })?.origin.kind === 'memory' ? 'any' : undefined;
   }
 
   /** Whether the word behind the caller’s call is the one that loads the caller's TOC pointer. */

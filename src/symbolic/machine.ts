@@ -25,9 +25,10 @@ export interface Start {
   readonly stackReach: number;
   /**
    * What memory holds that is not on the stack, with zeros above the bytes asked for: a term where that never changes,
-   * 'any' where it may be any number at any time. Undefined where nothing is known of an address.
+   * 'any' where it may be any number at any time. Undefined where nothing is known of an address. `pc` is where the load
+   * is.
    */
-  readonly elsewhere?: (address: Term, size: Size) => Term | 'any' | undefined;
+  readonly elsewhere?: (address: Term, size: Size, pc: Term) => Term | 'any' | undefined;
 }
 
 /** One thing that an instruction wrote. `at` is a register's number, or a distance on the stack. */
@@ -171,7 +172,7 @@ export class SymbolicMachine implements Machine<Term> {
     const distance = this.distance(address);
     if (distance !== undefined)
       return this.stack.load(distance, size, this.lowest(), (why, width) => this.unknown(why, width));
-    const known = this.start.elsewhere?.(address, size);
+    const known = this.start.elsewhere?.(address, size, this.pc);
     if (known !== undefined && known !== 'any') return known;
     return this.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, known === 'any');
   }

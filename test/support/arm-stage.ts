@@ -10,11 +10,12 @@ import { spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CallSite, Stub } from '../../src/arch/arch.ts';
-import { decode, encode } from '../../src/arch/arm/instructions.ts';
+import { encode } from '../../src/arch/arm/instructions.ts';
 import { platform } from '../../src/arch/arm/platform.ts';
 import { linkAddress } from '../../src/elf/units.ts';
 import { run } from '../../src/host/run.ts';
 import type { KernelImage } from '../../src/kernel/image.ts';
+import { traceOpOf } from './trace-op.ts';
 
 /** What the caller puts into r0–r11, and into the words at sp and above. */
 export const marks = {
@@ -142,17 +143,6 @@ seen: .skip ${4 * seenWords}
 ${Array.from({ length: ranges }, (_, i) => `.section .kernel${i}, "awx", %progbits\n.incbin "text${i}"`).join('\n')}
 `;
 
-/** Where the hook reads `function_trace_op`, which has to be readable: the address in its first movw and movt. */
-function hooksPointer(image: KernelImage, hook: number): number {
-  const constants: number[] = [];
-  for (let at = hook; constants.length < 2; at += 4) {
-    const { encoding, fields } = decode(image.word(linkAddress(BigInt(at))) ?? 0) ?? {};
-    if (encoding?.name === 'MOV (immediate), wide' || encoding?.name === 'MOVT')
-      constants.push(fields!.imm4! * 4096 + fields!.imm12!);
-  }
-  return ((constants[1]! << 16) | constants[0]!) >>> 0;
-}
-
 const bytesOf = (words: readonly number[]): Uint8Array => {
   const view = new DataView(new ArrayBuffer(4 * words.length));
   words.forEach((word, i) => {
@@ -193,7 +183,7 @@ export async function playAll(
   }
 
   const path = (name: string): string => join(folder, name);
-  const pointer = hooksPointer(image, hook);
+  const pointer = Number(traceOpOf((address) => image.word(linkAddress(address)), BigInt(hook)));
   await writeFile(path('stage.s'), program(texts.length));
   await writeFile(path('cases'), bytesOf(pairs));
   for (const [i, { bytes }] of texts.entries()) await writeFile(path(`text${i}`), bytes);

@@ -77,22 +77,34 @@ export interface Tally {
   refuted: number;
   unknown: number;
   /** Of those that no run showed to be wrong. */
-  right: { proven: number; refuted: number; unknown: number };
+  readonly right: { proven: number; refuted: number; unknown: number };
+  /** Shown to be wrong by runs on our own machine alone, and under QEMU alone. */
+  readonly seenBy: { both: number; ours: number; qemu: number };
   /** Called proven and seen to be wrong. */
   readonly wrong: string[];
 }
 
-/** What the prover says of mutants, beside what is seen when they run. */
-export function judgeMutants(originals: Originals, all: Iterable<Mutant>, random: Random): Tally {
-  const tally: Tally = { proven: 0, refuted: 0, unknown: 0, right: { proven: 0, refuted: 0, unknown: 0 }, wrong: [] };
-  let n = 0;
-  for (const { name, hook, redirect } of all) {
+/** What the prover says of mutants, beside what is seen when they run; `byQemu` has what was wrong with each there. */
+export function judgeMutants(
+  originals: Originals,
+  all: readonly Mutant[],
+  random: Random,
+  byQemu: readonly (string | undefined)[],
+): Tally {
+  const tally: Tally = {
+    ...{ proven: 0, refuted: 0, unknown: 0 },
+    right: { proven: 0, refuted: 0, unknown: 0 },
+    seenBy: { both: 0, ours: 0, qemu: 0 },
+    wrong: [],
+  };
+  for (const [n, { name, hook, redirect }] of all.entries()) {
     const { verdict } = proveRedirect(originals.facts, hook, redirect);
     tally[verdict]++;
-    const fault = faultOf(originals.facts, hook, redirect, random);
+    const [ours, qemus] = [faultOf(originals.facts, hook, redirect, random), byQemu[n]];
+    const fault = ours ?? qemus;
     if (fault === undefined) tally.right[verdict]++;
-    else if (verdict === 'proven') tally.wrong.push(`${name}, mutant ${n}: ${fault}`);
-    n++;
+    else tally.seenBy[ours === undefined ? 'qemu' : qemus === undefined ? 'ours' : 'both']++;
+    if (fault !== undefined && verdict === 'proven') tally.wrong.push(`${name}, mutant ${n}: ${fault}`);
   }
   return tally;
 }

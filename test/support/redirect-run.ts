@@ -73,7 +73,7 @@ export function anyBeginning(facts: ProofFacts, redirect: Redirect, at: Places, 
   const registers = set.registers.map((_, n) => anyNumber(random, set.widths.get(n) ?? set.bits));
   registers[set.stackPointer] = at.sp;
   registers[convention.atEntry.returnAddress] = at.back;
-  if (convention.processorArea !== undefined) registers[convention.processorArea] = at.area;
+  if (convention.processorArea) registers[convention.processorArea.register] = at.area;
   if (fromAfar) registers[convention.atEntry.ownAddress!] = at.old;
   const salt = BigInt(random(0x10000));
   return {
@@ -89,7 +89,7 @@ export function anyBeginning(facts: ProofFacts, redirect: Redirect, at: Places, 
       if (slot >= 0 && slot < 8) return Number((registers[convention.toc!.register]! >> BigInt(8 * slot)) & 0xffn);
       const hash = Number(((address + salt) * 2654435761n) % 251n);
       // Of the processor's area a quarter is zero.
-      const inArea = convention.processorArea !== undefined && (address - at.area) >> 12n === 0n;
+      const inArea = convention.processorArea && (address - at.area) >> 12n === 0n;
       return inArea && hash % 4 === 0 ? 0 : hash;
     },
   };

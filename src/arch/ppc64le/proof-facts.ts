@@ -78,7 +78,8 @@ export const proofFacts: ProofFacts = {
     callersFrame: { callees: [[8, 24]], parameters: 32 },
     backChain: { at: 0, returnAddressAt: 16 },
     toc: { register: TOC, setUpWords: tocSetUpWords, savedAt: tocSave, restoreWord: restoreToc },
-    processorArea: PACA,
+    // More than a page of it there is; `kernel_toc` is the third doubleword of `struct paca_struct` (asm/paca.h).
+    processorArea: { register: PACA, size: 0x1000, addresses: new Map([[16, '.TOC.']]) },
   },
   hook: {
     entry: 'ftrace_regs_caller',
