@@ -240,8 +240,12 @@ ${address(5, 'number')}
 ${address(6, 'next_event')}
   std 5, 0(6)
 ${address(4, 'area')}
-  ld 5, 48(9)
-  stb 5, ${flagAt}(4)
+  ld 5, 48(9)                   # a mutant may look at another byte
+  addi 4, 4, ${tocAt + 7}
+  li 6, 3000
+  mtctr 6
+1:stbu 5, 1(4)
+  bdnz 1b
   addi 4, 9, ${memoryAt}
   lis 5, ${sp >> 16}
   ori 5, 5, ${sp & 0xffff}
