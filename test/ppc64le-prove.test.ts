@@ -27,6 +27,8 @@ beforeAll(async () => {
     entry: image.symbol(proofFacts.hook.entry)!,
     handlerCall: image.symbol(proofFacts.hook.handlerCall)!,
     word: (address) => image.word(linkAddress(address)),
+    isThere: (address, size) => image.bytes(linkAddress(address), size) !== undefined,
+    symbol: (name) => image.symbol(name),
   };
 });
 
@@ -233,7 +235,9 @@ describe('The way of the posting of 2015, as a stub', () => {
   });
 
   test('looks at the wrong word while somebody traces returns', () => {
-    expect(verdictsOf(asMeant, {}, hook)).toEqual([['toc'], ['toc']]);
+    // And its helper returns past whoever waits for the return.
+    const both = expect.arrayContaining(['toc', 'return-address']);
+    expect(verdictsOf(asMeant, {}, hook)).toEqual([both, both]);
   });
 
   test('moves stack arguments', () => {
