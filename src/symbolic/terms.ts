@@ -91,6 +91,7 @@ export class Terms {
   readonly bits: 32 | 64;
   private readonly bases = new Map<string, Base>();
   private readonly atoms = new Map<string, Atom>();
+  private readonly basePieces = new Map<Base, readonly Piece[] | undefined>();
   private count = 0;
 
   constructor(bits: 32 | 64) {
@@ -277,16 +278,28 @@ export class Terms {
    * flags can be taken apart again. Undefined where the parts may carry into each other.
    */
   private pieces({ base, plus }: Term): readonly Piece[] | undefined {
-    const pieces: Piece[] = plus === 0n ? [] : [{ term: this.constant(plus), bits: plus, shift: this.bits }];
-    let taken = plus;
-    for (const [atom, coefficient] of base?.parts ?? []) {
+    const atoms = base ? this.piecesOf(base) : [];
+    if (!atoms || plus === 0n) return atoms;
+    const overlaps = atoms.some(({ bits }) => (bits & plus) !== 0n);
+    return overlaps ? undefined : [{ term: this.constant(plus), bits: plus, shift: this.bits }, ...atoms];
+  }
+
+  private piecesOf(base: Base): readonly Piece[] | undefined {
+    if (this.basePieces.has(base)) return this.basePieces.get(base);
+    const pieces: Piece[] = [];
+    let taken = 0n;
+    for (const [atom, coefficient] of base.parts) {
       const shift = trailingZeros(coefficient, this.bits);
       const low = BigInt(atom.lowZeros);
       const bits = (((1n << BigInt(atom.width)) - 1n) >> low) << (low + BigInt(shift));
-      if (coefficient !== 1n << BigInt(shift) || bits > this.ones || (bits & taken) !== 0n) return undefined;
+      if (coefficient !== 1n << BigInt(shift) || bits > this.ones || (bits & taken) !== 0n) {
+        this.basePieces.set(base, undefined);
+        return undefined;
+      }
       taken |= bits;
       pieces.push({ term: { base: this.base([[atom, coefficient]]), plus: 0n }, bits, shift });
     }
+    this.basePieces.set(base, pieces);
     return pieces;
   }
 
