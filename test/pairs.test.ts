@@ -1,12 +1,13 @@
 // From a source patch to pairs of objects, with the real source and the real Kbuild. What must never happen: that the tree
 // is written to, that a file is compiled without its patch, or that a part of the patch is left out in silence.
 
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { architectureByName } from '../src/arch/architectures.ts';
 import { compilePairs, type ObjectPair, type PairOptions } from '../src/compile/pairs.ts';
+import { makePatchedTree } from '../src/compile/patched-tree.ts';
 import { findSection } from '../src/elf/elf.ts';
 import { buildingFolder } from '../src/host/cache.ts';
 import { fetchKernel } from '../src/host/fetch-kernel.ts';
@@ -130,6 +131,23 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
       );
       expect(pairs.map(({ path }) => path)).toEqual(['lib/bitmap.c', 'lib/kstrtox.c', 'lib/vsprintf.c']);
       expect(differing(pairs[1]!)).toContain('.text._parse_integer_limit');
+    });
+
+    it('takes another tree, and sees it when that is edited', async () => {
+      const tree = join(scratch, 'edited');
+      mkdirSync(tree);
+      const file = 'fs/proc/cmdline.c';
+      const original = readFileSync(join(source, file), 'latin1');
+      await makePatchedTree(source, tree, new Map([[file, Buffer.from(original)]]), []);
+      const own = async () => {
+        const { pairs } = await compile(linePatch(tree, ...cmdline), { source: tree });
+        return findSection(pairs[0]!.original, '.text.cmdline_proc_show')!.data;
+      };
+      const before = await own();
+      writeFileSync(join(tree, file), original.replace("seq_putc(m, '\\n');", ''));
+      expect((await own()).length).toBeLessThan(before.length);
+      writeFileSync(join(tree, file), original);
+      expect(await own()).toEqual(before);
     });
 
     it('asks before it compiles too much', async () => {

@@ -5,8 +5,9 @@
 // module is not code for the image, compiled as for a module. The patched file is compiled in the second way too, and
 // what differs between the two is the fix.
 //
-// Kept under KERNEL/objects/KEY/HASH/: KEY names the kernel's configuration, the compiler and the file, HASH the
-// contents of every file that the compiler read. So a tree that is edited gets other objects, and an unchanged one its own.
+// Kept under KERNEL/objects/KEY/HASH/: KEY names the kernel's configuration, the compiler and the file, HASH the contents
+// of every file that the compiler read and of the makefiles above it. So a tree that is edited gets other objects, and an
+// unchanged one its own.
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -175,7 +176,7 @@ function compileFailed(path: string, said: string, top: string, remedy: string) 
 async function keep(key: string, tree: ObjectTree, compiled: Compiled): Promise<OriginalObject> {
   const { kernel, source } = tree;
   const { dependencies } = compiled.run;
-  const entry = join(key, await hashOf(dependencies, tree.folder));
+  const entry = join(key, await hashOf([...dependencies, ...makefilesOf(source, compiled.path)], tree.folder));
   const made = dependencies.filter((name) => !isAbsolute(name) && !existsSync(join(kernel.headers, name)));
   await publish(entry, async (folder) => {
     await writeFile(join(folder, 'plain.o'), compiled.plain);
@@ -208,7 +209,7 @@ async function lookUp(
     if (!success || !data.dependencies.includes(join(source, path))) continue;
     const made = join(entry, 'made');
     const where = (file: string) => (existsSync(join(made, file)) ? made : kernel.headers);
-    if ((await hashOf(data.dependencies, where)) !== name) continue;
+    if ((await hashOf([...data.dependencies, ...makefilesOf(source, path)], where)) !== name) continue;
     const { module, words, dependencies } = data;
     const [plain, sectioned] = await Promise.all(
       ['plain.o', 'sectioned.o'].map(async (file) => new Uint8Array(await readFile(join(entry, file)))),
@@ -223,6 +224,15 @@ async function lookUp(
     };
   }
   return undefined;
+}
+
+/** The makefiles that decide about a file's flags, from its folder up to the top, whether or not there are any. */
+function makefilesOf(source: string, path: string): string[] {
+  const files: string[] = [];
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    files.push(...['Makefile', 'Kbuild'].map((name) => join(source, folder, name)));
+    if (folder === '.') return files;
+  }
 }
 
 /** The hash of files' contents, in order; relative ones are below `folder`. A missing one has another hash than an empty one. */
