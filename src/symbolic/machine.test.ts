@@ -93,6 +93,27 @@ describe('The symbolic machine', () => {
     );
   });
 
+  test('loses what lies below the stack pointer where a function is called, and finds it again where that is undone', () => {
+    const machine = machineFor();
+    machine.execute(push(4));
+    const [sp, word] = [machine.read(SP), machine.read(4)];
+    const below = machine.apply('add', sp, machine.constant(-4));
+    machine.step('a call', () => {
+      machine.store(below, 4, word);
+      machine.loseBelowStackPointer();
+    });
+    expect(machine.terms.describe(machine.load(sp, 4))).toBe('r4');
+    expect(machine.terms.describe(machine.load(below, 4))).toContain('unknown');
+    const broken = (): void =>
+      machine.step('a call that comes to nothing', () => {
+        machine.write(SP, machine.apply('add', sp, machine.constant(4)));
+        machine.loseBelowStackPointer();
+        throw new NotUnderstood('nothing');
+      });
+    expect(broken).toThrow('nothing');
+    expect(machine.terms.describe(machine.load(sp, 4))).toBe('r4');
+  });
+
   test('ends as unknown at a store that may hit anything', () => {
     expect(unknowns([store(0, 1, 4)])).toEqual(['it stores to r1 + 4, which may be anything’s']);
     // So far from where the stack begins it may be anybody's, too.

@@ -119,6 +119,24 @@ describe.each([32, 64] as const)('Terms of %i bits', (bits) => {
     expect(same(terms.apply('equal', sp, terms.constant(4)), terms.constant(0))).toBe(true);
   });
 
+  test('take apart again what was put together of narrow numbers', () => {
+    const terms = new Terms(bits);
+    const at = (term: Term, shift: number): Term => terms.apply('shiftLeft', term, terms.constant(shift));
+    const [flag, field] = [terms.initial('flag', 0, 1), terms.initial('field', 0, 4)];
+    const whole = terms.apply('or', terms.apply('or', at(flag, 29), at(field, 8)), terms.constant(3));
+    const part = (shift: number, mask: number): Term =>
+      terms.apply('and', terms.apply('shiftRight', whole, terms.constant(shift)), terms.constant(mask));
+    expect([part(29, 1), part(8, 0xf), part(0, 0xff)].map((term) => terms.describe(term))).toEqual([
+      'flag',
+      'field',
+      '3',
+    ]);
+    // What lies across the edge of a mask stays as it is said.
+    expect(terms.describe(part(9, 1))).toContain('&');
+    // A number that it has no bits for it is not.
+    expect(same(terms.apply('equal', field, terms.constant(16)), terms.constant(0))).toBe(true);
+  });
+
   test('keep two unknown numbers apart', () => {
     const terms = new Terms(bits);
     expect(same(terms.unknown('a handler'), terms.unknown('a handler'))).toBe(false);
