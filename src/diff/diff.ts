@@ -10,8 +10,9 @@ import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
 import { isExpendable, stem } from './names.ts';
-import { called, type DiffedObject, isDescriptor, isWritable, type Piece, takeApart } from './object.ts';
+import { called, type DiffedObject, isDescriptor, isWritable, type Piece } from './object.ts';
 import { type Selection, select } from './select.ts';
+import { takeApart } from './take-apart.ts';
 
 export type { Piece, Reference, Target } from './object.ts';
 export type { Link, Selection } from './select.ts';
