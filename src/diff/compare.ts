@@ -2,7 +2,7 @@
 // if it leads to the same place of the same piece, whatever number a section offset or a TOC slot has got.
 
 import { type Correlation, isByContent } from './correlate.ts';
-import { onlyLinesDiffer, withoutLines } from './line-numbers.ts';
+import { moved, onlyLinesDiffer, withoutLines } from './line-numbers.ts';
 import { stem } from './names.ts';
 import { type DiffedObject, isDescriptor, type Piece, type Reference, resolvedBranch, type Target } from './object.ts';
 
@@ -55,7 +55,8 @@ export class Comparison {
     if (!this.#sameBytes(a, b)) {
       const [before, after] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
       if (a.kind === 'variable') return isDescriptor(a) && onlyLineOfDescriptor(a, before, after) ? 'lines' : 'changed';
-      if (a.kind !== 'function' || !onlyLinesDiffer(before, after, b, this.#patched.code)) return 'changed';
+      if (a.kind !== 'function' || !onlyLinesDiffer(before, after, b, this.#patched.code, this.#movedLines(a, b)))
+        return 'changed';
       verdict = 'lines';
     }
     const entries = this.#sameEntries(a, b);
@@ -81,6 +82,18 @@ export class Comparison {
       verdict = 'lines';
     }
     return verdict;
+  }
+
+  /** The lines of entries that belong to two functions, before and after. */
+  #movedLines(a: Piece, b: Piece): Set<string> {
+    const linesOf = (object: DiffedObject, entries: readonly Piece[] = []) =>
+      entries.flatMap((entry) => {
+        const line = object.table(entry.section)?.line;
+        return line && line.offset + line.size <= entry.end - entry.start ? [shortAt(bytesOf(entry), line.offset)] : [];
+      });
+    const before = linesOf(this.#original, this.#entries[0].get(a));
+    const after = linesOf(this.#patched, this.#entries[1].get(b));
+    return new Set(before.map((line, i) => moved(line, after[i] ?? line)));
   }
 
   #sameReferences(a: Piece, b: Piece, depth = 0): boolean {
@@ -216,6 +229,8 @@ function onlyLineOfDescriptor({ references }: Piece, before: Uint8Array, after: 
   });
   return equalBytes(copies[0]!, copies[1]!);
 }
+
+const shortAt = (bytes: Uint8Array, at: number): number => bytes[at]! | (bytes[at + 1]! << 8);
 
 const bytesOf = ({ section, start, end }: Piece): Uint8Array => section.data.subarray(start, end);
 

@@ -6,7 +6,7 @@
 // only where there is one way to do it; where there are several, the new object's ones are `ambiguous`.
 
 import type { Section } from '../elf/model.ts';
-import { isInit } from './kernel-sections.ts';
+import { isInit, isRegistered } from './kernel-sections.ts';
 import { isClone, isNumbered, source, stem } from './names.ts';
 import { type DiffedObject, isCode, isDescriptor, isWritable, type Piece } from './object.ts';
 
@@ -28,7 +28,7 @@ export function isByContent(piece: Piece): boolean {
     case 'rest':
       return !isWritable(piece);
     case 'variable':
-      return !isWritable(piece) && isNumbered(piece.name);
+      return !isWritable(piece) && isNumbered(piece.name) && !isRegistered(piece.section.name);
     default:
       return false;
   }

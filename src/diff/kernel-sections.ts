@@ -33,7 +33,7 @@ const data: Refusal = {
 
 /** Sections that are read by what the kernel or its loader does with all of them, whoever refers to them. */
 const registered: readonly (readonly [RegExp, Refusal])[] = [
-  [/^\.\w*initcall|^\.(init_array|ctors|exitcall|init\.setup)|^__earlycon/, init],
+  [/^\.\w*initcall|^\.(init_array|ctors|exitcall|init\.setup|pci_fixup)|^__earlycon/, init],
   [/^_{2,3}k(symtab|crctab)|^\.export_symbol/, exports],
   [/^(__param|__tracepoints|_ftrace_events|__bpf_raw_tp|_error_injection|_kprobe_blacklist)/, interfaces],
 ];

@@ -3,7 +3,8 @@
 // of those that the fix is about.
 //
 // So that nothing else is taken for a line number: every word that differs must load a number into just the argument in
-// which the next function that is called takes a line. The numbers need not have moved by one distance: code of functions
+// which the next function that is called takes a line; or a message prints it whose warning has an entry in the bug table
+// that has moved from and to the same line. The numbers need not have moved by one distance: code of functions
 // from elsewhere in the file is inlined.
 
 import type { ObjectCode } from '../arch/arch.ts';
@@ -56,14 +57,27 @@ const takesLine: Readonly<Record<string, number>> = {
   xfs_errortag_test: 3,
 };
 
+/** Prints the message of a warning, in which there may be the line, as ASSERT_RTNL() has it (linux/rtnetlink.h, 6.1). */
+const printsWarning = '__warn_printk';
+
+/** A line before and after, as one value. */
+export const moved = (before: number, after: number): string => `${before} ${after}`;
+
 /** A number is loaded at most this many words before the call. */
 const farthestLoad = 24;
 
 /**
  * Whether the words of a function differ in nothing but line numbers. `before` and `after` are the bytes without what
- * relocations fill, of the same length; `piece` is either of the two, whose references are the same.
+ * relocations fill, of the same length; `piece` is either of the two, whose references are the same; `movedLines` are those of
+ * their entries in the bug table.
  */
-export function onlyLinesDiffer(before: Uint8Array, after: Uint8Array, piece: Piece, code: ObjectCode): boolean {
+export function onlyLinesDiffer(
+  before: Uint8Array,
+  after: Uint8Array,
+  piece: Piece,
+  code: ObjectCode,
+  movedLines: ReadonlySet<string>,
+): boolean {
   const [a, b] = [view(before), view(after)];
   const base = piece.origin - piece.start;
   let next = 0;
@@ -76,7 +90,9 @@ export function onlyLinesDiffer(before: Uint8Array, after: Uint8Array, piece: Pi
     while (next < references.length && (references[next]!.offset + base < at || !isCall(piece, next, b, code))) next++;
     const call = references[next];
     if (!call || call.offset + base > at + 4 * farthestLoad) return false;
-    if (takesLine[calledName(call)] !== was.argument) return false;
+    const name = calledName(call);
+    if (name === printsWarning ? !movedLines.has(moved(was.value, is.value)) : takesLine[name] !== was.argument)
+      return false;
   }
   // Bytes behind the last whole word.
   for (let at = before.length & ~3; at < before.length; at++) if (before[at] !== after[at]) return false;

@@ -6,14 +6,16 @@
 //     __func__.0                the name of a function
 //     f.isra.0, f.constprop.1   copies of f with arguments of their own; .part is a piece of f, .cold what of it is unlikely
 //     __UNIQUE_ID_ddebug200.2   __UNIQUE_ID() of linux/compiler.h, Linux 6.1: two counters
+//     __initcall__kmod_m__202_9_f6   module_init() of linux/init.h, Linux 6.1: a counter and the line
 //     __key.1, _rs.2, __already_done.4, _entry.7   the kernel's own static locals
 
 /** Whether the compiler numbered this name, or a macro did. */
-export const isNumbered = (name: string): boolean => /\.\d+$|^__UNIQUE_ID_/.test(name);
+export const isNumbered = (name: string): boolean => /\.\d+$|^__UNIQUE_ID_|^__initcall__kmod_/.test(name);
 
 /** A name without its numbers. Clones keep what they are: `f.isra`. */
 export function stem(name: string): string {
   const base = name.replace(/(\.\d+)+(?=\.|$)/g, '');
+  if (base.startsWith('__initcall__')) return base.replace(/__\d+_\d+_/, '_');
   return base.startsWith('__UNIQUE_ID_') ? base.replace(/\d+$/, '') : base;
 }
 
