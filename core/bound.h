@@ -15,6 +15,7 @@
 #include <linux/sched.h>
 #include <linux/types.h>
 
+struct callback_head;
 struct kprobe;
 struct module;
 /* The bytes "SUTC" in a little-endian u32. */
@@ -43,6 +44,12 @@ static inline bool suture_is_idle(const struct task_struct *task)
 
 /* kernel/sched/core.c: wakes a task that sleeps in this state. */
 extern int wake_up_state(struct task_struct *task, unsigned int state) __weak;
+
+/* kernel/task_work.c: takes the first that matches out of a task's list, or NULL. */
+extern struct callback_head *
+task_work_cancel_match(struct task_struct *task,
+		       bool (*match)(struct callback_head *work, void *data),
+		       void *data) __weak;
 
 /* kernel/module/main.c: a module that is at least COMING, with preemption disabled. */
 extern struct module *find_module(const char *name) __weak;

@@ -5,7 +5,7 @@
  * Here: the life of a patch, from klp_enable_patch() until its module is let go. The
  * rest: whether a patch is for this kernel (table.c, never-left.c), its files
  * (sysfs.c), its objects (object.c), redirecting through ftrace (redirect.c), which
- * functions a task uses (transition.c) and whether it is inside code that is left
+ * functions a task uses (transition.c, return-to-user.c) and whether it is inside code that is left
  * (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
  *
  * Locking
@@ -445,6 +445,7 @@ static int __init suture_init(void)
 static void __exit suture_exit(void)
 {
 	suture_stop_transitions();
+	suture_wait_for_returns();
 	flush_work(&free_work);
 	unregister_module_notifier(&module_notifier);
 	/* Call sites that are still to be freed. */

@@ -153,7 +153,13 @@ void klp_start_transition(void);
 void klp_try_complete_transition(void);
 void klp_reverse_transition(void);
 int klp_force_transition(void);
+void suture_laggard_returns(void);
 void suture_stop_transitions(void);
+
+/* return-to-user.c */
+void suture_ask_at_return(struct task_struct *task);
+void suture_stop_asking(struct task_struct *task);
+void suture_wait_for_returns(void);
 
 /* codes.c */
 extern struct suture_codes suture_codes;

@@ -5,8 +5,9 @@
  * Every task uses either all functions of the patch in transition or none. With the
  * machine stopped all tasks are looked at, and those that are outside the code that
  * is left (codes.c) switch at once. The others, the laggards, keep what they use;
- * they are looked at again and again, each time with longer breaks, and switch when
- * they are seen outside. So who sleeps in a function holds back only himself.
+ * they are looked at again and again, with longer and longer breaks and when they
+ * return to user mode (return-to-user.c), and switch when they are seen outside. So
+ * who sleeps in a function holds back only himself.
  *
  * What the handler reads: func->transition says that it must ask; then all tasks are
  * in tasks_state but for the laggards, which are in the other one. Those change with
@@ -120,8 +121,10 @@ static void put_in_order(struct laggards *all)
 static void put_laggards(struct laggards *all, unsigned int first,
 			 unsigned int count)
 {
-	for (; first < count; first++)
+	for (; first < count; first++) {
+		suture_stop_asking(all->list[first].task);
 		put_task_struct(all->list[first].task);
+	}
 }
 
 /* Sees to it that all tasks can be laggards, and some more that come meanwhile. */
@@ -337,8 +340,10 @@ static void look_later(void)
 	unsigned int i;
 
 	if (tasks_state == target_state) {
-		for (i = 0; i < laggards->count; i++)
+		for (i = 0; i < laggards->count; i++) {
 			klp_try_switch_task(&laggards->list[i]);
+			suture_ask_at_return(laggards->list[i].task);
+		}
 		if (late_retries && !(late_retries % SIGNALS_TIMEOUT))
 			klp_send_signals();
 	}
@@ -374,6 +379,18 @@ static void klp_transition_work_fn(struct work_struct *work)
 	if (klp_transition_patch)
 		klp_try_complete_transition();
 	suture_unlock();
+}
+
+/**
+ * suture_laggard_returns() - looks again, for one of them is about to leave the kernel
+ *
+ * In the laggard's own context, where no patch's callbacks are to run: if it was the
+ * last, the work completes the transition.
+ */
+void suture_laggard_returns(void)
+{
+	if (klp_transition_patch && tasks_state == target_state && all_switched())
+		mod_delayed_work(system_wq, &transition_work, 0);
 }
 
 /* When the core goes, and no patch is there any more. */

@@ -14,6 +14,7 @@ import { dataSection, putPointer } from './module-sections.ts';
 const coreFunctions: readonly string[] = [
   'idle_task',
   'wake_up_state',
+  'task_work_cancel_match',
   'find_module',
   'get_kprobe',
   'return_to_handler',
