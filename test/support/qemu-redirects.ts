@@ -153,7 +153,7 @@ class Snapshot implements Seen {
 }
 
 /** What one run has written down: its number, what handler and graph tracer were told, the places. */
-interface Seen1 {
+interface WrittenDown {
   readonly told: bigint;
   readonly traced: bigint;
   readonly events: readonly Snapshot[];
@@ -164,7 +164,7 @@ function faultOfRun(
   facts: ProofFacts,
   mutant: Mutant,
   { begin, kind, results }: State,
-  seen: Seen1,
+  seen: WrittenDown,
 ): string | undefined {
   const { at } = begin;
   const { redirect } = mutant;
@@ -258,14 +258,14 @@ export async function qemuFaults(
 const eventSize = (stage: Stage, size: number): number =>
   size * (1 + stage.registers.length) + stack.below + stack.above;
 
-function readBlocks(stage: Stage, output: Uint8Array, sp: bigint): Map<number, Seen1> {
+function readBlocks(stage: Stage, output: Uint8Array, sp: bigint): Map<number, WrittenDown> {
   const { bits } = stage.facts.instructionSet;
   const size = bits / 8;
   const each = eventSize(stage, size);
   const block = 4 * size + mostEvents * each;
   const view = new DataView(output.buffer, output.byteOffset, output.byteLength);
   const number = (at: number): bigint => (size === 8 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true)));
-  const found = new Map<number, Seen1>();
+  const found = new Map<number, WrittenDown>();
   for (let at = 0; at + block <= output.length; at += block) {
     const events: Snapshot[] = [];
     for (let n = 0; n < Number(number(at + 3 * size)); n++) {
