@@ -105,6 +105,13 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
     });
   });
 
+  it('says what Kbuild cannot make for a file', async () => {
+    const patch = patchOf('security/selinux/netlabel.c', '#include <linux/gfp.h>', '');
+    expect(await reasonsOf(patch)).toMatchObject([
+      { code: 'tool-failed', message: expect.stringMatching(/cannot make what this file needs: .*genheaders/) },
+    ]);
+  });
+
   it('leaves nothing behind when it ends early', async () => {
     await reasonsOf(patchOf('fs/proc/cmdline.c', cmdline[1], '\tthis is no C'));
     const ours = (folder: string) => readdirSync(folder).filter((name) => name.startsWith(`suture-${process.pid}-`));

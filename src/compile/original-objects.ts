@@ -86,7 +86,7 @@ export async function originalObjects(
       const tree = await makeObjectTree(kernel, platform, source, folder);
       const { stderr } = await makeTargets(tree, missing.map(objectName));
       for (const path of missing) {
-        const object = await compileBoth(tree, path, stderr);
+        const object = await compileBoth(tree, path, stderr, missing);
         if (object) found.set(path, await keep(keyOf(path), tree, object));
       }
     });
@@ -97,11 +97,28 @@ export async function originalObjects(
 type Compiled = Omit<OriginalObject, 'made'>;
 
 /** Kbuild has compiled a file; compiles it the second way. Undefined where Kbuild made nothing and had no complaint of it. */
-async function compileBoth(tree: ObjectTree, path: string, said: string): Promise<Compiled | undefined> {
+async function compileBoth(
+  tree: ObjectTree,
+  path: string,
+  said: string,
+  asked: readonly string[],
+): Promise<Compiled | undefined> {
   const object = objectName(path);
   const noted = join(tree.folder, dirname(object), `.${object.slice(dirname(object).length + 1)}.cmd`);
   if (!existsSync(join(tree.folder, object)) || !existsSync(noted)) {
-    const complaints = said.split('\n').filter((line) => line.includes(path) || line.includes(object));
+    const lines = said.split('\n');
+    // What Kbuild would have to make first, and cannot: a program for this machine that the headers' package lacks, say.
+    const isAsked = (line: string) => asked.some((each) => line.includes(`'${objectName(each)}'`));
+    const needs = lines.filter((line) => /\*\*\* No rule to make target/.test(line) && !isAsked(line));
+    if (needs.length > 0) {
+      throw reasonError(
+        'tool-failed',
+        path,
+        `Kbuild cannot make what this file needs: ${needs.map((line) => line.replace(/^make(\[\d+\])?: \*\*\* /, '')).join('; ')}`,
+        'fix another file, or give the whole function as a C file',
+      );
+    }
+    const complaints = lines.filter((line) => line.includes(path) || line.includes(object));
     if (!complaints.some((line) => /\berror:|Error \d/.test(line))) return undefined;
     throw compileFailed(
       path,
