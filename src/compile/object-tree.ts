@@ -93,6 +93,16 @@ async function prepare(tree: ObjectTree): Promise<void> {
   await writeFile(join(folder, listMakefile), listRules);
   const { status, stderr } = await makeTargets(tree, ['prepare']);
   if (status !== 0) throw reasonError('tool-failed', `make prepare for ${kernel.name}`, stderr.trim());
+  const { stdout } = await runBuildTool(
+    'make',
+    [
+      ...['--silent', '-f', join(tree.source, 'Makefile'), '-f', listMakefile],
+      ...[`ARCH=${platform.kbuild}`, `CROSS_COMPILE=${kernel.crossPrefix}`, 'suture-top'],
+    ],
+    folder,
+    [0],
+  );
+  await writeFile(join(folder, topFolders), stdout);
 }
 
 /** What stands where in version.h, and in the top Makefile. */
@@ -165,7 +175,11 @@ const listMakefile = 'suture-list.mk';
 const listRules = `suture-list:
 \t@echo 'objects $(real-obj-y) $(lib-y) $(extra-y) $(real-obj-m)'
 \t@echo 'folders $(subdir-ym)'
+suture-top:
+\t@echo '$(core-y) $(ARCH_CORE) $(ARCH_DRIVERS) $(ARCH_LIB)'
 `;
+/** Holds what the top Makefile enters of the architecture's folders (machdirs of arch/arm/Makefile, for one). */
+const topFolders = 'suture-top.txt';
 
 /** What a folder's Makefile names in this configuration, all with paths from the top of the tree. */
 interface FolderList {
@@ -180,15 +194,14 @@ const lists = new WeakMap<ObjectTree, Map<string, Promise<FolderList>>>();
  * not have it come there.
  */
 export async function objectsOf(tree: ObjectTree, folder: string): Promise<ReadonlySet<string>> {
-  const { kbuild } = tree.platform;
   const steps = folder.split('/');
-  // What the top Makefile and that of the architecture enter stands in variables of theirs; Kbuild itself knows.
-  const first = steps[0] === 'arch' ? 3 : 1;
-  const isEntered = steps[0] === 'arch' ? steps[1] === kbuild : steps[0] !== '.';
-  if (!isEntered) return new Set();
+  const first = steps[0] === 'arch' ? 2 : 1;
+  if (steps[0] === '.' || (steps[0] === 'arch' && steps[1] !== tree.platform.kbuild)) return new Set();
+  const top = (await readFile(join(tree.folder, topFolders), 'utf8')).split(/\s+/).map(normalize);
   for (let depth = first; depth < steps.length; depth++) {
     const { folders } = await listOf(tree, steps.slice(0, depth).join('/'));
-    if (!folders.has(steps.slice(0, depth + 1).join('/'))) return new Set();
+    const next = steps.slice(0, depth + 1).join('/');
+    if (!folders.has(next) && !top.includes(`${next}/`)) return new Set();
   }
   return (await listOf(tree, folder)).objects;
 }
