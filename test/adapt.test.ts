@@ -9,8 +9,11 @@ import { adaptPatch } from '../src/cli/adapt-patch.ts';
 import { buildPatch } from '../src/cli/build-patch.ts';
 import { buildCore, coreSources } from '../src/compile/core-module.ts';
 import { kbuild } from '../src/compile/kbuild.ts';
+import { findSection, readElf, writeElf } from '../src/elf/elf.ts';
+import type { ElfModel, Section } from '../src/elf/model.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
-import { checkSignature } from '../src/kernel/module-signature.ts';
+import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
+import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
 import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { readTargetModule } from '../src/kernel/target-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
@@ -120,6 +123,59 @@ const meanings = {
   kernels_show: 'vmlinux.cmdline_proc_show,0',
 };
 
+/**
+ * The patch with one number or one pointer of its table wrong, each signed again. Left out is what is right in other ways too:
+ * an addend or a bit field can be anything, and a list of recipes can be shorter.
+ */
+async function withDamagedTables(patch: Uint8Array, word: 4 | 8): Promise<{ name: string; bytes: Uint8Array }[]> {
+  const { module } = await checkSignature(patch);
+  const layout = tableLayout(word);
+  const tableOf = (model: ElfModel) => findSection(model, patchSection)!;
+  const viewOf = ({ data }: Section) => new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const table = tableOf(readElf(module, 'patch.ko'));
+  const relocationAt = (from: Section, offset: number) => from.relocations.find((r) => r.offset === offset)!;
+  const pointee = (offset: number) =>
+    Number(relocationAt(table, offset).addend ?? viewOf(table).getUint32(offset, true));
+
+  const object = pointee(layout.suture_patch_table.offset.objects);
+  const redirect = pointee(object + layout.suture_object.offset.redirects);
+  const recipe = pointee(object + layout.suture_object.offset.recipes);
+  const { suture_object: o, suture_redirect: r, suture_recipe: p } = layout;
+  const numbers = [
+    ...[o.offset.build_id_size, o.offset.redirect_count, o.offset.recipe_count, o.offset.reserved].map(
+      (at) => object + at,
+    ),
+    ...[r.offset.old_address, r.offset.old_sympos, r.offset.old_size, r.offset.site].map((at) => redirect + at),
+    ...[r.offset.stub_size, r.offset.way].map((at) => redirect + at),
+    ...[p.offset.size, p.offset.reserved].map((at) => recipe + at),
+  ];
+  const made: { name: string; bytes: Uint8Array }[] = [];
+  const add = async (name: string, change: (table: Section) => void) => {
+    const model = readElf(module.slice(), 'patch.ko');
+    change(tableOf(model));
+    made.push({ name, bytes: await signModule(writeElf(model)) });
+  };
+  for (const offset of numbers) {
+    const right = viewOf(table).getUint32(offset, true);
+    const shorter = (value: number) => offset === object + o.offset.recipe_count && value > 0 && value < right;
+    for (const value of [0, 1, 3, 0x7ffffffc, 0xffffffff].filter((odd) => odd !== right && !shorter(odd))) {
+      await add(`number-${offset}-${value}`, (changed) => viewOf(changed).setUint32(offset, value, true));
+    }
+  }
+  await add('flags', (changed) => viewOf(changed).setUint32(recipe + p.offset.flags, 2, true));
+  await add('shift', (changed) => viewOf(changed).setUint32(recipe + p.offset.shift, 64, true));
+  for (const { offset } of table.relocations) {
+    for (const far of [0x100000, -0x100000]) {
+      await add(`pointer-${offset}-${far}`, (changed) => {
+        const relocation = relocationAt(changed, offset);
+        if (relocation.addend !== undefined) relocation.addend += BigInt(far);
+        else viewOf(changed).setInt32(offset, viewOf(changed).getInt32(offset, true) + far, true);
+      });
+    }
+  }
+  return made;
+}
+
 const sysfs = '/sys/kernel/livepatch';
 const takeBack = `echo 0 > ${sysfs}/patch/enabled; until rmmod patch 2> /dev/null; do usleep 50000; done`;
 
@@ -162,6 +218,7 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
     );
     await writeFile(join(folder, 'stock.c'), stockFix);
     const stock = await buildPatch(kernel, join(folder, 'stock.c'), 'stock', () => {});
+    const damaged = await withDamagedTables(adapted, arch.elf.class === 64 ? 8 : 4);
     const own = await modulesWithDependencies(stored.modules, ['pktgen']);
     guest = await bootGuest(guestKernel(stored), {
       files: [
@@ -171,6 +228,7 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
         { path: '/patch.ko', bytes: adapted },
         { path: '/built.ko', bytes: built.bytes },
         { path: '/stock.ko', bytes: stock.bytes },
+        ...damaged.map(({ name: file, bytes }) => ({ path: `/x/${file}.ko`, bytes })),
         ...own.map(({ bytes }, i) => ({ path: `/own/${i}.ko`, bytes })),
       ],
     });
@@ -231,6 +289,18 @@ ccflags-y += ${arch.platform.fixFlags.join(' ')}\n`;
     await guest.succeed(`echo 0 > ${sysfs}/built/enabled; until rmmod built 2> /dev/null; do usleep 50000; done`);
     expect(await guest.succeed('cat /proc/target')).toMatch(applied);
     await guest.succeed(`${takeBack}; rmmod target`);
+  });
+
+  it('is refused with any number or pointer of its table wrong, and the module stays as it is', async () => {
+    await guest.succeed('insmod /target.ko');
+    const load = `for f in /x/*.ko; do
+      insmod $f 2> /dev/null || continue
+      echo $f
+      ${takeBack}
+    done`;
+    expect(await guest.succeed(load, { timeout: 300 })).toBe('');
+    expect(await guest.succeed(`cat /proc/target; ls ${sysfs}`)).toBe('old 42\n');
+    await guest.succeed('rmmod target');
   });
 
   it('changes a module that came with the kernel', async () => {
