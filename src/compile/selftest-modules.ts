@@ -42,9 +42,9 @@ export function compileSelftestModules(
   return withTemporaryFolder(async (folder) => {
     const sources: string[] = [];
     for (const from of folders) {
-      const files = (await readdir(from)).filter((file) => file.endsWith('.c')).sort();
+      const files = (await readdir(from)).filter((file) => /\.[ch]$/.test(file)).sort();
       for (const file of files) await copyFile(join(from, file), join(folder, file));
-      sources.push(...files.map((file) => basename(file, '.c')));
+      sources.push(...files.filter((file) => file.endsWith('.c')).map((file) => basename(file, '.c')));
     }
     // Twice: modules are linked only when every object of the folder is there.
     await writeFile(join(folder, 'Kbuild'), kbuildFile(sources, platform.fixFlags));

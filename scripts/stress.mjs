@@ -1,0 +1,55 @@
+// npm run stress [-- [--cycles N] [KERNEL …]]: patches coming and going while two processors call what is patched and tracers are switched
+// on and off, in guests with the stock kernels; a line a phase. Ends with 0 if every phase held.
+
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { stressKernel } from '../dist/cli/stress.js';
+import { fetchKernel } from '../dist/host/fetch-kernel.js';
+import { listKernels } from '../dist/host/kernel-store.js';
+
+const say = (text) => process.stderr.write(`stress: ${text}\n`);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { cycles: { type: 'string', default: '1000' } },
+});
+const cycles = Number(values.cycles);
+if (!Number.isSafeInteger(cycles) || cycles < 1) {
+  say(`--cycles wants a number, not ${values.cycles}`);
+  process.exit(1);
+}
+
+/** The newest stock kernel of each architecture, unless kernels are named. */
+async function kernels(named) {
+  if (named.length > 0) return named;
+  const cached = (await listKernels()).filter(({ name }) => /^\d[\d.-]*-(armmp|powerpc64le)$/.test(name));
+  return Promise.all(
+    ['armhf', 'ppc64el'].map(async (architecture) => {
+      const name = { armhf: 'arm', ppc64el: 'ppc64le' }[architecture];
+      const found = cached.filter((kernel) => kernel.architecture === name).at(-1);
+      return (found ?? (await fetchKernel(architecture, { onProgress: say }))).name;
+    }),
+  );
+}
+
+function print(phase) {
+  const { name, seconds, calls, mixed, changes, blocked, waited, tracings, before, after, leaks, alarms } = phase;
+  console.log(
+    `  ${holds(phase) ? 'held' : 'FAILED'}  ${name}: ${phase.cycles} cycles in ${seconds} s, ${calls} calls (${blocked} of them slept), ${changes} changes of version, ` +
+      `${mixed} calls saw half a patch; ${waited} transitions waited; ${tracings} rounds of tracers; ` +
+      `unreclaimable slab ${before.slabKilobytes} kB before, ${after.slabKilobytes} kB after`,
+  );
+  for (const line of [...leaks, ...alarms]) console.log(`    ${line}`);
+}
+
+const holds = ({ mixed, changes, leaks, alarms }) =>
+  mixed === 0 && changes > 0 && leaks.length === 0 && alarms.length === 0;
+
+const folder = fileURLToPath(new URL('../test/stress', import.meta.url));
+let allHeld = true;
+for (const name of await kernels(positionals)) {
+  console.log(name);
+  const said = (phase, done) => done % 100 === 0 && say(`${name}: ${phase}: ${done} cycles`);
+  const phases = await stressKernel(name, folder, cycles, print, said);
+  allHeld &&= phases.every(holds);
+}
+process.exitCode = allHeld ? 0 : 1;

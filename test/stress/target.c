@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is patched under stress: two functions, of which one calls the other, and
+ * threads that call them without end.
+ *
+ * Both write down which version of them was called: 0 here, another number in a patch.
+ * One call must see one version. If it sees two, somebody saw half a patch: that is
+ * counted as mixed.
+ *
+ * A thread on each CPU calls again and again and gives way between the two functions,
+ * so that the machine is often stopped just there. One more sleeps there, and as long
+ * outside.
+ *
+ * /proc/suture_stress: `calls N mixed N versions N blocked N`, all of the threads;
+ * reading it is a call too, by a task of user space, and `versions` says how often a
+ * call saw another version than the call before on that thread.
+ */
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/proc_fs.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+
+#include "stress-call.h"
+
+/* How long the blocking thread sleeps between the two functions. */
+#define BLOCK_MS	30
+
+/* To be patched, so neither inlined nor copied; found by name, so not renamed. */
+#define patched		__attribute__((__noipa__)) noinline
+
+void stress_inner(struct stress_call *call);
+void stress_outer(struct stress_call *call);
+
+patched void stress_inner(struct stress_call *call)
+{
+	call->inner = 0;
+}
+
+patched void stress_outer(struct stress_call *call)
+{
+	call->outer = 0;
+	stress_pause(call);
+	call->call_inner(call);
+}
+
+static atomic_long_t calls, mixed, changes, blocked;
+static struct task_struct *threads[NR_CPUS + 1];
+
+static void call_once(struct stress_call *call)
+{
+	int before = call->outer;
+
+	stress_outer(call);
+	atomic_long_inc(&calls);
+	if (call->outer != call->inner)
+		atomic_long_inc(&mixed);
+	if (call->outer != before)
+		atomic_long_inc(&changes);
+	if (call->block_ms)
+		atomic_long_inc(&blocked);
+}
+
+static int call_for_ever(void *block_ms)
+{
+	struct stress_call call = {
+		.block_ms = (unsigned long)block_ms,
+		.call_inner = stress_inner,
+	};
+	int i;
+
+	while (!kthread_should_stop()) {
+		for (i = 0; i < 64 && !kthread_should_stop(); i++) {
+			call_once(&call);
+			stress_pause(&call);
+		}
+		/* A moment for the others: a guest has slow processors. */
+		schedule_timeout_interruptible(1);
+	}
+	return 0;
+}
+
+static int show(struct seq_file *m, void *v)
+{
+	struct stress_call call = { .call_inner = stress_inner };
+
+	call_once(&call);
+	seq_printf(m, "calls %ld mixed %ld versions %ld blocked %ld\n",
+		   atomic_long_read(&calls), atomic_long_read(&mixed),
+		   atomic_long_read(&changes), atomic_long_read(&blocked));
+	return 0;
+}
+
+static void stop_threads(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(threads); i++) {
+		if (threads[i])
+			kthread_stop(threads[i]);
+	}
+}
+
+static int __init target_init(void)
+{
+	struct task_struct *thread;
+	unsigned int cpu;
+
+	if (!proc_create_single("suture_stress", 0444, NULL, show))
+		return -ENOMEM;
+	for_each_online_cpu(cpu) {
+		thread = kthread_create_on_cpu(call_for_ever, NULL, cpu, "stress/%u");
+		if (IS_ERR(thread))
+			goto fail;
+		threads[cpu] = thread;
+		wake_up_process(thread);
+	}
+	thread = kthread_run(call_for_ever, (void *)BLOCK_MS, "stress/blocks");
+	if (IS_ERR(thread))
+		goto fail;
+	threads[NR_CPUS] = thread;
+	return 0;
+
+fail:
+	stop_threads();
+	remove_proc_entry("suture_stress", NULL);
+	return PTR_ERR(thread);
+}
+
+static void __exit target_exit(void)
+{
+	remove_proc_entry("suture_stress", NULL);
+	stop_threads();
+}
+
+module_init(target_init);
+module_exit(target_exit);
+MODULE_DESCRIPTION("Functions to be patched, and threads that call them");
+MODULE_LICENSE("GPL");
