@@ -178,12 +178,12 @@ describe.each(stockKernels)('suture build for $name', ({ name: kernel, architect
         SUTURE_REPLACES(start_kernel_replacement, start_kernel, 0, "");`,
     },
     {
-      what: 'a function of a module',
-      code: 'name-missing',
-      message: /functions of modules cannot be redirected yet/,
+      what: 'a function of a module that the kernel has not',
+      code: 'target-missing',
+      message: /none of the kernel’s own/,
       source: `#include <suture/fix.h>
         int mine(void); int mine(void) { return 0; }
-        SUTURE_REPLACES(mine, ext4_sync_fs, 0, "ext4");`,
+        SUTURE_REPLACES(mine, ext4_sync_fs, 0, "no_such_module");`,
     },
     {
       what: 'a function without a call site',
