@@ -50,6 +50,18 @@ describe('arguments on the stack', () => {
   });
 });
 
+describe('what stands behind the words', () => {
+  test('is not known, so control must not get there', () => {
+    expect(sure(ld(96), nop)).toMatch(/runs out at its end/);
+    expect(sure(nop, encode('bc', { BO: 12, BI: 0, BD: -4 }))).toMatch(/runs out at its end/);
+  });
+
+  test('is not reached by a call that never returns, nor from a trap that nobody comes back from', () => {
+    expect(sure(ld(96), bl, nop, nop)).toBe(9);
+    expect(sure(open, trap, std(64, 31), nop)).toBe(0);
+  });
+});
+
 describe('code that no branch leads to', () => {
   test('has the frame that does not contradict what it runs into', () => {
     // The way out of line ends where the frame is open, so it is open there too.

@@ -145,6 +145,13 @@ function losesNothing({ encoding, word }: Instruction, before: Registers): boole
   return true;
 }
 
+/**
+ * What stands between pieces of code: `nop`, `ori r2,r2,0`, which ends a group of instructions, and `wait 2,0`, of which the kernel
+ * keeps alternatives behind functions that spin (`HMT_low` and others, arch/powerpc/include/asm/vdso/processor.h, Linux 6.1).
+ */
+const padding: ReadonlySet<number> = new Set([0x60000000, 0x60420000, 0x7c40003c]);
+const isPadding = (word: number): boolean => padding.has(word);
+
 class Walk {
   /** What the registers hold before each word that control reaches, by the word's index. */
   readonly reached: (Registers | undefined)[];
@@ -159,12 +166,14 @@ class Walk {
   /** Whether register arguments have been stored where the caller has room for them. */
   private joinsArguments = false;
   private readonly words: Uint32Array;
+  private readonly fromUnreached: boolean;
   private readonly work: number[] = [];
   /** Words behind a call, which are reached only if the call returns: looked at when all else is done. */
   private readonly afterCalls: { index: number; registers: Registers }[] = [];
 
   constructor(words: Uint32Array, from?: Walk) {
     this.words = words;
+    this.fromUnreached = from !== undefined;
     this.reached = from ? from.reached.slice() : new Array<undefined>(words.length).fill(undefined);
     if (!from) return;
     this.doublewords = from.doublewords;
@@ -185,6 +194,8 @@ class Walk {
       }
       const call = this.afterCalls.pop();
       if (!call) return;
+      // With nothing behind it but padding, it is one that never returns.
+      if (this.words.subarray(call.index).every(isPadding)) continue;
       const known = this.reached[call.index];
       // A call that never returns stands before any code whatever: a frame of another size there is no contradiction.
       if (!known || known[SP] === call.registers[SP]) this.enter(call.index, call.registers);
@@ -193,18 +204,18 @@ class Walk {
 
   /** The first word from an index on that control did not reach and that is neither padding nor part of a table. */
   firstUnreached(from: number): number | undefined {
-    const NOP = 0x60000000;
-    const ORI_R2_R2_0 = 0x60420000;
     for (let index = from; index < this.words.length; index++) {
-      const word = this.words[index];
-      if (this.reached[index] || this.tables.has(index) || word === NOP || word === ORI_R2_R2_0) continue;
-      return index;
+      if (!this.reached[index] && !this.tables.has(index) && !isPadding(this.words[index]!)) return index;
     }
     return undefined;
   }
 
   private enter(index: number, registers: Registers): void {
-    if (index < 0 || index >= this.words.length) return;
+    if (index >= this.words.length) {
+      // Behind a trap that nobody comes back from GCC leaves saves of registers, and alternatives of fixups are run elsewhere.
+      if (this.fromUnreached) return;
+      throw new Uncertain('control runs out at its end, into words that nobody has looked at');
+    }
     const known = this.reached[index];
     if (!known) {
       this.reached[index] = registers;
