@@ -3,7 +3,8 @@
 
 import { beforeAll, describe, expect, test } from 'vitest';
 import type { Architecture } from '../src/arch/arch.ts';
-import { SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA } from '../src/elf/constants.ts';
+import { R_PPC64_REL24 } from '../src/arch/ppc64le/relocations.ts';
+import { SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA, STT_FUNC } from '../src/elf/constants.ts';
 import { findSection, newSection, newSymbol, readElf, writeElf } from '../src/elf/elf.ts';
 import type { ElfModel, Section } from '../src/elf/model.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
@@ -31,6 +32,7 @@ describe.each(stockKernels)('On $name', ({ name }) => {
   });
 
   const stubsOf = (model: ElfModel): Section => findSection(model, '.text.suture_stubs')!;
+  const newCode = (model: ElfModel): Section => stubsOf(model).relocations[0]!.symbol!.place as Section;
   const tableOf = (model: ElfModel): Section => findSection(model, patchSection)!;
 
   /** Where the second redirect's stub begins and how long it is. */
@@ -124,6 +126,67 @@ describe.each(stockKernels)('On $name', ({ name }) => {
       model.sections.push({ ...further, relocationTable: { target, relocations } });
     });
     expect(verdict).not.toBe('proven');
+  });
+
+  test('nor is one for the patch table, which would lead the core elsewhere', () => {
+    const verdicts = judge((model) => {
+      const target = tableOf(model);
+      const offset = redirectMember(model, 'stub');
+      const further = newSection(`.further${target.name}`, arch.elf.rela ? SHT_RELA : SHT_REL, 0n);
+      const pointer = target.relocations.find((each) => each.offset === offset)!;
+      model.sections.push({ ...further, relocationTable: { target, relocations: [{ ...pointer }] } });
+    });
+    expect(verdicts).toEqual(['patch-malformed']);
+  });
+
+  test('a stub stands in text, and in no section that the loader treats in a way of its own', () => {
+    for (const name of ['__ftr_fixup', '.data..percpu', '.text2'])
+      for (const verdict of judge((model) => (stubsOf(model).name = name))) expect(verdict).toMatch(/is in \S+, which/);
+  });
+
+  test('a table by which the loader may change what lies between two places is seen', () => {
+    const table = arch.rewriteTables.find(({ extent }) => 'end' in extent);
+    // ARM has no such table; the places that it tells are single words.
+    if (table === undefined) return expect(arch.elf.rela).toBe(false);
+    const verdicts = judge((model) => {
+      const section = newSection(table.section, SHT_PROGBITS, SHF_ALLOC, new Uint8Array(table.entrySize), { align: 8 });
+      const symbol = newSymbol('', { binding: 0, type: 3, place: stubsOf(model) });
+      model.symbols.push(symbol);
+      const { start, size } = stub(model);
+      const to = (offset: number, place: number): void =>
+        void section.relocations.push({ offset, type: arch.pointerRelocation, symbol, addend: BigInt(place) });
+      // Around the second stub: neither place lies in one.
+      to(table.start, start - 4);
+      to((table.extent as { end: number }).end, start + size);
+      model.sections.push(section);
+    });
+    expect(verdicts[1]).not.toBe('proven');
+  });
+
+  test('a call on the word before a stub, behind which the loader may write, is seen', () => {
+    if (!arch.elf.rela) return;
+    const NOP = 0x60000000;
+    expect(arch.relocationReach(R_PPC64_REL24, NOP)).toBe(8);
+    const verdict = judge((model) => {
+      const section = stubsOf(model);
+      const { start } = stub(model);
+      new DataView(section.data.buffer, section.data.byteOffset).setUint32(start, NOP, true);
+      const symbol = newSymbol('elsewhere', { binding: 1 });
+      model.symbols.push(symbol);
+      section.relocations.push({ offset: start - 4, type: R_PPC64_REL24, symbol, addend: 0n });
+    })[1];
+    expect(verdict).toMatch(/which no stub has/);
+  });
+
+  test('two sizes of one new function are one too many', () => {
+    const verdicts = judge((model) => {
+      const fresh = model.symbols.find(
+        (each) => each.type === STT_FUNC && each.size > 8n && each.place === newCode(model),
+      )!;
+      const { binding, type, place, value } = fresh;
+      model.symbols.push(newSymbol('also', { binding, type, place, value, size: 4n }));
+    });
+    expect(verdicts.filter((verdict) => /two sizes/.test(verdict))).not.toEqual([]);
   });
 
   test('what reaches into a stub from the word before it is seen', () => {

@@ -9,17 +9,20 @@
 // target as its literal): it changes nothing but pc, so with or without it control arrives in the same state.
 //
 // A loader also changes code by tables (jump labels, feature fixups, call sites). They name their places by relocations
-// too, so no reference into a stub may come from anywhere but the patch table, which tells the core where the stub is.
+// too, so no reference into a stub may come from anywhere but the patch table, which tells the core where the stub is, and
+// no table may enclose one.
 // What a module's own code does, its init function for one, is no matter of a proof.
 
 import type { StubRelocation } from '../arch/arch.ts';
-import { SHF_ALLOC, SHF_EXECINSTR, SHF_RELA_LIVEPATCH, STT_FUNC } from '../elf/constants.ts';
+import { SHF_ALLOC, SHF_EXECINSTR, STT_FUNC } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
-import type { ElfModel, Relocation, Section } from '../elf/model.ts';
+import type { Relocation, Section } from '../elf/model.ts';
 import { type ReasonError, reasonError } from '../reason.ts';
+import { relocationTables } from './loader-relocations.ts';
 import { wordsOf } from './old-function.ts';
 import { patchSection } from './patch-module.ts';
 import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
+import { rewrittenCode } from './rewritten-code.ts';
 
 /** A stub as the file has it, with the relocations that the loader applies to it. */
 export interface LoadedStub {
@@ -45,8 +48,8 @@ export class StubLoader {
   readonly #changes = new Map<Section, Relocation[]>();
   /** Places that something else than the patch table refers to, by section, with the name of where the reference is. */
   readonly #referred = new Map<Section, { readonly offset: number; readonly from: string }[]>();
-  /** Where functions begin and how many bytes they have, by section. */
-  readonly #functions = new Map<Section, Map<number, number>>();
+  /** Where functions begin and how many bytes they have, by section; undefined where two symbols say two sizes. */
+  readonly #functions = new Map<Section, Map<number, number | undefined>>();
 
   constructor(patch: PatchModule) {
     this.#patch = patch;
@@ -61,8 +64,9 @@ export class StubLoader {
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
     for (const { type, place, value, size } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
-      const sizes = this.#functions.get(place) ?? new Map<number, number>();
-      this.#functions.set(place, sizes.set(Number(value), Number(size)));
+      const sizes = this.#functions.get(place) ?? new Map<number, number | undefined>();
+      const [offset, bytes] = [Number(value), Number(size)];
+      this.#functions.set(place, sizes.set(offset, (sizes.get(offset) ?? bytes) === bytes ? bytes : undefined));
     }
   }
 
@@ -80,8 +84,11 @@ export class StubLoader {
     const { stub, newFunction, stubSize } = redirect;
     checkCode(redirect, stub, 'stub');
     checkCode(redirect, newFunction, 'new function');
-    const size = this.#functions.get(newFunction.section)?.get(newFunction.offset);
-    if (size === undefined) throw unknown(redirect, 0, 'no function begins where the table says that the new one is');
+    const functions = this.#functions.get(newFunction.section);
+    if (!functions?.has(newFunction.offset))
+      throw unknown(redirect, 0, 'no function begins where the table says that the new one is');
+    const size = functions.get(newFunction.offset);
+    if (size === undefined) throw unknown(redirect, 0, 'the symbols of its new function say two sizes');
     if (size < instructionSize || newFunction.offset + size > newFunction.section.data.length)
       throw unknown(redirect, 0, `its new function has ${size} bytes, as its symbol says, which are not there`);
     const end = stub.offset + stubSize;
@@ -92,7 +99,11 @@ export class StubLoader {
         reference.offset - stub.offset,
         `${reference.from} refers to it: the loader may change it`,
       );
-    const written = this.#patch.recipes.find(
+    const { arch, model, recipes } = this.#patch;
+    for (const { from, bytes } of rewrittenCode(arch, model, stub.section, (message) => unknown(redirect, 0, message)))
+      if (from < end && from + bytes > stub.offset)
+        throw unknown(redirect, from - stub.offset, 'a table has the loader rewrite what is here');
+    const written = recipes.find(
       ({ place, size }) => place.section === stub.section && place.offset + size > stub.offset && place.offset < end,
     );
     if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
@@ -102,13 +113,17 @@ export class StubLoader {
 
   #relocations(redirect: ReadRedirect): StubRelocation[] {
     const { stub, newFunction, stubSize } = redirect;
+    const { arch } = this.#patch;
     const changes = this.#changes.get(stub.section) ?? [];
     const found: StubRelocation[] = [];
     for (const relocation of between(changes, stub.offset - widestRelocation, stub.offset + stubSize)) {
-      const kind = this.#patch.arch.relocationKind(relocation.type);
-      // A mark without a size is taken for one that changes its word: some are acted on.
-      const size = kind ? kind.size || instructionSize : widestRelocation;
+      const kind = arch.relocationKind(relocation.type);
       const offset = relocation.offset - stub.offset;
+      const next = stub.words[offset / instructionSize + 1];
+      // A mark without a size is taken for one that changes its word: some are acted on.
+      const size = kind
+        ? Math.max(kind.size || instructionSize, arch.relocationReach(relocation.type, next))
+        : widestRelocation;
       if (offset + size <= 0) continue;
       const name = kind?.name ?? `relocation ${relocation.type}`;
       if (offset < 0 || offset % instructionSize !== 0 || size > instructionSize || !kind?.loadable)
@@ -133,17 +148,11 @@ function checkCode(redirect: ReadRedirect, { section, offset }: ModulePlace, wha
     throw unknown(redirect, 0, `its ${what} is in ${name}, which the loader does not make executable`);
   if (name.startsWith('.init') || name.startsWith('.exit'))
     throw unknown(redirect, 0, `its ${what} is in ${name}, which the loader does not keep`);
+  // Some sections are tables or templates to the loader, and it knows them by their names alone.
+  if (!/(^|\.)text(\.|$)/.test(name))
+    throw unknown(redirect, 0, `its ${what} is in ${name}, which may be more than code to the loader`);
   if (offset % instructionSize !== 0 || align % instructionSize !== 0)
     throw unknown(redirect, 0, `its ${what} does not begin at a multiple of ${instructionSize} bytes`);
-}
-
-/** All relocations that the loader applies; several tables may be for one section. */
-function* relocationTables(model: ElfModel): Generator<{ target: Section; relocations: readonly Relocation[] }> {
-  for (const section of model.sections) {
-    yield { target: section, relocations: section.relocations };
-    // Those for livepatch are left alone where the kernel has none.
-    if (section.relocationTable && (section.flags & SHF_RELA_LIVEPATCH) === 0n) yield section.relocationTable;
-  }
 }
 
 /** The symbol that a relocation names is the new function itself: nothing is added to it but what the word adds. */

@@ -7,6 +7,7 @@ import { SHF_ALLOC } from '../elf/constants.ts';
 import { findSection, isSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 import { reasonError } from '../reason.ts';
+import { relocationsOf } from './loader-relocations.ts';
 import { readModinfo } from './modinfo.ts';
 import { wordsOf } from './old-function.ts';
 import { type PatchObject, type PatchRecipe, type PatchRedirect, patchSection, tableLayout } from './patch-module.ts';
@@ -62,7 +63,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     );
   }
   const word = (arch.elf.class / 8) as 4 | 8;
-  const { follow, isNull, unfollowed } = pointers(arch, section, file);
+  const { follow, isNull, unfollowed } = pointers(arch, section, relocationsOf(model, section), file);
   const inside = (offset: number) => {
     const to = follow(offset);
     return to?.section === section ? to.offset : undefined;
@@ -100,6 +101,10 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
         const place = `${file}: ${recipe.symbol}`;
         throw reasonError('patch-malformed', place, 'what it is to be written to is not in the module');
       }
+      if (to.section === section) {
+        const place = `${file}: ${recipe.symbol}`;
+        throw reasonError('patch-malformed', place, 'it would be written into the patch table itself');
+      }
       return { ...recipe, module: module?.name, place: { section: to.section, offset: to.offset } };
     }),
   );
@@ -129,9 +134,9 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
  * undefined if to no byte of the module; `isNull`, whether it is and stays NULL; `unfollowed`, a relocation that no pointer had. So what was read without following
  * is what the loader leaves as it is. Throws `patch-malformed` for two relocations of one place: the loader applies both.
  */
-function pointers(arch: Architecture, section: Section, file: string) {
+function pointers(arch: Architecture, section: Section, relocations: readonly Relocation[], file: string) {
   const byOffset = new Map<number, Relocation>();
-  for (const relocation of section.relocations) {
+  for (const relocation of relocations) {
     const { offset } = relocation;
     if (byOffset.has(offset)) {
       const place = `${file}: ${section.name}+0x${offset.toString(16)}`;
@@ -153,5 +158,5 @@ function pointers(arch: Architecture, section: Section, file: string) {
   };
   const isNull = (offset: number): boolean =>
     !byOffset.has(offset) && section.data.subarray(offset, offset + arch.elf.class / 8).every((byte) => byte === 0);
-  return { follow, isNull, unfollowed: () => section.relocations.find((relocation) => !followed.has(relocation)) };
+  return { follow, isNull, unfollowed: () => relocations.find((relocation) => !followed.has(relocation)) };
 }

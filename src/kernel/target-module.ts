@@ -5,13 +5,15 @@ import type { Architecture } from '../arch/arch.ts';
 import { architectureOfElf } from '../arch/architectures.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
 import { cString, findSection, isSection, readElf } from '../elf/elf.ts';
-import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
+import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
 import { elfBuildId } from './build-id.ts';
+import { relocationsOf } from './loader-relocations.ts';
 import { readModinfo } from './modinfo.ts';
 import type { ModuleAbi } from './module-abi.ts';
 import { type OldFunction, wordsOf } from './old-function.ts';
+import { rewrittenCode } from './rewritten-code.ts';
 
 export interface TargetModule {
   /** As in /proc/modules. */
@@ -193,44 +195,10 @@ function maskedWords(
       if (at >= start && at < start + 4 * words.length) masked.add((at - start) >> 2);
     }
   };
-  for (const { offset, type } of section.relocations) {
+  for (const { offset, type } of relocationsOf(target.model, section)) {
     mask(offset, arch.relocationReach(type, words[((offset - start) >> 2) + 1]));
   }
-  for (const { from, bytes } of rewritten(target, section, place)) mask(from, bytes);
+  const refuse = (message: string) => reasonError('self-modified-unknown', place, message, 'patch its callers instead');
+  for (const { from, bytes } of rewrittenCode(arch, target.model, section, refuse)) mask(from, bytes);
   return Uint32Array.from(masked).sort();
-}
-
-/** What the kernel rewrites in a section of code of a module, by the module's tables. */
-function rewritten({ arch, model }: TargetModule, code: Section, place: string): { from: number; bytes: number }[] {
-  return arch.rewriteTables.flatMap(({ section: name, entrySize, start, extent }) =>
-    model.sections
-      .filter((section) => section.name === name)
-      .flatMap((table) => {
-        const view = new DataView(table.data.buffer, table.data.byteOffset, table.data.byteLength);
-        const targetOf = ({ symbol, type, addend, offset }: Relocation, member: number): number | undefined => {
-          if (symbol?.place !== code || offset + 4 > view.byteLength) return undefined;
-          const relative = arch.relocationKind(type)?.use === 'pc-relative-data';
-          return Number(symbol.value + (addend ?? BigInt(view.getInt32(offset, true)))) - (relative ? member : 0);
-        };
-        const at = new Map(table.relocations.map((relocation) => [relocation.offset, relocation]));
-        return table.relocations
-          .filter(({ offset }) => offset % entrySize === start)
-          .flatMap((relocation) => {
-            const from = targetOf(relocation, start);
-            if (from === undefined) return [];
-            if ('words' in extent) return [{ from, bytes: 4 * extent.words }];
-            const behind = at.get(relocation.offset - start + extent.end);
-            const end = behind && targetOf(behind, extent.end);
-            if (end === undefined || end < from) {
-              throw reasonError(
-                'self-modified-unknown',
-                place,
-                `${name} of its module does not tell which words the kernel rewrites`,
-                'patch its callers instead',
-              );
-            }
-            return [{ from, bytes: end - from }];
-          });
-      }),
-  );
 }

@@ -1,0 +1,19 @@
+// The relocations that the kernel's loader applies to a module.
+
+import { SHF_RELA_LIVEPATCH } from '../elf/constants.ts';
+import type { ElfModel, Relocation, Section } from '../elf/model.ts';
+
+/** All tables of relocations that the loader applies, in the order of the file: there may be several for one section. */
+export function* relocationTables(
+  model: ElfModel,
+): Generator<{ readonly target: Section; readonly relocations: readonly Relocation[] }> {
+  for (const section of model.sections) {
+    yield { target: section, relocations: section.relocations };
+    // Those for livepatch are left alone where the kernel has none.
+    if (section.relocationTable && (section.flags & SHF_RELA_LIVEPATCH) === 0n) yield section.relocationTable;
+  }
+}
+
+/** Those that change one section, whichever table they stand in. */
+export const relocationsOf = (model: ElfModel, section: Section): Relocation[] =>
+  [...relocationTables(model)].flatMap(({ target, relocations }) => (target === section ? relocations : []));
