@@ -167,6 +167,25 @@ describe('Of stubs with one thing wrong', () => {
     expect(verdictOf(0, replace(encode('std', s(2, 96)), encode('std', s(2, 112))))).toEqual(['callers-stack', 'toc']);
   });
 
+  test('r13 is the processor’s, and not to be kept: the new function may return on another one', () => {
+    const { words, relocations } = stubOf(0);
+    const [keep, give] = [encode('std', s(13, 104)), encode('ld', r(13, 104))];
+    const [before, behind] = [words.indexOf(encode('std', s(2, 96))), words.indexOf(encode('ld', r(2, 96)))];
+    const verdictWith = (...added: [at: number, word: number][]): unknown => {
+      const changed = [...words];
+      for (const [at, word] of added.reverse()) changed.splice(at, 0, word);
+      const moved = added.filter(([at]) => at <= before).length;
+      const stub = {
+        words: Uint32Array.from(changed),
+        relocations: relocations.map((each) => ({ ...each, offset: each.offset + 4 * moved })),
+      };
+      return broken(prove({ prologue: prologueOf('with a TOC'), stub, stackArguments: 0 }));
+    };
+    // What is only kept harms nobody.
+    expect(verdictWith([before, keep])).toBe('proven');
+    expect(verdictWith([before, keep], [behind, give])).toEqual(['callee-saved']);
+  });
+
   test('none is judged that is not understood', () => {
     expect(verdictOf(0, replace(encode('std', s(2, 96)), encode('std', { RS: 2, 'RA|0': 3, DS: 0 })))).toEqual([
       'at stub + 0xc: it stores to r3, which may be anything’s',
@@ -320,6 +339,62 @@ describe('A hook that puts its frame in before it asks the handler', () => {
     expect(broken(prove({ ...redirect(), oldFunction: { siblingCalls: false } }, through()))).toEqual(
       expect.arrayContaining(['stack-arguments']),
     );
+  });
+
+  test('is refuted if it takes the tracer of returns for nobody: r11 is not kept where it has been', () => {
+    // The stub leaves the TOC pointer in r11 for the helper, which loads it itself where no stub has run.
+    const [flag, kept] = [32, 40];
+    const front = [
+      encode('std', s(0, 16)),
+      encode('stdu', { RS: SP, RA: SP, DS: -48 }),
+      encode('std', s(2, kept)),
+      li(11, 0),
+      encode('std', s(11, flag)),
+      encode('mfspr', { RT: 11, spr: 8 }),
+      readPc,
+      encode('mfspr', { RT: 12, spr: 8 }),
+      encode('addi', { RT: 0, 'RA|0': 12, SI: 16 }),
+      mtlr(11),
+    ];
+    const helper = [
+      encode('ld', r(12, flag)),
+      encode('cmpi', { BF: 0, L: 1, RA: 12, SI: 0 }),
+      encode('bc', { BO: 4, BI: 2, BD: 8 }),
+      encode('ld', r(11, kept)),
+      move(2, 11),
+      ...[addSp(48), encode('ld', r(0, 16)), mtlr(0), blr],
+    ];
+    const words = [...front, back(hook.entry, start + BigInt(4 * front.length)), ...helper];
+    const enter = [
+      encode('mfspr', { RT: 0, spr: 8 }),
+      encode('std', s(0, 16)),
+      encode('stdu', { RS: SP, RA: SP, DS: -32 }),
+      readPc,
+      encode('mfspr', { RT: 12, spr: 8 }),
+      encode('addis', { RT: 12, 'RA|0': 12, SI: 0 }),
+      encode('addi', { RT: 12, 'RA|0': 12, SI: 0 }),
+      mtctr(12),
+      encode('bcctrl', { BO: 20, BI: 0, BH: 0 }),
+    ];
+    const leave = [
+      addSp(32),
+      ...[li(12, 1), encode('std', s(12, flag))],
+      ...[encode('ld', r(11, kept)), encode('ld', r(0, 16)), mtlr(0), blr],
+    ];
+    const stub: Redirect['stub'] = {
+      words: Uint32Array.of(...enter, ...leave),
+      relocations: [
+        { offset: 20, type: 252, symbol: 'new-function', addend: 4n },
+        { offset: 24, type: 250, symbol: 'new-function', addend: 8n },
+      ],
+    };
+    const own: Hook = {
+      ...hook,
+      entry: start,
+      word: (address) => words[Number(address - start) / 4] ?? hook.word(address),
+    };
+    expect(broken(prove({ ...redirect(), stub }, { ...own, tracesReturns: false }))).toBe('proven');
+    expect(broken(prove({ ...redirect(), stub }, own))).toEqual(['toc']);
   });
 
   test('is refuted if the old code would not return to the helper', () => {

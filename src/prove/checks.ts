@@ -113,8 +113,11 @@ export class Checks {
       this.expect(machine, obligation, what, expected, machine.read(register));
     };
     for (const register of convention.results) kept('results', register, this.scene.result(register));
-    for (const register of convention.atEntry.calleeSaved)
-      kept('callee-saved', register, this.scene.begin.read(register));
+    const { processorArea: area } = convention;
+    for (const register of convention.atEntry.calleeSaved) {
+      const isArea = register === area?.register;
+      kept('callee-saved', register, isArea ? this.scene.areaAfter(area!) : this.scene.begin.read(register));
+    }
     kept('stack-pointer', instructionSet.stackPointer, this.scene.callersSp);
     const restores = this.scene.callerRestores();
     const { toc } = convention;

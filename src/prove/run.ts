@@ -8,7 +8,7 @@ import { same, type Term } from '../symbolic/terms.ts';
 import { callFunction } from './callee.ts';
 import { Checks, newFunctionRuns, oldCodeRuns, ran, tracerRuns } from './checks.ts';
 import type { Failure } from './obligations.ts';
-import type { Scene } from './scene.ts';
+import { holds, type Scene } from './scene.ts';
 
 const limits: Limits = { steps: 5000, paths: 64 };
 
@@ -65,8 +65,7 @@ class Run {
     const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
     const tracedFrom = machine.notes.get(returnBefore);
     if (tracedFrom && runsAlready && same(pc, scene.tracer)) {
-      // It keeps all that matters to who is returned to.
-      machine.step(tracerRuns, () => machine.jump(tracedFrom));
+      this.returnThroughTracer(machine, tracedFrom);
       return true;
     }
     if (same(pc, scene.newFunction)) {
@@ -141,6 +140,24 @@ class Run {
     machine.store(place, size, this.scene.tracer);
   }
 
+  /**
+   * Whoever traces returns stands between a function and its caller: they call functions of their own, give back the
+   * results, what a callee gives back, and the TOC pointer where somebody relies on it (`return_to_handler` in
+   * arch/…/kernel/…/ftrace*.S, Linux 6.1).
+   */
+  private returnThroughTracer(machine: SymbolicMachine, to: Term): void {
+    const { scene } = this;
+    const { results, toc } = scene.facts.convention;
+    const restores = scene.callerRestores();
+    const kept = [...results, ...(toc && !(restores && holds(machine, restores)) ? [toc.register] : [])];
+    const values = kept.map((register) => [register, machine.read(register)] as const);
+    machine.step(tracerRuns, () => {
+      callFunction(machine, scene.facts, handler, tracerRuns);
+      for (const [register, value] of values) machine.write(register, value);
+      machine.jump(to);
+    });
+  }
+
   private enterNewFunction(machine: SymbolicMachine): void {
     const { scene } = this;
     const entered = machine.fork();
@@ -151,7 +168,7 @@ class Run {
   /** A hook may have put a frame of its own below the caller's, and a return address that leads through it. */
   private goOnInOldCode(machine: SymbolicMachine): void {
     const { scene } = this;
-    const { atEntry, toc } = scene.facts.convention;
+    const { atEntry, toc, processorArea } = scene.facts.convention;
     const found = machine.fork();
     const depth = scene.terms.apply('subtract', scene.callersSp, scene.sp(scene.runPrologue()));
     const sp = scene.terms.apply('add', scene.sp(found), depth);
@@ -159,13 +176,17 @@ class Run {
     // What it does to its caller's frame it would do untraced as well.
     const callee = below < 0 ? (scene.redirect.oldFunction ?? {}) : handler;
     // It gives back what it has saved, and its TOC pointer it keeps, as does all that it calls.
-    const given = new Map(atEntry.calleeSaved.map((register) => [register, scene.begin.read(register)]));
+    const saved = atEntry.calleeSaved.filter((register) => register !== processorArea?.register);
+    const given = new Map(saved.map((register) => [register, scene.begin.read(register)]));
     if (toc) given.set(toc.register, found.read(toc.register));
     this.callAndReturn(machine, oldCodeRuns, callee, sp, given);
     this.checks.oldCode(found, { sp, below, callee });
   }
 
-  /** A function runs from its entry's stack pointer and returns; `kept` says what else it gives back than the ABI has it. */
+  /**
+   * A function runs from its entry's stack pointer and returns, on another processor perhaps; `kept` says what else it
+   * gives back than the ABI has it.
+   */
   private callAndReturn(
     machine: SymbolicMachine,
     name: string,
@@ -175,12 +196,14 @@ class Run {
   ): void {
     const { scene } = this;
     const { instructionSet, convention } = scene.facts;
+    const { processorArea } = convention;
     const back = machine.read(convention.atEntry.returnAddress);
     machine.step(name, () => {
       machine.write(instructionSet.stackPointer, sp);
       callFunction(machine, scene.facts, callee, name);
       for (const register of convention.results) machine.write(register, scene.result(register));
       for (const [register, value] of kept) machine.write(register, value);
+      if (processorArea) machine.write(processorArea.register, scene.areaAfter(processorArea));
       machine.jump(back);
     });
   }

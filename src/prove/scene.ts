@@ -1,6 +1,6 @@
 // What a proof is about: code at addresses that are terms, and the machine that begins to run it.
 
-import { NotUnderstood, type ProofFacts } from '../arch/machine.ts';
+import { NotUnderstood, type ProcessorArea, type ProofFacts } from '../arch/machine.ts';
 import { SymbolicMachine, Undecided } from '../symbolic/machine.ts';
 import { onlyAtom, same, type Term, Terms } from '../symbolic/terms.ts';
 import { resultName } from './callee.ts';
@@ -102,7 +102,8 @@ export class Scene {
     if (size === 4 && convention.toc && (same(address, back) || same(address, this.tracer)))
       return terms.memory(address, size);
     const area = convention.processorArea;
-    if (area && address.base === terms.initial(set.registers[area.register]!).base) {
+    const areas = area ? [terms.initial(set.registers[area.register]!), this.areaAfter(area)] : [];
+    if (area && areas.some(({ base }) => address.base === base)) {
       const at = Number(address.plus);
       const symbol = 8 * size === set.bits ? area.addresses.get(at) : undefined;
       const known = symbol === undefined ? undefined : hook.symbol?.(symbol);
@@ -169,6 +170,11 @@ export class Scene {
   /** The TOC pointer of a caller that shares it with the old function. */
   get callersToc(): Term {
     return this.begin.read(this.facts.convention.toc!.register);
+  }
+
+  /** What the register of the processor's area holds once a function has run: it may have slept and gone on elsewhere. */
+  areaAfter({ register }: ProcessorArea): Term {
+    return this.terms.initial(`${this.facts.instructionSet.registers[register]!} of the processor that it returns on`);
   }
 
   /** What a function leaves in one of the registers of its results. */
