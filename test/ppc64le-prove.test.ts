@@ -74,6 +74,9 @@ test('Every call site of the stock kernel that can have a stub is proven with it
   expect(counts).toEqual({ proven: 30_244, 'without a stub': 3_203 });
 });
 
+/** Arguments in registers, nothing in the caller's frame. */
+const registersOnly = { stackArguments: 0, usesParameterArea: false, siblingCalls: false };
+
 const prologues = {
   'with a TOC': [encode('addis', { RT: 2, 'RA|0': 12, SI: 1 }), encode('addi', { RT: 2, 'RA|0': 2, SI: 256 })],
   'without one': [],
@@ -196,6 +199,26 @@ describe('Of stubs with one thing wrong', () => {
   });
 });
 
+test('A frame without room for a callee’s parameters does for functions that need none', () => {
+  // The smallest frame, r2 at 40(r1): a function may store r4 there.
+  const change = new Map([
+    [encode('stdu', { RS: SP, RA: SP, DS: -112 }), encode('stdu', { RS: SP, RA: SP, DS: -48 })],
+    [encode('std', s(2, 96)), encode('std', s(2, 40))],
+    [encode('ld', r(2, 96)), encode('ld', r(2, 40))],
+    [addSp(112), addSp(48)],
+  ]);
+  const { words, relocations } = stubOf(0);
+  const stub = { words: words.map((word) => change.get(word) ?? word), relocations };
+  const verdictFor = (...newFunction: number[]): unknown =>
+    broken(
+      prove({ prologue: prologueOf('with a TOC'), stub, ...proofFacts.readCallee(Uint32Array.from(newFunction)) }),
+    );
+  expect(verdictFor(li(3, 0), blr)).toBe('proven');
+  expect(verdictFor(encode('std', s(4, 40)), li(3, 0), encode('ld', r(3, 40)), blr)).toEqual(
+    expect.arrayContaining(['toc', 'callers-stack']),
+  );
+});
+
 describe('The way of the posting of 2015, as a stub', () => {
   // It looks at the word behind the caller's call. Where that loads the caller's TOC pointer, the new function may leave
   // its own and is entered straight. Else a frame of 32 bytes is put in between, and the new function returns to a helper
@@ -245,7 +268,7 @@ describe('The way of the posting of 2015, as a stub', () => {
     verdictsOf(way, known, { ...through, tracesReturns: false });
   const verdictsOf = (way: Way, known: Partial<Redirect>, through: Hook): unknown =>
     (['with a TOC', 'without one'] as const).map((kind) => {
-      const redirect = { prologue: prologueOf(kind), stub: stubFor(way), stackArguments: 0, siblingCalls: false };
+      const redirect = { prologue: prologueOf(kind), stub: stubFor(way), ...registersOnly };
       return broken(prove({ ...redirect, ...known }, through));
     });
 
@@ -260,10 +283,15 @@ describe('The way of the posting of 2015, as a stub', () => {
   });
 
   test('moves stack arguments', () => {
-    expect(verdictOf(asMeant, { stackArguments: 1 })).toEqual([
+    expect(verdictOf(asMeant, { stackArguments: 1, usesParameterArea: true })).toEqual([
       expect.arrayContaining(['stack-arguments']),
       expect.arrayContaining(['stack-arguments']),
     ]);
+  });
+
+  test('leaves the caller’s frame to a function that stores its arguments', () => {
+    const broken = expect.arrayContaining(['return-address', 'callers-stack']);
+    expect(verdictOf(asMeant, { usesParameterArea: true })).toEqual([broken, broken]);
   });
 
   test('leaves the caller’s TOC pointer to a sibling call', () => {
@@ -323,7 +351,6 @@ describe('A hook that puts its frame in before it asks the handler', () => {
     const word = (address: bigint): number | undefined => own[Number(address - start) / 4] ?? hook.word(address);
     return { ...hook, entry: start, word };
   };
-  const registersOnly = { stackArguments: 0, siblingCalls: false };
   const redirect = (): Redirect => ({
     prologue: prologueOf('without one'),
     stub: stubOf(0),

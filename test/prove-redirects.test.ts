@@ -261,14 +261,16 @@ describe('On ppc64le', () => {
       await writeFile(file, text.replace(line, '').replace('"ppc64le', `"${example('')}ppc64le`));
       return judge(file);
     };
-    expect(await without('.set	stack_arguments, 0')).toContain('stack-arguments');
+    expect(await without('.set	stack_arguments, 0\n	.set	parameter_area, 0')).toContain('stack-arguments');
+    expect(await without('.set	parameter_area, 0')).toContain('return-address');
     expect(await without('.set	sibling_calls, 0')).toEqual(['toc']);
     expect(await without('.set	traces_returns, 0')).toEqual(['return-address']);
   });
 
   test('a stub with the smallest frame is proven for every function of which nothing is on the stack', async () => {
     const counts = bench.count(await bench.read(example('ppc64le-frame.S')));
-    expect(counts).toEqual({ proven: 33_366, refuted: 81, unknown: 0 });
+    // One more than has stack arguments stores those of its registers in its caller's frame.
+    expect(counts).toEqual({ proven: 33_365, refuted: 82, unknown: 0 });
   });
 
   const faults: [file: string, broken: string][] = [

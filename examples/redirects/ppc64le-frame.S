@@ -1,5 +1,6 @@
 # A stub of our own: the smallest frame there is, with a doubleword for the caller's TOC pointer where nobody else stores
-# anything. It serves every function that has all its arguments in registers, and some more, where they are copied.
+# anything. It serves every function that has all its arguments in registers and does not store them at 32(r1) to 88(r1) of
+# its caller's frame, for which there is no room; and some more, where arguments are copied.
 #
 # The files in faults/ include this one with something else in its place.
 
@@ -18,6 +19,7 @@
 #endif
 
 	.set	stack_arguments, STACK_ARGUMENTS
+	.set	parameter_area, STACK_ARGUMENTS
 
 	.globl	redirect
 redirect:

@@ -132,8 +132,10 @@ export interface CallingConvention {
   readonly alignment: ReadonlyMap<number, number>;
   /** Where stack arguments begin, in bytes above the stack pointer at the entry, and how wide each is. */
   readonly stackArguments: { readonly at: number; readonly size: Size };
-  /** What a callee may change above the stack pointer of its entry, as [from, to) in bytes: always, and if it has stack
-   * arguments (then from `parameters` up to the last of them). */
+  /**
+   * What a callee may change above the stack pointer of its entry, as [from, to) in bytes: always; and if it uses the
+   * places of its parameters, from `parameters` up to the last stack argument.
+   */
   readonly callersFrame: {
     readonly callees: readonly (readonly [from: number, to: number])[];
     readonly parameters: number;
@@ -202,6 +204,11 @@ export interface GraphTracer {
 export interface Callee {
   /** How many stack arguments it may touch at most; without it, any number. */
   readonly stackArguments?: number | undefined;
+  /**
+   * Whether it may write to the places that its caller reserves for arguments in registers. Only false says that it does
+   * not; then it has no stack arguments either.
+   */
+  readonly usesParameterArea?: boolean | undefined;
   /**
    * Whether it may end in a sibling call to another module: through a stub of the loader's, which stores the module's own
    * TOC pointer into the frame of whoever called the function. Only false says that it does not.

@@ -10,8 +10,8 @@ import type { Term } from '../symbolic/terms.ts';
  */
 export const mostStackArguments = 72;
 
-export const stackArgumentsOf = ({ stackArguments = mostStackArguments }: Callee): number =>
-  Math.min(stackArguments, mostStackArguments);
+export const stackArgumentsOf = ({ stackArguments = mostStackArguments, usesParameterArea }: Callee): number =>
+  usesParameterArea === false ? 0 : Math.min(stackArguments, mostStackArguments);
 
 /** What a function's result is called. */
 export const resultName = (register: string): string => `${register} as returned`;
@@ -39,9 +39,10 @@ export function callFunction(
   for (const [from, to] of convention.callersFrame.callees)
     change(machine, sp, from, to, word, why('what a callee keeps in its caller’s frame'));
   const { at, size } = convention.stackArguments;
-  const count = stackArgumentsOf(callee);
-  if (count > 0)
-    change(machine, sp, convention.callersFrame.parameters, at + size * count, word, why('the parameters’ place'));
+  if (callee.usesParameterArea !== false) {
+    const end = at + size * stackArgumentsOf(callee);
+    change(machine, sp, convention.callersFrame.parameters, end, word, why('the parameters’ place'));
+  }
   const { toc } = convention;
   if (toc && callee.siblingCalls !== false)
     change(machine, sp, toc.savedAt, toc.savedAt + word, word, `a sibling call of ${name} stores its own TOC pointer`);

@@ -10,6 +10,7 @@
 // and each lasts until the next of them or the end of its section. It may say what it is for by absolute symbols:
 //
 //     stack_arguments       the new function and the old one have so many arguments on the stack at most
+//     parameter_area        0: neither uses the places that its caller reserves for arguments in registers
 //     sibling_calls         0: neither ends in a sibling call to another module
 //     traces_returns        0: nobody asks to be told of returns, as the function graph tracer does
 //
@@ -116,14 +117,18 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
     const symbol = model.symbols.find((each) => each.name === name && each.place === 'absolute');
     return symbol && Number(symbol.value);
   };
-  const siblingCalls = numberOf('sibling_calls');
+  const truthOf = (name: string): boolean | undefined => {
+    const number = numberOf(name);
+    return number === undefined ? undefined : number !== 0;
+  };
 
   const callSite = extentOf('call_site');
   return {
-    tracesReturns: numberOf('traces_returns') !== 0,
+    tracesReturns: truthOf('traces_returns') ?? true,
     callee: {
       stackArguments: numberOf('stack_arguments'),
-      siblingCalls: siblingCalls === undefined ? undefined : siblingCalls !== 0,
+      usesParameterArea: truthOf('parameter_area'),
+      siblingCalls: truthOf('sibling_calls'),
     },
     hook: hookOf(),
     stub: stubOf(),

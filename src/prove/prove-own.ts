@@ -69,6 +69,10 @@ const progressEvery = 4096;
 const calleeOf = (told: Callee, said: Callee): Callee => ({
   stackArguments:
     told.stackArguments === undefined ? said.stackArguments : Math.max(told.stackArguments, said.stackArguments ?? 0),
+  usesParameterArea:
+    told.usesParameterArea === undefined
+      ? said.usesParameterArea
+      : told.usesParameterArea || (said.usesParameterArea ?? false),
   siblingCalls: said.siblingCalls,
 });
 

@@ -60,7 +60,8 @@ export interface Hook {
 export function proofKey({ convention }: ProofFacts, redirect: Redirect): string {
   const { prologue, stub, oldFunction } = redirect;
   const setUp = convention.toc?.setUpWords(prologue) ?? 0;
-  const known = ({ stackArguments, siblingCalls }: Callee): string => `${stackArguments},${siblingCalls}`;
+  const known = ({ stackArguments, usesParameterArea, siblingCalls }: Callee): string =>
+    `${stackArguments},${usesParameterArea},${siblingCalls}`;
   const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
   const code = `${setUp}:${prologue.slice(setUp, -1)};${stub.words};${places}`;
   return `${code};${known(redirect)};${known(oldFunction ?? {})}`;

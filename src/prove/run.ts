@@ -17,6 +17,8 @@ const returnBefore = 'return address';
 
 /** A handler has its arguments in registers, and is of the kernel itself. */
 const handler: Callee = { stackArguments: 0, siblingCalls: false };
+/** Whoever does nothing to the places of its parameters in its caller's frame. */
+const leavesItsCaller: Callee = { stackArguments: 0, usesParameterArea: false, siblingCalls: false };
 
 /** What a run has shown. */
 export interface Shown {
@@ -152,7 +154,7 @@ class Run {
     const kept = [...results, ...(toc && !(restores && holds(machine, restores)) ? [toc.register] : [])];
     const values = kept.map((register) => [register, machine.read(register)] as const);
     machine.step(tracerRuns, () => {
-      callFunction(machine, scene.facts, handler, tracerRuns);
+      callFunction(machine, scene.facts, leavesItsCaller, tracerRuns);
       for (const [register, value] of values) machine.write(register, value);
       machine.jump(to);
     });
@@ -173,8 +175,8 @@ class Run {
     const depth = scene.terms.apply('subtract', scene.callersSp, scene.sp(scene.runPrologue()));
     const sp = scene.terms.apply('add', scene.sp(found), depth);
     const below = found.distance(sp) ?? 1;
-    // What it does to its caller's frame it would do untraced as well.
-    const callee = below < 0 ? (scene.redirect.oldFunction ?? {}) : handler;
+    // What it does to its own caller's frame it would do untraced as well.
+    const callee = below < 0 ? (scene.redirect.oldFunction ?? {}) : leavesItsCaller;
     // It gives back what it has saved, and its TOC pointer it keeps, as does all that it calls.
     const saved = atEntry.calleeSaved.filter((register) => register !== processorArea?.register);
     const given = new Map(saved.map((register) => [register, scene.begin.read(register)]));

@@ -49,7 +49,11 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
 function readCallee(code: Uint32Array): Callee {
   const { doublewords, uncertain } = findStackArguments(code);
   if (uncertain !== undefined) return {};
-  return { stackArguments: Math.max(0, doublewords - registerArguments), siblingCalls: false };
+  return {
+    stackArguments: Math.max(0, doublewords - registerArguments),
+    usesParameterArea: doublewords > 0,
+    siblingCalls: false,
+  };
 }
 
 export const proofFacts: ProofFacts = {
