@@ -178,6 +178,21 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     expect(verdict).toMatch(/which no stub has/);
   });
 
+  test('a branch of a new function leads where the loader has it lead, not where its word says', () => {
+    if (!arch.elf.rela) return;
+    const verdicts = judge((model) => {
+      const section = newCode(model);
+      const symbol = newSymbol('elsewhere', { binding: 1 });
+      model.symbols.push(symbol);
+      const branch = new DataView(section.data.buffer, section.data.byteOffset);
+      for (let offset = 0; offset < section.data.length; offset += 4) {
+        const { distance } = arch.objectCode.branch(branch.getUint32(offset, true)) ?? { distance: 0 };
+        if (distance > 0) section.relocations.push({ offset, type: R_PPC64_REL24, symbol, addend: 0n });
+      }
+    });
+    expect(verdicts.filter((verdict) => /that the loader replaces/.test(verdict))).not.toEqual([]);
+  });
+
   test('two sizes of one new function are one too many', () => {
     const verdicts = judge((model) => {
       const fresh = model.symbols.find(

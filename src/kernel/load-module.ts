@@ -108,7 +108,30 @@ export class StubLoader {
     );
     if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
     const code = newFunction.section.data.subarray(newFunction.offset, newFunction.offset + (size & -instructionSize));
-    return { words: stub.words, relocations: this.#relocations(redirect), newFunction: wordsOf(code) };
+    const words = wordsOf(code);
+    this.#checkPlaces(redirect, words);
+    return { words: stub.words, relocations: this.#relocations(redirect), newFunction: words };
+  }
+
+  /**
+   * What is told of the new function by its words in the file must hold for those that run: what the loader fills is empty,
+   * as assemblers leave it, and no branch, for one, seems to lead where it does not. With REL these bits are the addend.
+   */
+  #checkPlaces(redirect: ReadRedirect, words: Uint32Array): void {
+    const { arch } = this.#patch;
+    if (!arch.elf.rela) return;
+    const { section, offset: start } = redirect.newFunction;
+    const changes = this.#changes.get(section) ?? [];
+    for (const { type, offset } of between(changes, start, start + instructionSize * words.length)) {
+      const mask = arch.objectCode.relocatedPlace(type)?.mask ?? ~0;
+      const word = words[Math.floor((offset - start) / instructionSize)]!;
+      if ((word & mask) !== 0)
+        throw unknown(
+          redirect,
+          0,
+          `its new function has a number at +0x${(offset - start).toString(16)} that the loader replaces`,
+        );
+    }
   }
 
   #relocations(redirect: ReadRedirect): StubRelocation[] {
