@@ -20,6 +20,8 @@ export interface Platform {
    * with its reason there.
    */
   readonly sectionedFlags: readonly string[];
+  /** Changes the compiler's assembly so that code of the kernel's own files may go into a module; undefined where it may. */
+  readonly assemblyForModule?: (assembly: string) => string;
   /** The image as the package ships it: `/boot/PREFIX-RELEASE`. */
   readonly image: { readonly prefix: 'vmlinuz' | 'vmlinux'; readonly payload: 'zimage' | 'elf' };
   readonly qemu: {

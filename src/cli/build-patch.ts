@@ -13,8 +13,8 @@ import { type FindTargets, readTargets } from './read-targets.ts';
 
 export interface BuiltPatch extends LinkedPatch {
   readonly name: string;
-  /** What the compiler remarked. */
-  readonly warnings: string;
+  /** What the compiler said, and what a person should know. */
+  readonly remarks: readonly string[];
   /** Functions of the fix that are not static and yet replace nothing. */
   readonly idle: readonly string[];
 }
@@ -24,14 +24,8 @@ export function patchName(fix: string): string {
   return `livepatch_${basename(fix).replace(/\.[^.]*$/, '')}`.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 48);
 }
 
-/** Builds a patch in memory; `targetsNamed` finds the modules whose functions it replaces. Throws `ReasonError`: whatever compiling, binding and linking throw. */
-export async function buildPatch(
-  kernel: LoadedKernel,
-  fix: string,
-  name: string,
-  progress: (text: string) => void,
-  targetsNamed: FindTargets = (names) => readTargets(kernel, [], names),
-): Promise<BuiltPatch> {
+/** Refuses what no patch module can be called: `usage`. */
+export function checkPatchName(name: string): void {
   if (!/^[A-Za-z][A-Za-z0-9_]{0,47}$/.test(name)) {
     throw reasonError(
       'usage',
@@ -43,6 +37,17 @@ export async function buildPatch(
   if (name === coreModule) {
     throw reasonError('usage', name, 'that is the name of the core, which a patch stands beside', 'use --name');
   }
+}
+
+/** Builds a patch in memory; `targetsNamed` finds the modules whose functions it replaces. Throws `ReasonError`: whatever compiling, binding and linking throw. */
+export async function buildPatch(
+  kernel: LoadedKernel,
+  fix: string,
+  name: string,
+  progress: (text: string) => void,
+  targetsNamed: FindTargets = (names) => readTargets(kernel, [], names),
+): Promise<BuiltPatch> {
+  checkPatchName(name);
   const { arch, stored } = kernel;
   progress(`building the core for ${stored.name}`);
   const core = await buildCore(stored);
@@ -63,5 +68,10 @@ export async function buildPatch(
     replacements: compiled.replacements,
     targets,
   });
-  return { ...linked, bytes: await signModule(linked.bytes), name, warnings: compiled.warnings, idle: compiled.idle };
+  const { idle } = compiled;
+  const replacesNothing = idle.map(
+    (each) => `${each} replaces nothing: the kernel has no function of that name (a helper should be static)`,
+  );
+  const warnings = compiled.warnings === '' ? [] : [compiled.warnings.trimEnd()];
+  return { ...linked, bytes: await signModule(linked.bytes), name, remarks: [...warnings, ...replacesNothing], idle };
 }

@@ -1,19 +1,21 @@
-// suture build: from a fix to a live patch.
+// suture build: from a fix to a live patch. The fix is a C file with functions, or a patch of the kernel's source.
 
 import { existsSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
 import { checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import type { LinkedPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
-import { type BuiltPatch, buildPatch, patchName } from './build-patch.ts';
+import { buildPatch, patchName } from './build-patch.ts';
+import { buildSourcePatch, type PatchedFile } from './build-source-patch.ts';
 import type { Addition } from './command.ts';
 import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
-import { readFix } from './read-fix.ts';
-import { moduleOption, readTargets } from './read-targets.ts';
+import { type Fix, readFix } from './read-fix.ts';
+import { type FindTargets, moduleOption, readTargets } from './read-targets.ts';
 
 interface BuildOptions {
   readonly kernel: string;
@@ -21,19 +23,31 @@ interface BuildOptions {
   readonly name?: string;
   readonly module: readonly string[];
   readonly unproven?: boolean;
+  readonly source?: string;
+  readonly mostFiles?: string;
 }
 
 export const buildCommand: Addition = (program, act) => {
   program
     .command('build')
-    .description('build a live patch from a C file: functions named as the kernel’s replace those')
-    .argument('<fix>', 'the C file')
+    .description(
+      'build a live patch from a patch of the kernel’s source, or from a C file: functions named as the kernel’s replace those',
+    )
+    .argument('<fix>', 'the source patch (a unified diff), or the C file')
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option(
       '-o, --output <path>',
       'the module to write, or a folder for it (FOLDER/ is made); the current folder if left out',
     )
     .option(moduleOption.flags, moduleOption.description, moduleOption.collect, [])
+    .option(
+      '--source <folder>',
+      'the kernel’s source, for a source patch; what was fetched with the kernel if left out',
+    )
+    .option(
+      '--most-files <count>',
+      'how many files may be compiled for the sake of a header that a source patch changes',
+    )
     .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
     .option(unprovenOption.flags, unprovenOption.description)
     .action(
@@ -42,7 +56,8 @@ export const buildCommand: Addition = (program, act) => {
         const { output = '.' } = options;
         const target = outputFile(output, name);
         // Before the kernel is read, which takes seconds: what can be refused at once.
-        await readFix(fix);
+        const read = await readFix(fix);
+        const sourceOptions = checkSourceOptions(read, options);
         if (existsSync(target) && realpathSync(target) === realpathSync(fix)) {
           throw reasonError(
             'usage',
@@ -54,15 +69,16 @@ export const buildCommand: Addition = (program, act) => {
         await checkSupported(await openKernel(options.kernel));
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
-        const patch = await buildPatch(kernel, fix, name, context.progress, (names) =>
-          readTargets(kernel, options.module, names),
-        );
-        if (patch.warnings !== '') context.remark(patch.warnings.trimEnd());
-        for (const idle of patch.idle) {
-          context.remark(
-            `${idle} replaces nothing: the kernel has no function of that name (a helper should be static)`,
-          );
-        }
+        const targetsNamed: FindTargets = (names) => readTargets(kernel, options.module, names);
+        const patch =
+          read.kind === 'patch'
+            ? await buildSourcePatch(kernel, read.text, fix, name, {
+                ...sourceOptions,
+                targetsNamed,
+                progress: context.progress,
+              })
+            : { ...(await buildPatch(kernel, fix, name, context.progress, targetsNamed)), files: [] };
+        for (const remark of patch.remarks) context.remark(remark);
         const proof = await proveBuilt(kernel, patch.bytes, patch.name, options.unproven === true, context);
         const result = { ...(await summary(patch)), ...proof };
         if (output.endsWith('/')) await makeFolder(output);
@@ -78,26 +94,61 @@ function outputFile(output: string, name: string): string {
   return isFolder ? join(output, `${name}.ko`) : output;
 }
 
-/** The result for --json; its `redirects` are told from the module's bytes, as `suture info` tells them. */
-async function summary(patch: BuiltPatch) {
-  const { module } = await checkSignature(patch.bytes);
+/** What only a source patch can make use of. Throws `usage`. */
+function checkSourceOptions({ kind }: Fix, { source, mostFiles }: BuildOptions) {
+  if (kind === 'c' && (source ?? mostFiles) !== undefined) {
+    const option = source === undefined ? '--most-files' : '--source';
+    throw reasonError(
+      'usage',
+      option,
+      'a C file is compiled by itself',
+      'leave the option out, or give a source patch',
+    );
+  }
+  if (mostFiles !== undefined && !/^[1-9]\d{0,5}$/.test(mostFiles)) {
+    throw reasonError('usage', `--most-files ${mostFiles}`, 'this is no number of files', 'give a number, from 1 on');
+  }
   return {
-    name: patch.name,
-    bytes: patch.bytes.length,
-    replacesNothing: patch.idle,
-    redirects: describePatch(readPatchModule(module, patch.name)).redirects,
-    bound: [...patch.bound].flatMap(([name, binding]) =>
-      binding.kind === 'exported' ? [] : [{ name, kind: binding.kind, address: binding.address }],
-    ),
+    ...(source === undefined ? {} : { source: resolve(source) }),
+    ...(mostFiles === undefined ? {} : { mostIncluders: Number(mostFiles) }),
   };
 }
 
-function describe(target: string, { redirects, bound }: Awaited<ReturnType<typeof summary>>): string {
+interface Built {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+  readonly files: readonly PatchedFile[];
+  readonly remarks: readonly string[];
+  readonly bound: LinkedPatch['bound'];
+  readonly idle?: readonly string[];
+}
+
+/** The result for --json; what it does is told from the module's bytes, as `suture info` tells it. */
+async function summary(patch: Built) {
+  const { module } = await checkSignature(patch.bytes);
+  const { redirects, recipes } = describePatch(readPatchModule(module, patch.name));
+  return {
+    name: patch.name,
+    bytes: patch.bytes.length,
+    replacesNothing: patch.idle ?? [],
+    remarks: patch.remarks,
+    files: patch.files,
+    redirects,
+    bound: [...patch.bound].flatMap(([name, binding]) =>
+      binding.kind === 'exported' ? [] : [{ name, kind: binding.kind, address: binding.address }],
+    ),
+    recipes,
+  };
+}
+
+function describe(target: string, { redirects, bound, files, recipes }: Awaited<ReturnType<typeof summary>>): string {
   const lines = redirects.map((r) => {
     const by = r.newName === r.oldName ? '' : ` by ${r.newName}`;
     const where = r.module === null ? `at 0x${r.oldAddress.toString(16)}` : `of ${r.module}`;
     return `  replaces ${r.oldName} ${where}${by}`;
   });
+  const alongside = files.flatMap((file) => file.alongside.map((name) => `  brings ${name} of ${file.path}`));
   const bindings = bound.map((b) => `  uses ${b.name} at 0x${b.address.toString(16)}, which is not exported`);
-  return [target, ...lines, ...bindings].join('\n');
+  const late = recipes.map(({ module, symbol }) => `  uses ${symbol} of ${module}, once that is loaded`);
+  return [target, ...lines, ...alongside, ...bindings, ...new Set(late)].join('\n');
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { ReasonError } from '../reason.ts';
-import { checkFix } from './read-fix.ts';
+import { checkFix, isPatch } from './read-fix.ts';
 
 const codeOf = (text: string, file = 'fix.c'): string => {
   try {
@@ -21,7 +21,12 @@ describe('a source patch', () => {
     ['fix.c', '--- a/fs/proc/cmdline.c\n+++ b/fs/proc/cmdline.c\n'],
     ['fix.c', 'diff --git a/x b/x\n'],
     ['fix', `From ${'0123456789'.repeat(4)} Mon Sep 17 00:00:00 2001\n`],
-  ])('%s: %j', (file, text) => expect(codeOf(text, file)).toBe('usage'));
+    ['mail', 'Subject: mend it\n\nWhy.\n---\n\n--- a/x.c\n+++ b/x.c\n@@ -1 +1 @@\n-a\n+b\n'],
+  ])('%s: %j', (file, text) => expect(isPatch(text, file)).toBe(true));
+
+  test.each(['int a = b--- c;\n', '/*\n--- a\n+++ b\n*/\n'])('is not %j', (text) =>
+    expect(isPatch(text, 'fix.c')).toBe(false),
+  );
 });
 
 describe('a whole livepatch module', () => {

@@ -3,27 +3,34 @@
 import { readInput } from '../host/files.ts';
 import { reasonError } from '../reason.ts';
 
-/** Reads a fix. Throws `file-missing`, `usage` for a source patch, `whole-module`. */
-export async function readFix(file: string): Promise<void> {
-  checkFix(new TextDecoder().decode(await readInput(file)), file);
+/** What a user gives to be built. */
+export type Fix =
+  | { readonly kind: 'c' }
+  /** A unified diff; each character is a byte, since files of the kernel need not be UTF-8. */
+  | { readonly kind: 'patch'; readonly text: string };
+
+/** Reads a fix. Throws `file-missing`, `whole-module`. */
+export async function readFix(file: string): Promise<Fix> {
+  const bytes = await readInput(file);
+  const text = Buffer.from(bytes).toString('latin1');
+  if (isPatch(text, file)) return { kind: 'patch', text };
+  checkFix(new TextDecoder().decode(bytes), file);
+  return { kind: 'c' };
 }
 
-/** How patch files begin: as diff and git write them. */
+/** How patch files begin, as diff and git write them, and how a file in them does, below whatever text there is. */
 const patchStart = /^(?:--- |diff |Index: |From [0-9a-f]{40} )/;
+const fileStart = /^--- .*\n\+\+\+ .*\n@@ -\d/m;
+
+/** Whether a file is a source patch, by what is in it, or by its name if it is called one. */
+export const isPatch = (text: string, file: string): boolean =>
+  /\.(?:patch|diff)$/.test(file) || patchStart.test(text) || fileStart.test(text);
 
 /** Comments and literals of C; one that does not end goes to the end of the text. */
 const notCode = /"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\/\*[\s\S]*?(?:\*\/|$)|\/\/.*/g;
 
-/** Refuses what is no fix: a source patch, a whole livepatch module (as in the kernel's samples). */
+/** Refuses a whole livepatch module (as in the kernel's samples). */
 export function checkFix(text: string, file: string): void {
-  if (/\.(?:patch|diff)$/.test(file) || patchStart.test(text)) {
-    throw reasonError(
-      'usage',
-      file,
-      'source patches come later; give a C file',
-      'write the functions as they are to be',
-    );
-  }
   const [call] = /\b(?:klp_enable_patch|module_init)(?=\s*\()/.exec(text.replace(notCode, ' ')) ?? [];
   if (call !== undefined) {
     throw reasonError(

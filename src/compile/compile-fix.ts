@@ -13,7 +13,14 @@ import type { RunResult } from '../host/run.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { reasonError } from '../reason.ts';
 import { coreSources } from './core-module.ts';
-import { declaredReplacements, definedFunctions, patchSource, type Replacement, replacementsOf } from './fix-source.ts';
+import {
+  declaredReplacements,
+  definedFunctions,
+  frameSource,
+  patchSource,
+  type Replacement,
+  replacementsOf,
+} from './fix-source.ts';
 import { kbuild } from './kbuild.ts';
 
 export interface CompiledFix {
@@ -90,6 +97,27 @@ export function compileFix(
   });
 }
 
+/**
+ * Compiles the lines that make a livepatch module of functions that are compiled elsewhere: `replacements` have their names in
+ * C, `objects` the modules that the patch has to do with. Throws `tool-missing`, `tool-failed`.
+ */
+export function compileFrame(
+  kernel: StoredKernel,
+  arch: Architecture,
+  moduleName: string,
+  replacements: readonly Replacement[],
+  objects: readonly string[],
+): Promise<ElfModel> {
+  return withTemporaryFolder(async (folder) => {
+    await symlink(join(coreSources(), 'include'), join(folder, coreInclude));
+    const object = `${moduleName}.o`;
+    await writeFile(join(folder, 'Kbuild'), kbuildFile(arch, '', object));
+    await writeFile(join(folder, `${moduleName}.c`), frameSource(replacements, objects));
+    await kbuild(kernel, arch.platform, folder, [object]);
+    return readElf(new Uint8Array(await readFile(join(folder, object))), object);
+  });
+}
+
 function kbuildFile(arch: Architecture, plainObject: string, object: string): string {
   return `obj-m := ${plainObject} ${object}
 # Our <linux/livepatch.h> must be found before the kernel's own.
@@ -97,7 +125,7 @@ LINUXINCLUDE := -I$(src)/${coreInclude} $(LINUXINCLUDE)
 # Files that the fix includes by "..." lie beside it. No path of the build may get into the module; the last map wins.
 ccflags-y += -iquote $(src)/${besideFix} -ffile-prefix-map=$(src)/= -ffile-prefix-map=$(src)/${besideFix}/=
 ccflags-y += ${arch.platform.fixFlags.join(' ')}
-CFLAGS_${plainObject} += -aux-info $(src)/${auxFile} -Wno-unused-function
+${plainObject === '' ? '' : `CFLAGS_${plainObject} += -aux-info $(src)/${auxFile} -Wno-unused-function`}
 `;
 }
 

@@ -111,8 +111,20 @@ const objectsOf = (replacements: readonly Replacement[]): string[] => [
  * every livepatch module. One translation unit, so that static functions of the fix can be named.
  * `fix` is the file name for `#include`; `patch` is the module's name.
  */
-export function patchSource(fix: string, replacements: readonly Replacement[]): string {
-  const lists = objectsOf(replacements).map((module, i) => {
+export const patchSource = (fix: string, replacements: readonly Replacement[]): string =>
+  `#include "${fix}"\n${moduleLines(replacements, objectsOf(replacements))}`;
+
+/**
+ * The same for functions that are compiled elsewhere; `objects` are the modules that it has to do with, '' for vmlinux, and
+ * may be more than those with replacements.
+ */
+export function frameSource(replacements: readonly Replacement[], objects: readonly string[]): string {
+  const declarations = replacements.map(({ newName }) => `extern void ${newName}(void);\n`);
+  return `${declarations.join('')}${moduleLines(replacements, objects)}`;
+}
+
+function moduleLines(replacements: readonly Replacement[], modules: readonly string[]): string {
+  const lists = modules.map((module, i) => {
     const funcs = replacements
       .filter((each) => each.module === module)
       .map(({ oldName, newName, sympos }) => {
@@ -120,11 +132,10 @@ export function patchSource(fix: string, replacements: readonly Replacement[]): 
       });
     return `static struct klp_func suture_funcs_${i}[] = {\n${funcs.join('')}\t{ }\n};\n`;
   });
-  const objects = objectsOf(replacements).map(
+  const objects = modules.map(
     (module, i) => `\t{ ${module === '' ? '' : `.name = "${module}", `}.funcs = suture_funcs_${i} },\n`,
   );
-  return `#include "${fix}"
-#include <linux/module.h>
+  return `#include <linux/module.h>
 #include <linux/livepatch.h>
 
 ${lists.join('\n')}

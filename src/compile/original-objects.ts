@@ -71,7 +71,8 @@ export async function originalObjects(
   paths: readonly string[],
   progress: (text: string) => void,
 ): Promise<OriginalObject[]> {
-  const identity = [await buildIdentity(kernel, source), ...sectionedFlags(platform)].join();
+  const form = [...sectionedFlags(platform), platform.assemblyForModule?.name ?? ''];
+  const identity = [await buildIdentity(kernel, source), ...form].join();
   const keyOf = (path: string) =>
     join(kernel.folder, 'objects', createHash('sha256').update(identity).update(path).digest('hex').slice(0, 24));
   const found = new Map<string, OriginalObject>();
@@ -157,20 +158,43 @@ export async function compileAgain(
   flags: readonly string[],
 ): Promise<CompilerOutput> {
   const [object, dependencies] = [join(tree.folder, 'suture.o'), join(tree.folder, 'suture.d')];
+  const { assemblyForModule } = tree.platform;
+  const assembly = assemblyForModule && path.endsWith('.c') ? join(tree.folder, 'suture.s') : undefined;
   const [compiler, ...words] = otherRun(compilerRun, {
-    object,
+    object: assembly ?? object,
     dependencies,
     tree: { from: tree.source, to: top },
-    flags,
+    // -S is stronger than -c.
+    flags: assembly ? [...flags, '-S'] : flags,
   });
   const { status, stderr } = await runBuildTool(compiler!, words, tree.folder, [0, 1]);
   if (status !== 0)
     throw compileFailed(path, stderr, top, 'mend the fix; it is compiled as the kernel compiles this file');
+  if (assembly) await assemble(tree, path, { compiler: compiler!, words, assembly, object });
   return {
     object: new Uint8Array(await readFile(object)),
     read: listedDependencies(await readFile(dependencies, 'utf8')),
     warnings: stderr.replaceAll(`${top}/`, ''),
   };
+}
+
+/** The second half of a compilation, with the assembly changed to what a module needs. */
+async function assemble(
+  { platform, folder }: ObjectTree,
+  path: string,
+  run: {
+    readonly compiler: string;
+    readonly words: readonly string[];
+    readonly assembly: string;
+    readonly object: string;
+  },
+): Promise<void> {
+  const { compiler, words, assembly, object } = run;
+  await writeFile(assembly, platform.assemblyForModule!(await readFile(assembly, 'latin1')), 'latin1');
+  // What the compiler tells the assembler of the machine.
+  const kept = words.filter((word) => /^-(Wa,|m)/.test(word));
+  const { status, stderr } = await runBuildTool(compiler, [...kept, '-c', '-o', object, assembly], folder, [0, 1]);
+  if (status !== 0) throw compileFailed(path, stderr, folder, 'give the whole function as a C file');
 }
 
 function compileFailed(path: string, said: string, top: string, remedy: string) {

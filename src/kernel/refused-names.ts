@@ -35,8 +35,11 @@ export const neverLeft: readonly string[] = [
 /** What gcc calls a specialised, split off or rarely executed part of a function. */
 const compilerMade = /\.(isra|constprop|part|cold|lto_priv)(\.|$)/;
 
-/** Why no function of this name can be replaced: `never-left`, `compiler-made-copy`; undefined if its name tells nothing. */
-export function refusalByName(name: string): ReasonError | undefined {
+/**
+ * Why no function of this name can be replaced: `never-left`, `compiler-made-copy`; undefined if its name tells nothing. The
+ * arguments of a copy are known where the compiler made the new function as it made the old one.
+ */
+export function refusalByName(name: string, isSameCopy = false): ReasonError | undefined {
   // gcc's .isra.0 and the like.
   if (neverLeft.includes(name.replace(/\..*$/, ''))) {
     return reasonError(
@@ -46,7 +49,7 @@ export function refusalByName(name: string): ReasonError | undefined {
       'patch functions that it calls instead',
     );
   }
-  if (compilerMade.test(name)) {
+  if (!isSameCopy && compilerMade.test(name)) {
     return reasonError(
       'compiler-made-copy',
       name,

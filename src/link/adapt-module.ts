@@ -69,7 +69,7 @@ export function checkAdaptable(module: ElfModel, arch: Architecture, abi: Module
 /** The modules that must be there to adapt a module: those that it patches, and those whose symbols it has. */
 export function neededModules(module: ElfModel, patch: KlpPatch | undefined): string[] {
   const patched = (patch?.objects ?? []).flatMap((object) => object.module ?? []);
-  return [...new Set([...patched, ...lateModules(module)])];
+  return [...new Set([...patched, ...lateModules(module.symbols)])];
 }
 
 /** Adapts the module. Throws `ReasonError` with every reason found, not only the first. */

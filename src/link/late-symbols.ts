@@ -49,9 +49,9 @@ interface LateReference {
   readonly sympos: number;
 }
 
-/** The modules whose symbols a module refers to. */
-export function lateModules(model: ElfModel): string[] {
-  const names = model.symbols.flatMap(({ name }) => symbolName.exec(name)?.[1] ?? []);
+/** The modules that symbols of this kind are of. */
+export function lateModules(symbols: readonly ElfSymbol[]): string[] {
+  const names = symbols.flatMap(({ name }) => symbolName.exec(name)?.[1] ?? []);
   return [...new Set(names)].filter((name) => name !== vmlinux);
 }
 

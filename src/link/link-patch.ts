@@ -17,7 +17,7 @@ import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { checkFix } from './check-fix.ts';
 import { finishModule, thisModuleSymbol } from './finish-module.ts';
-import { bindLate, lateSymbolName, targetOf } from './late-symbols.ts';
+import { bindLate, lateModules, lateSymbolName, targetOf } from './late-symbols.ts';
 import {
   addStubsAndTable,
   beyondLimits,
@@ -54,6 +54,8 @@ export interface Replacement {
   readonly oldName: string;
   readonly sympos: number;
   readonly module?: string;
+  /** Whether the new function was compiled in the very place of the old one: then a copy that gcc made may be replaced. */
+  readonly isSameCopy?: boolean;
 }
 
 export interface LinkedPatch {
@@ -81,7 +83,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   };
 
   stripObject(object);
-  const modules = objectsOf(input.replacements);
+  const modules = objectsOf(input);
   const counts = { objects: modules.length, redirects: input.replacements.length, recipes: 0 };
   reasons.push(...checkFix(object), ...beyondLimits(counts));
   const newFunctions = new Map(
@@ -121,9 +123,12 @@ function stripObject(object: ElfModel): void {
   );
 }
 
-/** The objects of a patch in the order in which they are first named; '' is the kernel itself. */
-const objectsOf = (replacements: readonly Replacement[]): string[] => [
-  ...new Set(replacements.map(({ module = '' }) => module)),
+/**
+ * The objects of a patch in the order in which they are first named, '' for the kernel itself; then those of which it only has
+ * symbols.
+ */
+const objectsOf = ({ replacements, object }: PatchInput): string[] => [
+  ...new Set([...replacements.map(({ module = '' }) => module), ...lateModules(object.symbols)]),
 ];
 
 /**
@@ -161,8 +166,8 @@ function bindToTargets(
 }
 
 function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined): LinkedRedirect {
-  const { newName, oldName, sympos, module = '' } = replacement;
-  const refusal = input.leaveOut ? undefined : refusalByName(oldName);
+  const { newName, oldName, sympos, module = '', isSameCopy = false } = replacement;
+  const refusal = input.leaveOut ? undefined : refusalByName(oldName, isSameCopy);
   if (refusal) throw refusal;
   const { arch, sources, callSites, selfModified } = input;
   const target = module === '' ? undefined : targetOf(module, input.targets ?? new Map());

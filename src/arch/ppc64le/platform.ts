@@ -1,6 +1,7 @@
 // What Debian, Kbuild and QEMU call this machine.
 
 import type { Platform } from '../arch.ts';
+import { assemblyForModule } from './calls-that-may-leave.ts';
 
 export const platform: Platform = {
   name: 'ppc64le',
@@ -22,6 +23,7 @@ export const platform: Platform = {
     '-fno-optimize-sibling-calls',
     '-fno-reorder-blocks-and-partition',
   ],
+  assemblyForModule,
   image: { prefix: 'vmlinux', payload: 'elf' },
   qemu: {
     program: 'qemu-system-ppc64',

@@ -1,0 +1,133 @@
+// From a source patch to a patch module: compile before and after, see that before is what was shipped, find what has changed,
+// link. The way of the data in one function.
+
+import { compileFrame } from '../compile/compile-fix.ts';
+import { buildCore } from '../compile/core-module.ts';
+import { compilePairs, type ObjectPair, type PairOptions } from '../compile/pairs.ts';
+import { diffObjects } from '../diff/diff.ts';
+import type { LoadedKernel } from '../host/read-kernel.ts';
+import { signModule } from '../kernel/module-signature.ts';
+import { ImagePlaces } from '../link/image-places.ts';
+import { type ChangedFile, joinFiles, newFunctionName, resolveFiles } from '../link/join-files.ts';
+import type { KernelPlaces } from '../link/kernel-places.ts';
+import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
+import { checkFidelity } from '../match/fidelity.ts';
+import { matchObject } from '../match/match.ts';
+import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { checkPatchName } from './build-patch.ts';
+import { type FindTargets, readTargets } from './read-targets.ts';
+
+export interface SourcePatchOptions extends PairOptions {
+  /** Finds the modules that the patch changes or refers to; those of the kernel's packages if left out. */
+  readonly targetsNamed?: FindTargets;
+}
+
+/** What becomes of one file that a patch changes. */
+export interface PatchedFile {
+  /** The source file, from the top of the tree. */
+  readonly path: string;
+  /** The module that it is part of; '' for vmlinux. */
+  readonly module: string;
+  /** Functions of the kernel that are replaced. */
+  readonly replaced: readonly string[];
+  /** Functions that go along because those need them: new ones, and such that cannot be redirected. */
+  readonly alongside: readonly string[];
+}
+
+export interface SourcePatch extends LinkedPatch {
+  readonly name: string;
+  readonly files: readonly PatchedFile[];
+  /** What the compiler said, and what a person should know of what was left out or added. */
+  readonly remarks: readonly string[];
+}
+
+/**
+ * Builds a patch module in memory from a unified diff; `place` is what errors call it, `name` the module's. The bytes are
+ * signed; what is to be proven is in them. Throws `ReasonError`: whatever compiling, comparing, binding and linking throw.
+ */
+export async function buildSourcePatch(
+  kernel: LoadedKernel,
+  patch: string,
+  place: string,
+  name: string,
+  { targetsNamed = (names) => readTargets(kernel, [], names), ...pairOptions }: SourcePatchOptions = {},
+): Promise<SourcePatch> {
+  checkPatchName(name);
+  const { arch, stored, image, furtherSymbols } = kernel;
+  const progress = pairOptions.progress ?? (() => {});
+  progress(`building the core for ${stored.name}`);
+  const core = await buildCore(stored);
+  const { pairs, remarks } = await compilePairs(stored, arch, patch, place, pairOptions);
+
+  progress('comparing with the kernel as shipped');
+  const places = pairs.map((pair) => placesOf(kernel, pair));
+  progress('comparing before and after');
+  const files = pairs.map((pair, i): ChangedFile => {
+    const { path, original, patched } = pair;
+    const diff = diffObjects({ name: path, model: original }, { name: path, model: patched });
+    return { path, diff, places: places[i]! };
+  });
+  refuse(
+    files.flatMap(({ path, diff }) => diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` }))),
+  );
+  const resolved = resolveFiles(files);
+  if (resolved.replaced.length === 0) throw nothing(place, files);
+
+  progress('linking');
+  const named = resolved.replaced.map((each, i) => ({ ...each, newName: newFunctionName(i) }));
+  const targets = await targetsNamed(resolved.objects.filter((module) => module !== ''));
+  const frame = await compileFrame(stored, arch, name, named, resolved.objects);
+  const { object, replacements } = joinFiles(arch, frame, resolved);
+  const linked = linkPatch({
+    arch,
+    abi: kernel.abi,
+    callSites: kernel.callSites,
+    selfModified: kernel.selfModified,
+    sources: { image, core: core.exportedCrcs, furtherSymbols },
+    object,
+    name,
+    replacements,
+    targets,
+  });
+  return {
+    ...linked,
+    bound: new Map([...linked.bound, ...resolved.bound]),
+    bytes: await signModule(linked.bytes),
+    name,
+    files: files.map(({ path, diff }, i) => {
+      const replaced = resolved.replaced.filter((each) => each.path === path);
+      const functions = diff.selection.included.filter(({ kind }) => kind === 'function');
+      return {
+        path,
+        module: pairs[i]!.module,
+        replaced: replaced.map(({ oldName }) => oldName),
+        alongside: functions
+          .filter((piece) => !replaced.some((each) => each.piece === piece))
+          .map((piece) => piece.name),
+      };
+    }),
+    remarks: [...remarks, ...files.flatMap(({ path, diff }) => diff.remarks.map((remark) => `${path}: ${remark}`))],
+  };
+}
+
+/** Where the kernel has what a file refers to, once it is seen that the file is what the kernel was made of. */
+function placesOf({ arch, image, furtherSymbols }: LoadedKernel, { path, module, plain }: ObjectPair): KernelPlaces {
+  if (module !== '') throw reasonError('kernel-unsupported', path, 'files of modules come later');
+  const match = matchObject(plain, image, arch);
+  checkFidelity(match, path, image.banner);
+  return new ImagePlaces(arch, { image, furtherSymbols }, path, plain, match);
+}
+
+function refuse([first, ...rest]: readonly Reason[]): void {
+  if (first) throw new ReasonError(first, ...rest);
+}
+
+function nothing(place: string, files: readonly ChangedFile[]) {
+  const remarks = files.flatMap(({ diff }) => diff.remarks);
+  return reasonError(
+    'nothing-to-patch',
+    place,
+    `the patch changes no function of the kernel${remarks.length > 0 ? `: ${remarks.join('; ')}` : ''}`,
+    'give a patch that changes what a function does',
+  );
+}

@@ -1,0 +1,136 @@
+// Where the kernel's image has what a file of vmlinux refers to. The comparison of the file as compiled with the image tells
+// (match/): of data and of static functions too, which kernels without KALLSYMS_ALL have no table of, or several by one name.
+
+import type { Architecture } from '../arch/arch.ts';
+import type { Piece } from '../diff/diff.ts';
+import { STB_LOCAL, STB_WEAK, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
+import { isSection, newSymbol } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol } from '../elf/model.ts';
+import type { LinkAddress } from '../elf/units.ts';
+import type { SymbolAddresses } from '../kernel/further-symbols.ts';
+import type { KernelImage } from '../kernel/image.ts';
+import { isInitMemory } from '../kernel/init-memory.ts';
+import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
+import type { ObjectMatch } from '../match/match.ts';
+import { reasonError } from '../reason.ts';
+import type { KernelPlaces, OldName } from './kernel-places.ts';
+import { plainSymbol } from './plain-symbol.ts';
+
+/** What is known of a kernel's image by name. */
+interface ImageNames {
+  readonly image: KernelImage;
+  readonly furtherSymbols: SymbolAddresses;
+}
+
+/** Places in vmlinux, as one of its files shows them. */
+export class ImagePlaces implements KernelPlaces {
+  readonly #arch: Architecture;
+  readonly #names: ImageNames;
+  readonly #path: string;
+  readonly #plain: ElfModel;
+  readonly #match: ObjectMatch;
+  readonly #made = new Map<string, ElfSymbol>();
+
+  /** `match` is what came of comparing `plain`, the object of the file `path`, with the image. */
+  constructor(arch: Architecture, names: ImageNames, path: string, plain: ElfModel, match: ObjectMatch) {
+    this.#arch = arch;
+    this.#names = names;
+    this.#path = path;
+    this.#plain = plain;
+    this.#match = match;
+  }
+
+  original(piece: Piece): ElfSymbol {
+    const symbol = plainSymbol(this.#plain, piece, this.#path);
+    const { furtherSymbols } = this.#names;
+    const address = this.#match.addressOf(symbol);
+    if (symbol.binding !== STB_LOCAL && this.#isExported(symbol.name, address)) return this.#undefined(symbol.name);
+    const told = furtherSymbols.get(symbol.name) ?? [];
+    const found = address ?? (told.length === 1 ? told[0] : undefined);
+    if (found === undefined) {
+      throw reasonError(
+        'data-address-unknown',
+        `${this.#path}: ${piece.name}`,
+        'nothing in the file’s code shows where the kernel has it, and no table does',
+        'import the kernel with --system-map or --vmlinux',
+      );
+    }
+    return this.#bound(piece.name, found, piece.kind === 'function');
+  }
+
+  external(symbol: ElfSymbol): ElfSymbol {
+    const { name } = symbol;
+    const { image } = this.#names;
+    if (image.exports.has(name) || this.#arch.loaderSymbols.includes(name)) return this.#undefined(name);
+    const own = this.#plain.symbols.find((each) => each.name === name && each.place === 'undefined');
+    // There may be static functions of the same name; a symbol that another file refers to is the one that is not.
+    const global = symbolsNamed(image.kallsyms, name).filter(({ type }) => 'TW'.includes(type));
+    const address = (own && this.#match.addressOf(own)) ?? (global.length === 1 ? global[0]!.address : undefined);
+    if (address === undefined) return this.#undefined(name, symbol.binding === STB_WEAK);
+    return this.#bound(
+      name,
+      address,
+      symbolsNamed(image.kallsyms, name).some((each) => each.address === address && isFunction(each)),
+    );
+  }
+
+  replaced(piece: Piece): OldName {
+    const symbol = plainSymbol(this.#plain, piece, this.#path);
+    const place = `${this.#path}: ${piece.name}`;
+    const region = this.#match.regions.find(
+      ({ section, offset }) =>
+        isSection(symbol.place) && section === symbol.place.name && offset === Number(symbol.value),
+    );
+    if (region?.verdict === 'overridden') {
+      throw reasonError('not-compiled', place, `the kernel does not use it: ${region.difference?.message}`);
+    }
+    const { image } = this.#names;
+    const named = symbolsNamed(image.kallsyms, piece.name);
+    const at = named.findIndex(({ address }) => address === region?.address);
+    if (region?.verdict !== 'same' || at < 0) {
+      throw reasonError(
+        'build-differs',
+        place,
+        region?.difference?.message ?? 'the kernel has no function of this name where the file has it',
+        'change a function that calls it instead',
+      );
+    }
+    return { oldName: piece.name, sympos: named.length > 1 ? at + 1 : 0, module: '' };
+  }
+
+  #isExported(name: string, address: LinkAddress | undefined): boolean {
+    const exported = this.#names.image.exports.get(name);
+    return exported !== undefined && (address === undefined || exported.address === address);
+  }
+
+  /** A symbol that is left to the loader, or to be bound by its name. */
+  #undefined(name: string, isWeak = false): ElfSymbol {
+    return this.#make(name, () => newSymbol(name, isWeak ? { binding: STB_WEAK } : {}));
+  }
+
+  #bound(name: string, address: LinkAddress, isCode: boolean): ElfSymbol {
+    const { image } = this.#names;
+    if (isCode && isInitMemory(address, (known) => image.symbol(known))) {
+      throw reasonError(
+        'init-text',
+        `${this.#path}: ${name}`,
+        'it is start-up code, whose memory the kernel has given back',
+        'put a copy of it into the fix',
+      );
+    }
+    return this.#make(`${name} ${address}`, () =>
+      newSymbol(name, {
+        binding: STB_LOCAL,
+        type: isCode ? STT_FUNC : STT_OBJECT,
+        value: address,
+        place: isCode ? this.#arch.boundFunctionPlace : 'absolute',
+      }),
+    );
+  }
+
+  #make(key: string, make: () => ElfSymbol): ElfSymbol {
+    const known = this.#made.get(key) ?? make();
+    this.#made.set(key, known);
+    return known;
+  }
+}

@@ -1,0 +1,132 @@
+// From what has changed in some files of the kernel to one object of a patch: what they refer to is found in the kernel, then
+// their pieces are put together with the lines that make a livepatch module of them.
+
+import type { Architecture } from '../arch/arch.ts';
+import type { ObjectDiff, Piece, Reference } from '../diff/diff.ts';
+import { STT_FUNC } from '../elf/constants.ts';
+import type { ElfModel, ElfSymbol } from '../elf/model.ts';
+import { linkAddress } from '../elf/units.ts';
+import { type Reason, ReasonError } from '../reason.ts';
+import type { Binding } from './bind-symbols.ts';
+import { addLooseSymbols } from './finish-module.ts';
+import type { KernelPlaces, OldName } from './kernel-places.ts';
+import { lateModules } from './late-symbols.ts';
+import type { Replacement } from './link-patch.ts';
+import { PiecePlacer } from './place-pieces.ts';
+import { type ResolvedLink, relocatePiece } from './relocate-pieces.ts';
+
+/** What a patch does to one file of the kernel. */
+export interface ChangedFile {
+  /** The source file. */
+  readonly path: string;
+  readonly diff: ObjectDiff;
+  readonly places: KernelPlaces;
+}
+
+/** A function of the kernel and the piece that takes its place. */
+export interface ReplacedFunction extends OldName {
+  readonly path: string;
+  readonly piece: Piece;
+}
+
+/** Files whose references are found in the kernel. */
+export interface ResolvedFiles {
+  readonly files: readonly ChangedFile[];
+  readonly replaced: readonly ReplacedFunction[];
+  readonly links: ReadonlyMap<Reference, ResolvedLink>;
+  /** The modules that functions are replaced in, '' for vmlinux, and then those that are only referred to. */
+  readonly objects: readonly string[];
+  /** Symbols bound to addresses, by name. */
+  readonly bound: ReadonlyMap<string, Binding>;
+}
+
+/** Finds in the kernel what the pieces of files refer to. Throws `ReasonError` with every reason found. */
+export function resolveFiles(files: readonly ChangedFile[]): ResolvedFiles {
+  const reasons: Reason[] = [];
+  const attempt = <T>(work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+      reasons.push(...error.reasons);
+      return undefined;
+    }
+  };
+  const links = new Map<Reference, ResolvedLink>();
+  const symbols = new Set<ElfSymbol>();
+  const replaced = files.flatMap(({ path, diff, places }) => {
+    for (const piece of diff.selection.included)
+      for (const reference of piece.references) {
+        const link = diff.selection.links.get(reference)!;
+        const symbol = attempt(() => kernelSymbol(link, places));
+        if (symbol) symbols.add(symbol);
+        links.set(reference, { link, symbol });
+      }
+    return diff.changed
+      .filter(({ redirected }) => redirected)
+      .flatMap(({ original, patched }): ReplacedFunction[] => {
+        const old = attempt(() => places.replaced(original));
+        return old ? [{ ...old, path, piece: patched }] : [];
+      });
+  });
+  const [first, ...rest] = unique(reasons);
+  if (first) throw new ReasonError(first, ...rest);
+  const objects = [...new Set([...replaced.map(({ module }) => module), ...lateModules([...symbols])])];
+  const bound = new Map([...symbols].flatMap((symbol) => boundTo(symbol)));
+  return { files, replaced, links, objects, bound };
+}
+
+/** To which address a symbol has been bound; empty for one that waits for the loader or for a module. */
+const boundTo = ({ name, type, value, place }: ElfSymbol): [string, Binding][] =>
+  place === 'undefined' ? [] : [[name, { kind: type === STT_FUNC ? 'function' : 'data', address: linkAddress(value) }]];
+
+function kernelSymbol(link: ResolvedLink['link'], places: KernelPlaces): ElfSymbol | undefined {
+  switch (link.kind) {
+    case 'included':
+      return undefined;
+    case 'original':
+      return places.original(link.piece);
+    case 'external':
+      return link.symbol && places.external(link.symbol);
+  }
+}
+
+const unique = (reasons: readonly Reason[]): Reason[] => [
+  ...new Map(reasons.map((reason) => [JSON.stringify(reason), reason])).values(),
+];
+
+/** The name by which the lines of a livepatch module call the function that replaces the `index`-th one. */
+export const newFunctionName = (index: number): string => `suture_new_${index}`;
+
+/**
+ * Puts the pieces of files into `frame`, the compiled lines of a livepatch module, which is changed. Undefined symbols and
+ * calls of modules are left to `linkPatch`. Throws `ReasonError`.
+ */
+export function joinFiles(
+  arch: Architecture,
+  frame: ElfModel,
+  { files, replaced, links }: ResolvedFiles,
+): { readonly object: ElfModel; readonly replacements: readonly Replacement[] } {
+  const placer = new PiecePlacer(frame);
+  const pieces = files.flatMap(({ diff }) => diff.selection.included);
+  for (const piece of pieces) placer.place(piece);
+  for (const piece of pieces) relocatePiece(arch, piece, placer, links);
+
+  const symbols = replaced.map(({ piece }) => placer.at(piece)!.symbol);
+  const byName = new Map(symbols.map((symbol, i) => [newFunctionName(i), symbol]));
+  for (const { relocations } of frame.sections)
+    for (const relocation of relocations)
+      relocation.symbol = byName.get(relocation.symbol?.name ?? '') ?? relocation.symbol;
+  frame.symbols = frame.symbols.filter(({ name }) => !byName.has(name));
+  addLooseSymbols(frame);
+  return {
+    object: frame,
+    replacements: replaced.map(({ oldName, sympos, module }, i) => ({
+      newName: symbols[i]!.name,
+      oldName,
+      sympos,
+      module,
+      isSameCopy: true,
+    })),
+  };
+}

@@ -1,0 +1,94 @@
+// The first half of what a linker does: selected pieces of objects are copied into one module, those of sections of one name
+// one behind another in a section of that name. Where they lead is for the second half (relocate-pieces.ts).
+//
+// Names stay as they are, `.text.f` and `.rodata.str1.8` too: the kernel's loader takes any, and knows its tables by name.
+
+import type { Piece } from '../diff/diff.ts';
+import { SHF_MERGE, SHF_STRINGS, SHT_NOBITS, STB_LOCAL, STT_FUNC, STT_NOTYPE, STT_SECTION } from '../elf/constants.ts';
+import { newSection, newSymbol, setData } from '../elf/elf.ts';
+import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
+
+/** SHF_GROUP: a module has no groups of sections that another object may have as well (System V ABI, chapter 4). */
+const SHF_GROUP = 0x200n;
+
+/** Where a piece has come to lie. */
+export interface PlacedPiece {
+  readonly section: Section;
+  /** The section offset of the piece's start, and of its origin, in bytes. */
+  readonly start: number;
+  readonly origin: number;
+  /** A local symbol of the module at its origin. */
+  readonly symbol: ElfSymbol;
+}
+
+/** A module that pieces are put into. */
+export class PiecePlacer {
+  readonly #model: ElfModel;
+  readonly #placed = new Map<Piece, PlacedPiece>();
+  readonly #taken: Set<string>;
+
+  /** `model` may have sections already; it is added to. */
+  constructor(model: ElfModel) {
+    this.#model = model;
+    this.#taken = new Set(model.symbols.filter(({ place }) => place !== 'undefined').map(({ name }) => name));
+  }
+
+  /** Where a piece was placed; undefined if it was not. */
+  at(piece: Piece): PlacedPiece | undefined {
+    return this.#placed.get(piece);
+  }
+
+  /** Copies a piece. What lay one behind another in one section does so again if it is placed in that order. */
+  place(piece: Piece): PlacedPiece {
+    const section = this.#sectionFor(piece.section);
+    // An offset that leaves the same remainder keeps the alignment, whatever part of it the piece needs.
+    const align = Math.max(piece.section.align, 1);
+    const start = section.size + ((((piece.start - section.size) % align) + align) % align);
+    const size = start + piece.end - piece.start;
+    section.align = Math.max(section.align, align);
+    if (section.type === SHT_NOBITS) section.size = size;
+    else {
+      const data = new Uint8Array(size);
+      data.set(section.data);
+      data.set(piece.section.data.subarray(piece.start, piece.end), start);
+      setData(section, data);
+    }
+    const origin = start + piece.origin - piece.start;
+    const placed = { section, start, origin, symbol: this.#symbolFor(piece, section, origin) };
+    this.#placed.set(piece, placed);
+    return placed;
+  }
+
+  #sectionFor({ name, type, flags, align, link }: Section): Section {
+    const kept = flags & ~(SHF_MERGE | SHF_STRINGS | SHF_GROUP);
+    const found = this.#model.sections.find(
+      (each) => each.name === name && each.type === type && (each.flags & ~(SHF_MERGE | SHF_STRINGS)) === kept,
+    );
+    if (found) {
+      found.flags = kept;
+      return found;
+    }
+    const section = newSection(name, type, kept, new Uint8Array(), { align });
+    if (link) section.link = this.#sectionFor(link);
+    this.#model.sections.push(section);
+    return section;
+  }
+
+  /** A name that no function of the module has yet tells which is meant in a backtrace, and in the linker. */
+  #symbolFor(piece: Piece, place: Section, origin: number): ElfSymbol {
+    const [own] = piece.symbols;
+    let name = piece.name;
+    for (let copy = 2; own && this.#taken.has(name); copy++) name = `${piece.name}.${copy}`;
+    if (own) this.#taken.add(name);
+    const symbol = newSymbol(name, {
+      value: BigInt(origin),
+      size: own?.size ?? 0n,
+      binding: STB_LOCAL,
+      type: own && own.type !== STT_SECTION ? own.type : piece.kind === 'function' ? STT_FUNC : STT_NOTYPE,
+      other: own?.other ?? 0,
+      place,
+    });
+    this.#model.symbols.push(symbol);
+    return symbol;
+  }
+}
