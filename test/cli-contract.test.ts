@@ -101,7 +101,7 @@ const table: readonly [line: string, end: string][] = [
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/none.c', 'file-missing'],
   ['build --kernel mine -o SCRATCH/none/other.ko EXAMPLE.c', 'output-failed'],
   ['build --kernel mine -o SCRATCH/new/ EXAMPLE.c', 'done'],
-  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/fix.patch', 'usage'],
+  ['build --kernel mine -o SCRATCH/other.ko SCRATCH/fix.patch', 'patch-unreadable'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/whole.c', 'whole-module'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/garbage', 'compile-failed'],
   ['build --kernel mine --module SCRATCH/none.ko -o SCRATCH/other.ko SCRATCH/of-module.c', 'file-missing'],

@@ -1,5 +1,6 @@
 // A fix that the user names, looked at before the kernel is read and a compiler started: what is not a fix is answered at once.
 
+import { parseUnifiedDiff } from '../compile/unified-diff.ts';
 import { readInput } from '../host/files.ts';
 import { reasonError } from '../reason.ts';
 
@@ -9,11 +10,14 @@ export type Fix =
   /** A unified diff; each character is a byte, since files of the kernel need not be UTF-8. */
   | { readonly kind: 'patch'; readonly text: string };
 
-/** Reads a fix. Throws `file-missing`, `whole-module`. */
+/** Reads a fix. Throws `file-missing`, `patch-unreadable`, `whole-module`. */
 export async function readFix(file: string): Promise<Fix> {
   const bytes = await readInput(file);
   const text = Buffer.from(bytes).toString('latin1');
-  if (isPatch(text, file)) return { kind: 'patch', text };
+  if (isPatch(text, file)) {
+    parseUnifiedDiff(text, file);
+    return { kind: 'patch', text };
+  }
   checkFix(new TextDecoder().decode(bytes), file);
   return { kind: 'c' };
 }
