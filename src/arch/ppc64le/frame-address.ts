@@ -7,7 +7,7 @@
 // A well-defined C program does not leave the array that it indexes (C11, 6.5.6, paragraph 8), and never points
 // elsewhere in between. Hence an unknown index from an address among the function's own variables stays there. It is
 // the compiler that may move a constant from the index into the address: `s.t[i - 'a']` with `s` at 96 looks like an
-// array at -1. `isLocal` bounds that, and the walk asks for more (`Walk.judge`).
+// array at -1. `isLocal` bounds that, and the walk asks for more (`Walk.checkIndexes`).
 
 /** Bytes from a frame's sp to its parameter save area (ELFv2 ABI 1.5, section 2.2.3, "The Stack Frame"). */
 export const frameHeader = 32;
@@ -43,6 +43,9 @@ const origin = (value: Value): number | undefined =>
   typeof value === 'number' ? value : isIndexed(value) ? value.from : undefined;
 
 export const isMadeFromSp = (value: Value): boolean => indexOf(value) === undefined;
+
+/** The same without the constant, where it was made without sp: less is known. */
+export const withoutConstant = (value: Value): Value => (isMadeFromSp(value) ? value : 'other');
 
 export const isSame = (a: Value, b: Value): boolean =>
   a === b || (typeof a === 'object' && typeof b === 'object' && origin(a) === origin(b) && indexOf(a) === indexOf(b));

@@ -82,7 +82,22 @@ function expand([syntax, layout, section, does]: Row): Encoding[] {
 export const encodings: readonly Encoding[] = rows.flatMap(expand);
 
 const byName = new Map(encodings.map((e) => [e.name, e]));
-const byPrimaryOpcode = Array.from({ length: 64 }, (_, opcode) => encodings.filter((e) => e.value >>> 26 === opcode));
+
+/**
+ * The encodings of the words that have the same bits 0 to 5, the primary opcode, and 21 to 30, where most extended opcodes are
+ * (Book I, section 1.6). Whole kernels are decoded, so each such list is made once.
+ */
+const byOpcodes: (readonly Encoding[] | undefined)[] = Array.from({ length: 1 << 16 });
+
+function candidates(word: number): readonly Encoding[] {
+  const opcodes = ((word >>> 26) << 10) | ((word >>> 1) & 0x3ff);
+  const known = byOpcodes[opcodes];
+  if (known) return known;
+  const bits = 0xfc0007fe;
+  const found = encodings.filter(({ mask, value }) => ((word ^ value) & mask & bits) === 0);
+  byOpcodes[opcodes] = found;
+  return found;
+}
 
 /** The forms that sections 3.3.2 and 3.3.3 call invalid: an update of r0, or of the register that is being loaded. */
 function isInvalidForm({ update, fields }: Encoding, word: number): boolean {
@@ -91,7 +106,7 @@ function isInvalidForm({ update, fields }: Encoding, word: number): boolean {
 
 /** The instruction that a word is, or undefined if the table does not claim it. */
 export function decode(word: number): Instruction | undefined {
-  for (const encoding of byPrimaryOpcode[word >>> 26]!) {
+  for (const encoding of candidates(word)) {
     if ((word & encoding.mask) >>> 0 !== encoding.value) continue;
     return isInvalidForm(encoding, word) ? undefined : { encoding, word: word >>> 0 };
   }

@@ -15,6 +15,7 @@ const close = encode('addi', { RT: 1, 'RA|0': 1, SI: 112 });
 const b = (words: number) => encode('b', { LI: 4 * words });
 const bctr = encode('bcctr', { BO: 20, BI: 0, BH: 0 });
 const bl = encode('bl', { LI: 0 });
+const addi = (RT: number, RA: number, SI: number) => encode('addi', { RT, 'RA|0': RA, SI });
 
 const find = (...words: number[]) => findStackArguments(Uint32Array.from(words));
 const sure = (...words: number[]) => {
@@ -72,6 +73,16 @@ describe('code that no branch leads to', () => {
     expect(sure(open, trap, ld(112 + 104), close, blr)).toBe(10);
   });
 
+  test('does not get a frame that only a wrong guess has made', () => {
+    const grow = (by: number) => encode('stdu', { RS: 0, RA: 1, DS: -by });
+    const shrink = (by: number) => addi(1, 1, by);
+    const function32 = [grow(32), shrink(32), blr];
+    // With a frame of 32 bytes this would have one of 48, and return with the first still there; so it is entered without any.
+    const fits0 = [grow(16), shrink(16), blr];
+    expect(sure(...function32, ...fits0)).toBe(0);
+    expect(sure(...function32, ...fits0, shrink(48), blr)).toMatch(/r1 is computed/);
+  });
+
   test('counts with every frame that fits, for the copy but not for sure', () => {
     const endless = [ld(112 + 96), trap];
     expect(find(open, close, blr, ...endless)).toEqual({ doublewords: 23, certain: 9, uncertain: undefined });
@@ -91,7 +102,6 @@ describe('code that no branch leads to', () => {
 });
 
 const add = (RT: number, RA: number, RB: number) => encode('add', { RT, RA, RB });
-const addi = (RT: number, RA: number, SI: number) => encode('addi', { RT, 'RA|0': RA, SI });
 const ldx = (RA: number, RB: number) => encode('ldx', { RT: 9, 'RA|0': RA, RB });
 
 describe('what an index chooses in the stack', () => {
@@ -102,6 +112,13 @@ describe('what an index chooses in the stack', () => {
     expect(sure(...filled, addi(9, 9, 40), ldx(1, 9), ...rest)).toBe(0);
     expect(sure(...filled, addi(9, 9, 112), add(9, 9, 1), ld(-72, 9), ...rest)).toBe(0);
     expect(sure(...filled, addi(9, 1, 40), encode('subf', { RT: 9, RA: 10, RB: 9 }), ld(0, 9), ...rest)).toBe(0);
+  });
+
+  test('is told of an index that a loop has made', () => {
+    // r9 is 0, 8, 16, … and then either meets the variable at 40(r1), or the caller's area less what was added before.
+    const loop = [addi(9, 9, 8), encode('bc', { BO: 12, BI: 2, BD: -4 })];
+    expect(sure(open, std(40, 3), addi(9, 0, 0), ...loop, addi(9, 9, 40), ldx(9, 1), close, blr)).toBe(0);
+    expect(sure(open, std(40, 3), addi(9, 0, 0), ...loop, addi(9, 9, 208), ldx(9, 1), close, blr)).toMatch(/index/);
   });
 
   test('is not told when they lead elsewhere', () => {

@@ -1,0 +1,67 @@
+// What the general registers hold at one place of a function, as far as `stack-arguments.ts` follows it.
+//
+// Most instructions do nothing with what is followed: two masks tell so at once, and no value is looked at. And what they
+// leave is the same object as before, so that words in a row share one.
+
+import { isMadeFromSp, isSame, joined, type Value } from './frame-address.ts';
+
+export interface Registers {
+  /** Of r0 to r31. */
+  readonly values: readonly Value[];
+  /** Bit n for rn: it holds anything but 'other'. */
+  readonly known: number;
+  /** Bit n for rn: what it holds was made from sp. */
+  readonly fromSp: number;
+}
+
+/** The stack pointer. */
+export const SP = 1;
+
+/** sp in bytes from sp at the entry: the size of the frame, negative. */
+export const spOf = ({ values }: Registers): number => values[SP] as number;
+
+/** At the entry nothing is known but sp. */
+export const atEntry: Registers = {
+  values: Array.from({ length: 32 }, (_, r) => (r === SP ? 0 : 'other')),
+  known: 1 << SP,
+  fromSp: 1 << SP,
+};
+
+/** The registers with one of them changed; themselves where that changes nothing. */
+export function assigned(registers: Registers, r: number, value: Value): Registers {
+  const { values, known, fromSp } = registers;
+  if (isSame(values[r]!, value)) return registers;
+  const bit = 1 << r;
+  const after = values.slice();
+  after[r] = value;
+  return {
+    values: after,
+    known: value === 'other' ? known & ~bit : known | bit,
+    fromSp: isMadeFromSp(value) ? fromSp | bit : fromSp & ~bit,
+  };
+}
+
+/** The registers of which nothing is known after a call: r0 and r3–r12 (section 2.2.2.1, "Register Roles"); r2 is of no interest. */
+const volatile = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+const volatileMask = volatile.reduce((mask, r) => mask | (1 << r), 0);
+
+export function afterCall(registers: Registers): Registers {
+  const { values, known, fromSp } = registers;
+  if ((known & volatileMask) === 0) return registers;
+  const after = values.slice();
+  for (const r of volatile) after[r] = 'other';
+  return { values: after, known: known & ~volatileMask, fromSp: fromSp & ~volatileMask };
+}
+
+/** What holds whichever of two it is that share a frame; `a` itself where `b` adds nothing to it. */
+export function joinedRegisters(a: Registers, b: Registers): Registers {
+  let both = a;
+  // Of all others both say 'other'.
+  for (let rest = a.known | b.known; rest !== 0; rest &= rest - 1) {
+    const r = 31 - Math.clz32(rest & -rest);
+    const value = a.values[r]!;
+    const other = b.values[r]!;
+    if (value !== other) both = assigned(both, r, joined(value, other, spOf(a)));
+  }
+  return both;
+}
