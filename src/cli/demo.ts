@@ -1,4 +1,4 @@
-// suture demo: the whole way on both architectures, from a fetched kernel to a patched guest and back. `npm start` runs it.
+// suture demo: the whole way on both architectures, from a fetched kernel to a proven patch in a guest and back. `npm start` runs it.
 
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
@@ -12,8 +12,9 @@ import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse } from '../lab/rehearse.ts';
 import type { Reason } from '../reason.ts';
 import { buildPatch, patchName } from './build-patch.ts';
-import type { Addition } from './command.ts';
+import type { Addition, Context } from './command.ts';
 import { columns } from './output.ts';
+import { proveBuilt } from './prove-built.ts';
 
 /** The fixes of examples/, each with a check beside it. */
 const examples = ['cmdline', 'stack-arguments', 'leaf', 'pointer', 'local-call'];
@@ -39,8 +40,7 @@ export const demoCommand: Addition = (program, act) => {
         for (const kernel of kernels) {
           const stored = await kernel();
           const started = performance.now();
-          const say = (text: string) => context.remark(`${stored.name}: ${text}`);
-          const rehearsal = await showOne(stored, say);
+          const rehearsal = await showOne(stored, context);
           const seconds = Math.round((performance.now() - started) / 1000);
           results.push({ kernel: stored.name, seconds, rehearsal });
         }
@@ -57,7 +57,8 @@ export const demoCommand: Addition = (program, act) => {
     );
 };
 
-async function showOne(stored: StoredKernel, say: (text: string) => void): Promise<Rehearsal> {
+async function showOne(stored: StoredKernel, context: Context): Promise<Rehearsal> {
+  const say = (text: string) => context.remark(`${stored.name}: ${text}`);
   say('reading the image as shipped');
   const kernel = await loadKernel(stored.name);
   say('building the core');
@@ -65,8 +66,9 @@ async function showOne(stored: StoredKernel, say: (text: string) => void): Promi
   const patches = [];
   for (const name of examples) {
     const fix = `${exampleFile(name)}.c`;
-    say(`building a live patch of examples/${basename(fix)}`);
+    say(`building a live patch of examples/${basename(fix)}, and proving it`);
     const { bytes } = await buildPatch(kernel, fix, patchName(fix), () => {});
+    await proveBuilt(kernel, bytes, patchName(fix), false, context);
     patches.push({ name, module: bytes, check: await readFile(`${exampleFile(name)}.sh`, 'utf8') });
   }
   return rehearse(guestKernel(stored), { core, patches }, say);
@@ -91,7 +93,7 @@ function table(results: readonly { kernel: string; seconds: number; rehearsal: R
   );
   const times = results.map(
     ({ kernel, seconds, rehearsal }) =>
-      `${kernel}: ${rehearsal.verdict} in ${seconds} s, core and ${examples.length} patches built included`,
+      `${kernel}: ${rehearsal.verdict} in ${seconds} s, core and ${examples.length} patches built and proven included`,
   );
   return [columns([['kernel', 'example', 'before', 'applied', 'reverted', ''], ...rows]), '', ...times].join('\n');
 }
