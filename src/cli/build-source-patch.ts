@@ -1,18 +1,24 @@
 // From a source patch to a patch module: compile before and after, see that before is what was shipped, find what has changed,
 // link. The way of the data in one function.
 
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { compileFrame } from '../compile/compile-fix.ts';
 import { buildCore } from '../compile/core-module.ts';
 import { compilePairs, type ObjectPair, type PairOptions } from '../compile/pairs.ts';
 import { diffObjects } from '../diff/diff.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
+import { readSymvers } from '../kernel/module-symvers.ts';
 import { ImagePlaces } from '../link/image-places.ts';
 import { type ChangedFile, joinFiles, newFunctionName, resolveFiles } from '../link/join-files.ts';
 import type { KernelPlaces } from '../link/kernel-places.ts';
+import { targetOf } from '../link/late-symbols.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
+import { ModulePlaces, type ModuleSurroundings } from '../link/module-places.ts';
 import { checkFidelity } from '../match/fidelity.ts';
 import { matchObject } from '../match/match.ts';
+import { matchModule } from '../match/match-module.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { checkPatchName } from './build-patch.ts';
 import { type FindTargets, readTargets } from './read-targets.ts';
@@ -60,7 +66,10 @@ export async function buildSourcePatch(
   const { pairs, remarks } = await compilePairs(stored, arch, patch, place, pairOptions);
 
   progress('comparing with the kernel as shipped');
-  const places = pairs.map((pair) => placesOf(kernel, pair));
+  const exporters = await exportersIn(stored);
+  const targets = await targetsNamed(modulesAround(pairs, exporters));
+  const around = { arch, image, targets, exporters };
+  const places = pairs.map((pair) => placesOf(kernel, pair, around));
   progress('comparing before and after');
   const files = pairs.map((pair, i): ChangedFile => {
     const { path, original, patched } = pair;
@@ -70,12 +79,11 @@ export async function buildSourcePatch(
   refuse(
     files.flatMap(({ path, diff }) => diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` }))),
   );
-  const resolved = resolveFiles(files);
+  const resolved = resolveFiles(arch, files);
   if (resolved.replaced.length === 0) throw nothing(place, files);
 
   progress('linking');
   const named = resolved.replaced.map((each, i) => ({ ...each, newName: newFunctionName(i) }));
-  const targets = await targetsNamed(resolved.objects.filter((module) => module !== ''));
   const frame = await compileFrame(stored, arch, name, named, resolved.objects);
   const { object, replacements } = joinFiles(arch, frame, resolved);
   const linked = linkPatch({
@@ -106,16 +114,48 @@ export async function buildSourcePatch(
           .map((piece) => piece.name),
       };
     }),
-    remarks: [...remarks, ...files.flatMap(({ path, diff }) => diff.remarks.map((remark) => `${path}: ${remark}`))],
+    remarks: [
+      ...remarks,
+      ...files.flatMap(({ path, diff }) => diff.remarks.map((remark) => `${path}: ${remark}`)),
+      ...resolved.remarks,
+    ],
   };
 }
 
 /** Where the kernel has what a file refers to, once it is seen that the file is what the kernel was made of. */
-function placesOf({ arch, image, furtherSymbols }: LoadedKernel, { path, module, plain }: ObjectPair): KernelPlaces {
-  if (module !== '') throw reasonError('kernel-unsupported', path, 'files of modules come later');
-  const match = matchObject(plain, image, arch);
+function placesOf(
+  { arch, image, furtherSymbols }: LoadedKernel,
+  { path, module, plain }: ObjectPair,
+  around: ModuleSurroundings,
+): KernelPlaces {
+  if (module === '') {
+    const match = matchObject(plain, image, arch);
+    checkFidelity(match, path, image.banner);
+    return new ImagePlaces(arch, { image, furtherSymbols }, path, plain, match);
+  }
+  const target = targetOf(module, around.targets);
+  const match = matchModule(plain, target.model, arch);
   checkFidelity(match, path, image.banner);
-  return new ImagePlaces(arch, { image, furtherSymbols }, path, plain, match);
+  return new ModulePlaces(around, target, path, plain, match);
+}
+
+/** Which module exports a symbol, by the headers' Module.symvers; the kernel itself is left out. */
+async function exportersIn({ headers }: LoadedKernel['stored']): Promise<ReadonlyMap<string, string>> {
+  const symvers = readSymvers(await readFile(join(headers, 'Module.symvers'), 'utf8'));
+  return new Map(
+    symvers
+      .filter(({ module }) => module !== 'vmlinux')
+      .map(({ name, module }) => [name, basename(module).replaceAll('-', '_')]),
+  );
+}
+
+/** The modules that files are part of, and those that export what they use. */
+function modulesAround(pairs: readonly ObjectPair[], exporters: ReadonlyMap<string, string>): string[] {
+  const ofModules = pairs.filter(({ module }) => module !== '');
+  const used = ofModules.flatMap(({ patched }) =>
+    patched.symbols.flatMap(({ name, place }) => (place === 'undefined' ? (exporters.get(name) ?? []) : [])),
+  );
+  return [...new Set([...ofModules.map(({ module }) => module), ...used])];
 }
 
 function refuse([first, ...rest]: readonly Reason[]): void {

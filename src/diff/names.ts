@@ -35,3 +35,6 @@ export const isExpendable = (name: string): boolean =>
   /^(__already_done|__warned|__print_once|__key|_rs|___?rs|__ret_warn_once|___done|__UNIQUE_ID_ddebug|descriptor|_entry|_entry_ptr)$/.test(
     stem(name),
   );
+
+/** A static key of a tracepoint: nothing but tracing is lost where its jump label is left out. */
+export const isTracepoint = (name: string): boolean => name.startsWith('__tracepoint_');

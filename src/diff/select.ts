@@ -12,7 +12,7 @@ import type { Reason } from '../reason.ts';
 import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
 import { isIgnored, isInit } from './kernel-sections.ts';
-import { isExpendable, stem } from './names.ts';
+import { isExpendable, isTracepoint, stem } from './names.ts';
 import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
 
 /** Where a reference of a piece that goes along is to lead. */
@@ -44,9 +44,6 @@ export function select(
 ): Selected {
   return new Selector(original, patched, correlation, comparison, changed).run();
 }
-
-/** A static key of a tracepoint: nothing but tracing is lost where its jump label is. */
-const isTracepoint = (name: string) => name.startsWith('__tracepoint_');
 
 class Selector {
   readonly #patched: DiffedObject;

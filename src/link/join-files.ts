@@ -3,6 +3,7 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import type { ObjectDiff, Piece, Reference } from '../diff/diff.ts';
+import { isTracepoint } from '../diff/names.ts';
 import { STT_FUNC } from '../elf/constants.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { linkAddress } from '../elf/units.ts';
@@ -33,15 +34,19 @@ export interface ReplacedFunction extends OldName {
 export interface ResolvedFiles {
   readonly files: readonly ChangedFile[];
   readonly replaced: readonly ReplacedFunction[];
+  /** All that goes along, in the order of the files and of what is in them. */
+  readonly pieces: readonly Piece[];
   readonly links: ReadonlyMap<Reference, ResolvedLink>;
   /** The modules that functions are replaced in, '' for vmlinux, and then those that are only referred to. */
   readonly objects: readonly string[];
   /** Symbols bound to addresses, by name. */
   readonly bound: ReadonlyMap<string, Binding>;
+  /** What a person should know. */
+  readonly remarks: readonly string[];
 }
 
-/** Finds in the kernel what the pieces of files refer to. Throws `ReasonError` with every reason found. */
-export function resolveFiles(files: readonly ChangedFile[]): ResolvedFiles {
+/** Finds in the kernel what the pieces of files refer to. Throws `ReasonError` with every reason found, `jump-label` among them. */
+export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]): ResolvedFiles {
   const reasons: Reason[] = [];
   const attempt = <T>(work: () => T): T | undefined => {
     try {
@@ -54,14 +59,33 @@ export function resolveFiles(files: readonly ChangedFile[]): ResolvedFiles {
   };
   const links = new Map<Reference, ResolvedLink>();
   const symbols = new Set<ElfSymbol>();
+  const pieces: Piece[] = [];
+  const remarks = new Set<string>();
   const replaced = files.flatMap(({ path, diff, places }) => {
-    for (const piece of diff.selection.included)
-      for (const reference of piece.references) {
+    for (const piece of diff.selection.included) {
+      const found = piece.references.map((reference) => {
         const link = diff.selection.links.get(reference)!;
-        const symbol = attempt(() => kernelSymbol(link, places));
-        if (symbol) symbols.add(symbol);
-        links.set(reference, { link, symbol });
+        return { reference, resolved: { link, symbol: attempt(() => kernelSymbol(link, places)) } };
+      });
+      const key = arch.objectCode.tables.some(
+        (table) => table.use === 'followed' && table.section === piece.section.name,
+      )
+        ? found.find(({ resolved: { symbol } }) => symbol && !isLoaders(symbol))
+        : undefined;
+      if (key) {
+        const owner = `${path}: ${piece.references[0]?.to.piece?.name}`;
+        const { to } = key.reference;
+        const name = (to.piece ? to.piece.name : to.symbol?.name) ?? '';
+        if (isTracepoint(name)) remarks.add(`${owner} no longer passes ${name}: the tracepoint is not exported`);
+        else reasons.push(keyOfKernel(owner, name));
+        continue;
       }
+      pieces.push(piece);
+      for (const { reference, resolved } of found) {
+        if (resolved.symbol) symbols.add(resolved.symbol);
+        links.set(reference, resolved);
+      }
+    }
     return diff.changed
       .filter(({ redirected }) => redirected)
       .flatMap(({ original, patched }): ReplacedFunction[] => {
@@ -73,8 +97,19 @@ export function resolveFiles(files: readonly ChangedFile[]): ResolvedFiles {
   if (first) throw new ReasonError(first, ...rest);
   const objects = [...new Set([...replaced.map(({ module }) => module), ...lateModules([...symbols])])];
   const bound = new Map([...symbols].flatMap((symbol) => boundTo(symbol)));
-  return { files, replaced, links, objects, bound };
+  return { files, replaced, pieces, links, objects, bound, remarks: [...remarks] };
 }
+
+/** Whether the kernel's loader finds a symbol by itself. */
+const isLoaders = ({ name, place }: ElfSymbol): boolean =>
+  place === 'undefined' && lateModules([{ name }]).length === 0;
+
+const keyOfKernel = (place: string, key: string): Reason => ({
+  code: 'jump-label',
+  place,
+  message: `its jump label’s key ${key} is not exported, and the kernel’s loader would follow it before the patch could be checked`,
+  remedy: 'ask static_key_enabled() in the fix instead of static_branch_likely() and the like',
+});
 
 /** To which address a symbol has been bound; empty for one that waits for the loader or for a module. */
 const boundTo = ({ name, type, value, place }: ElfSymbol): [string, Binding][] =>
@@ -105,10 +140,9 @@ export const newFunctionName = (index: number): string => `suture_new_${index}`;
 export function joinFiles(
   arch: Architecture,
   frame: ElfModel,
-  { files, replaced, links }: ResolvedFiles,
+  { replaced, pieces, links }: ResolvedFiles,
 ): { readonly object: ElfModel; readonly replacements: readonly Replacement[] } {
   const placer = new PiecePlacer(frame);
-  const pieces = files.flatMap(({ diff }) => diff.selection.included);
   for (const piece of pieces) placer.place(piece);
   for (const piece of pieces) relocatePiece(arch, piece, placer, links);
 

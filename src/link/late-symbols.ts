@@ -25,8 +25,9 @@ const vmlinux = 'vmlinux';
 const symbolName = /^\.klp\.sym\.([^.,]+)\.(.+),(\d+)$/;
 const tableName = /^\.klp\.rela?\.([^.]+)\.(.*)$/;
 
-/** The name by which a module's symbol is asked for that is the only one of its name. */
-export const lateSymbolName = (module: string, name: string): string => `.klp.sym.${module}.${name},0`;
+/** The name by which a module's symbol is asked for; a sympos of 0 means the only one of its name. */
+export const lateSymbolName = (module: string, name: string, sympos = 0): string =>
+  `.klp.sym.${module}.${name},${sympos}`;
 
 /** The target of that name. Throws `target-missing`. */
 export function targetOf(name: string, targets: ReadonlyMap<string, TargetModule>): TargetModule {
@@ -50,7 +51,7 @@ interface LateReference {
 }
 
 /** The modules that symbols of this kind are of. */
-export function lateModules(symbols: readonly ElfSymbol[]): string[] {
+export function lateModules(symbols: readonly Pick<ElfSymbol, 'name'>[]): string[] {
   const names = symbols.flatMap(({ name }) => symbolName.exec(name)?.[1] ?? []);
   return [...new Set(names)].filter((name) => name !== vmlinux);
 }
