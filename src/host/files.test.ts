@@ -1,12 +1,21 @@
 // A path that cannot be read or written is the commonest mistake of all: what is said names the user's own path, never a
 // temporary one, and what to do.
 
-import { lstatSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReasonError } from '../reason.ts';
-import { makeFolder, readInput, writeOutput } from './files.ts';
+import { filesBelow, makeFolder, readInput, writeOutput } from './files.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -83,4 +92,12 @@ describe('making a folder', () => {
       message: expect.stringMatching(message),
     });
   });
+});
+
+test('The files below a folder are told by their paths in it, folders and what links lead to left out', async () => {
+  const top = join(folder, 'top');
+  mkdirSync(join(top, 'deep', 'deeper'), { recursive: true });
+  for (const path of ['file', 'deep/middle', 'deep/deeper/bottom']) writeFileSync(join(top, path), '');
+  symlinkSync(join(top, 'deep'), join(top, 'link'));
+  expect((await filesBelow(top)).sort()).toEqual(['deep/deeper/bottom', 'deep/middle', 'file', 'link']);
 });

@@ -1,6 +1,6 @@
 // A kernel of the cache, read into memory.
 
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { Architecture } from '../arch/arch.ts';
 import { architectureByName } from '../arch/architectures.ts';
@@ -11,6 +11,7 @@ import { type Kernel, readKernel } from '../kernel/kernel.ts';
 import { checkKernelSupport } from '../kernel/kernel-support.ts';
 import { checkHeaders, readSymvers } from '../kernel/module-symvers.ts';
 import { reasonError } from '../reason.ts';
+import { filesBelow } from './files.ts';
 import { openKernel, type StoredKernel } from './kernel-store.ts';
 
 /** A stored kernel with all that its files tell. */
@@ -21,6 +22,8 @@ export interface LoadedKernel extends Kernel {
 
 /** How many modules the module ABI is learnt from, if there are so many: they must agree. */
 const sampleSize = 24;
+/** How many are asked for their size before. */
+const mostMeasured = 8 * sampleSize;
 
 /**
  * Opens and reads a kernel by name. Throws what `openKernel`, `readKernel` and `readCompanions` throw, and
@@ -67,19 +70,23 @@ export const architectureOf = (stored: StoredKernel): Architecture => architectu
 
 /** All modules of a kernel: paths relative to its folder of modules, sorted. */
 export async function moduleFiles(stored: StoredKernel): Promise<string[]> {
-  const names = await readdir(stored.modules, { recursive: true }).catch(() => {
+  const names = await filesBelow(stored.modules).catch(() => {
     throw incomplete(stored, stored.modules);
   });
   return names.filter((file) => file.endsWith('.ko')).sort();
 }
 
 /**
- * Modules from the smaller half, where reading costs nothing; spread over it, because the very smallest (tables of fonts,
- * library functions) have neither init nor exit.
+ * Modules from all folders, the smaller half of some, where reading costs nothing; spread over it, because the very smallest
+ * (tables of fonts, library functions) have neither init nor exit.
  */
 async function sampleModules(stored: StoredKernel): Promise<{ name: string; bytes: Uint8Array }[]> {
+  const all = await moduleFiles(stored);
+  const each = Math.ceil(all.length / mostMeasured);
   const files = await Promise.all(
-    (await moduleFiles(stored)).map(async (file) => ({ file, size: (await stat(join(stored.modules, file))).size })),
+    all
+      .filter((_, i) => i % each === 0)
+      .map(async (file) => ({ file, size: (await stat(join(stored.modules, file))).size })),
   );
   files.sort((a, b) => a.size - b.size || (a.file < b.file ? -1 : 1));
   const half = files.slice(0, Math.max(sampleSize, Math.ceil(files.length / 2)));

@@ -7,7 +7,9 @@ export function findText(bytes: Uint8Array, text: string, most: number): number[
   const wanted = new TextEncoder().encode(text);
   const found: number[] = [];
   for (let at = bytes.indexOf(wanted[0]!); at >= 0 && found.length < most; at = bytes.indexOf(wanted[0]!, at + 1)) {
-    if (wanted.every((byte, i) => bytes[at + i] === byte)) found.push(at);
+    let same = 1;
+    while (same < wanted.length && bytes[at + same] === wanted[same]) same++;
+    if (same === wanted.length) found.push(at);
   }
   return found;
 }

@@ -128,11 +128,18 @@ export function findOldFunction(
 
 /** Little-endian instructions of a byte range whose length is a multiple of 4. */
 export function wordsOf(bytes: Uint8Array): Uint32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const words = new Uint32Array(bytes.length >>> 2);
+  if (isLittleEndian) {
+    new Uint8Array(words.buffer).set(bytes.subarray(0, words.byteLength));
+    return words;
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   for (let i = 0; i < words.length; i++) words[i] = view.getUint32(4 * i, true);
   return words;
 }
+
+/** Whether this machine is; then whole kernels need no turning round. */
+const isLittleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
 function maskedWords(
   start: LinkAddress,

@@ -200,11 +200,10 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
   };
   const put32 = (offset: number, value: number): void =>
     void numbers.push((view) => view.setUint32(offset, value, true));
-  const putWords = (offset: number, words: Uint32Array): void => {
-    words.forEach((value, i) => {
-      put32(offset + 4 * i, value);
+  const putWords = (offset: number, words: Uint32Array): void =>
+    void numbers.push((view) => {
+      for (let i = 0; i < words.length; i++) view.setUint32(offset + 4 * i, words[i]!, true);
     });
-  };
   const point = (offset: number, to: TablePointer['to'] | number): void =>
     void pointers.push({ offset, to: typeof to === 'number' ? { kind: 'section', offset: to } : to });
 

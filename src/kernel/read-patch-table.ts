@@ -4,6 +4,7 @@
 import type { RecipeField } from '../arch/arch.ts';
 import { linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
+import { wordsOf } from './old-function.ts';
 import {
   type PatchObject,
   type PatchRecipe,
@@ -59,7 +60,7 @@ export function readPatchTable(
     if (value > 0xffffffffn) throw bad(`${what} is 0x${value.toString(16)}`);
     return Number(value);
   };
-  const words = (start: number, count: number) => Uint32Array.from({ length: count }, (_, i) => u32(start + 4 * i));
+  const words = (start: number, count: number) => wordsOf(data.subarray(start, start + 4 * count));
   const string = (offset: number, what: string): string => {
     const start = range(pointer(offset), 1, what);
     const end = data.indexOf(0, start);

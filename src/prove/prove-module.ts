@@ -118,7 +118,9 @@ export class Prover {
     const at = (offset: number): LinkAddress => linkAddress(oldAddress + BigInt(offset));
     if (!this.#names.get(oldAddress)?.includes(oldName))
       throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
-    const wrong = oldWords.findIndex((word, i) => word !== image.word(at(instructionSize * i)));
+    const bytes = image.bytes(oldAddress, instructionSize * oldWords.length);
+    const view = bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const wrong = oldWords.findIndex((word, i) => word !== view?.getUint32(instructionSize * i, true));
     if (wrong >= 0) {
       throw differs(redirect, instructionSize * wrong, 'the module has another word for it than the image');
     }

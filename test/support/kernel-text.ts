@@ -3,7 +3,7 @@
 import type { KernelText } from '../../src/arch/arch.ts';
 import { type LinkAddress, linkAddress } from '../../src/elf/units.ts';
 
-/** `words` by address; `symbols` by name; `text` the range that holds instructions. All else is not in the image. */
+/** `words` by address; `symbols` by name; `text` the range that holds instructions. All else is not in the image, and zero where bytes are asked for. */
 export function kernelText(
   words: ReadonlyMap<number, number>,
   symbols: Readonly<Record<string, number>>,
@@ -13,7 +13,12 @@ export function kernelText(
   const sorted = Object.entries(symbols).sort(([, a], [, b]) => a - b);
   return {
     word: (at) => words.get(Number(at)),
-    bytes: () => undefined,
+    bytes: (at, size) => {
+      const view = new DataView(new ArrayBuffer(size));
+      for (let offset = 0; offset + 4 <= size; offset += 4)
+        view.setUint32(offset, words.get(Number(at) + offset) ?? 0, true);
+      return new Uint8Array(view.buffer);
+    },
     symbol: (name) => (symbols[name] === undefined ? undefined : address(symbols[name])),
     enclosing: (at) => {
       const index = sorted.findLastIndex(([, start]) => start <= at);

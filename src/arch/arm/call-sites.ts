@@ -42,14 +42,15 @@ export function findCallSites(text: KernelText): CallSite[] {
   if (target === undefined) return [];
   const sites: CallSite[] = [];
   for (const { start, end } of text.textRanges) {
-    let before: number | undefined;
-    for (let address = start; address < end; address = linkAddress(address + 4n)) {
-      const word = text.word(address);
-      if (before === pushLr && word !== undefined && calledBy(text, word, Number(address)) === Number(target)) {
-        const { start: entry, name } = text.enclosing(address) ?? { start: address, name: '' };
-        sites.push({ address, function: entry, name });
-      }
-      before = word;
+    const bytes = text.bytes(start, Number(end - start));
+    if (!bytes) continue;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    for (let at = 4; at + 4 <= view.byteLength; at += 4) {
+      if (view.getUint32(at - 4, true) !== pushLr) continue;
+      const address = linkAddress(start + BigInt(at));
+      if (calledBy(text, view.getUint32(at, true), Number(address)) !== Number(target)) continue;
+      const { start: entry, name } = text.enclosing(address) ?? { start: address, name: '' };
+      sites.push({ address, function: entry, name });
     }
   }
   return sites;

@@ -123,6 +123,9 @@ function jumpLabels(text: KernelText): number[] | string {
   return 'the table of jump labels cannot be found in jump_label_init';
 }
 
+/** Of `B`, whatever its condition (A8.8.18): there may be megabytes of other words. */
+const branchBits = { mask: 0x0f000000, value: 0x0a000000 } as const;
+
 /** A walker is entered from the head once. Each further branch costs a walk through a table. */
 const mostBranches = 8;
 
@@ -136,6 +139,7 @@ function* branchesFromHead(text: KernelText, walker: number): Generator<number> 
   for (let address = Number(first) - 4; ; address -= 4) {
     const word = wordAt(text, address);
     if (word === undefined) return;
+    if ((word & branchBits.mask) !== branchBits.value) continue;
     const instruction = decode(word);
     if (instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, address) === walker) {
       if (++found > mostBranches) return;
