@@ -8,6 +8,11 @@ import type { FilePatch, Hunk, HunkLine } from './unified-diff.ts';
 /** What a patch makes of a file. */
 export interface Applied {
   readonly text: string;
+  /**
+   * The same for a C compiler, with a `#line` behind each function below a change: there the lines have their old numbers, so
+   * what has `__LINE__` in it and has not changed is compiled to what it was.
+   */
+  readonly withOldNumbers: string;
   /** Hunks that stand elsewhere than the patch says: for a remark. */
   readonly moved: readonly { readonly hunk: number; readonly lines: number }[];
 }
@@ -23,6 +28,14 @@ const written = ({ text, unended }: HunkLine): string => (unended ? text : `${te
 export function applyToFile(text: string, patch: FilePatch): Applied {
   const lines = linesOf(text);
   const result: string[] = [];
+  const numbered: string[] = [];
+  let isBelow = false;
+  /** Takes a line over; `number` is what it was in the old file, from 1. */
+  const keep = (line: string, number: number) => {
+    result.push(line);
+    numbered.push(line);
+    if (isBelow && functionEnd.test(line)) numbered.push(`#line ${number + 1}\n`);
+  };
   const moved: { hunk: number; lines: number }[] = [];
   let done = 0;
   let shift = 0;
@@ -34,11 +47,23 @@ export function applyToFile(text: string, patch: FilePatch): Applied {
     const offset = at - (wanted - shift);
     if (offset !== 0) moved.push({ hunk: i + 1, lines: offset });
     shift = offset;
-    result.push(...lines.slice(done, at), ...hunk.lines.filter(({ sign }) => sign !== '-').map(written));
-    done = at + old.length;
+    for (; done < at; done++) keep(lines[done]!, done + 1);
+    for (const line of hunk.lines) {
+      if (line.sign === ' ') keep(written(line), ++done);
+      if (line.sign === '+') {
+        result.push(written(line));
+        numbered.push(written(line));
+      }
+      if (line.sign === '-') done++;
+      isBelow ||= line.sign !== ' ';
+    }
   });
-  return { text: [...result, ...lines.slice(done)].join(''), moved };
+  for (; done < lines.length; done++) keep(lines[done]!, done + 1);
+  return { text: result.join(''), withOldNumbers: numbered.join(''), moved };
 }
+
+/** The line that ends a function or an initializer, and no macro. */
+const functionEnd = /^\};?\s*\n$/;
 
 /** Where lines stand: at `wanted`, or at the only other place from `from` on. */
 function placeOf(lines: readonly string[], old: readonly string[], wanted: number, from: number): number | undefined {

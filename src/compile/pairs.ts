@@ -82,7 +82,7 @@ export function compilePairs(
     }
     await checkSource(kernel, source);
     const remarks: string[] = [];
-    const changed = await applyAll(source, files, remarks);
+    const { changed, numbered } = await applyAll(source, files, remarks);
 
     const treeFolder = join(folder, 'objects');
     await mkdir(treeFolder);
@@ -104,7 +104,14 @@ export function compilePairs(
     const reasons = notCompiled(tree, unread.length > 0 ? unread : included);
     if (affected.length === 0) throw new ReasonError(...reasons);
     if (unread.length > 0) remarks.push(...reasons.map(({ place, message }) => `${place}: ${message}`));
-    const outputs = await compilePatched(tree, affected, changed, folder, progress);
+    const outputs = await compilePatched(tree, affected, numbered, join(folder, 'patched'), progress).catch(
+      async (error: unknown) => {
+        if (!(error instanceof ReasonError) || error.reasons[0].code !== 'compile-failed') throw error;
+        // For what the compiler says with the lines' own numbers.
+        await compilePatched(tree, affected, changed, join(folder, 'refused'), () => {});
+        throw error;
+      },
+    );
     return {
       pairs: affected.map(({ path, module, plain, sectioned }, i) => ({
         path,
@@ -118,9 +125,14 @@ export function compilePairs(
   });
 }
 
-/** The changed files' bytes. */
-async function applyAll(source: string, files: readonly FilePatch[], remarks: string[]): Promise<ChangedFiles> {
+/** The changed files' bytes, as the patch makes them and with the old line numbers where code is old. */
+async function applyAll(
+  source: string,
+  files: readonly FilePatch[],
+  remarks: string[],
+): Promise<{ readonly changed: ChangedFiles; readonly numbered: ChangedFiles }> {
   const changed = new Map<string, Uint8Array | undefined>();
+  const numbered = new Map<string, Uint8Array | undefined>();
   const reasons: Reason[] = [];
   for (const file of files) {
     const before = await readFile(join(source, file.oldPath), 'latin1').catch(() => undefined);
@@ -136,14 +148,17 @@ async function applyAll(source: string, files: readonly FilePatch[], remarks: st
           'give a patch with paths from above the source tree (a/fs/…), made for this version of the kernel',
         );
       }
-      const { text, moved } = applyToFile(before ?? '', file);
+      const { text, withOldNumbers, moved } = applyToFile(before ?? '', file);
       for (const { hunk, lines } of moved) {
         remarks.push(
           `${file.path}: hunk ${hunk} applies ${Math.abs(lines)} lines further ${lines < 0 ? 'up' : 'down'}`,
         );
       }
-      if (file.oldPath !== file.path) changed.set(file.oldPath, undefined);
-      changed.set(file.path, file.change === 'delete' ? undefined : Buffer.from(text, 'latin1'));
+      const isC = /\.[ch]$/.test(file.path);
+      for (const [map, bytes] of [[changed, text] as const, [numbered, isC ? withOldNumbers : text] as const]) {
+        if (file.oldPath !== file.path) map.set(file.oldPath, undefined);
+        map.set(file.path, file.change === 'delete' ? undefined : Buffer.from(bytes, 'latin1'));
+      }
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       reasons.push(...error.reasons);
@@ -151,7 +166,7 @@ async function applyAll(source: string, files: readonly FilePatch[], remarks: st
   }
   const [first, ...others] = reasons;
   if (first) throw new ReasonError(first, ...others);
-  return changed;
+  return { changed, numbered };
 }
 
 /** Files that say how the kernel is configured, built and laid out in memory. */
@@ -248,7 +263,7 @@ function notCompiled(tree: ObjectTree, paths: readonly string[]): [Reason, ...Re
   return reasons as [Reason, ...Reason[]];
 }
 
-/** Compiles the patched files, in the order of `originals`, and sees that none was read past the patch. */
+/** Compiles the patched files in a folder, in the order of `originals`, and sees that none was read past the patch. */
 async function compilePatched(
   tree: ObjectTree,
   originals: readonly OriginalObject[],
@@ -259,8 +274,8 @@ async function compilePatched(
   const real = new Set(originals.map(({ path }) => dirname(path)));
   // Each time round at least one folder more is real, so this ends.
   for (let round = 0; ; round++) {
-    const patched = join(folder, `patched-${round}`);
-    await mkdir(patched);
+    const patched = join(folder, `tree-${round}`);
+    await mkdir(patched, { recursive: true });
     await makePatchedTree(tree.source, patched, changed, real);
     const outputs: CompilerOutput[] = [];
     const before = real.size;

@@ -89,11 +89,11 @@ describe('applying', () => {
   const [patch] = parse(edit);
 
   it('changes the lines, and nothing else', () => {
-    expect(applyToFile(file, patch!)).toEqual({ text: 'one\ntwo\nTHREE\nand more\nfour\nfive\n', moved: [] });
+    expect(applyToFile(file, patch!)).toMatchObject({ text: 'one\ntwo\nTHREE\nand more\nfour\nfive\n', moved: [] });
   });
 
   it('finds lines that have moved, and says so', () => {
-    expect(applyToFile(`zero\n${file}`, patch!)).toEqual({
+    expect(applyToFile(`zero\n${file}`, patch!)).toMatchObject({
       text: 'zero\none\ntwo\nTHREE\nand more\nfour\nfive\n',
       moved: [{ hunk: 1, lines: 1 }],
     });
@@ -125,5 +125,13 @@ describe('applying', () => {
   it('inserts where a hunk has no lines of the file', () => {
     const insert = parse('--- a/f\n+++ b/f\n@@ -1,0 +2 @@\n+between\n')[0]!;
     expect(applyToFile('a\nb\n', insert).text).toBe('a\nbetween\nb\n');
+  });
+
+  it('gives code below a change its old numbers, for what has its line in it', () => {
+    const c = 'int a;\nint f(void)\n{\n}\nint b;\nint g(void)\n{\n}\n#define m { \\\n}\nint c;\n';
+    const [more] = parse('--- a/f.c\n+++ b/f.c\n@@ -1,2 +1,3 @@\n int a;\n+int more;\n int f(void)\n');
+    expect(applyToFile(c, more!).withOldNumbers).toBe(
+      'int a;\nint more;\nint f(void)\n{\n}\n#line 5\nint b;\nint g(void)\n{\n}\n#line 9\n#define m { \\\n}\n#line 11\nint c;\n',
+    );
   });
 });

@@ -1,0 +1,232 @@
+// From a patch of the kernel's source to a running kernel that does what it says, and no more: the functions whose source has
+// changed are replaced, and nothing else. With real files, for both kernels, and what cannot be done is refused with its code.
+
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { buildSourcePatch, type SourcePatch } from '../src/cli/build-source-patch.ts';
+import { fetchKernel } from '../src/host/fetch-kernel.ts';
+import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { checkSignature } from '../src/kernel/module-signature.ts';
+import { guestKernel } from '../src/lab/guest-kernel.ts';
+import { type Rehearsal, rehearse } from '../src/lab/rehearse.ts';
+import { modulesWithDependencies } from '../src/lab/target-modules.ts';
+import { Prover } from '../src/prove/prove-module.ts';
+import { ReasonError } from '../src/reason.ts';
+import { stockKernels } from './stock-kernels.ts';
+import { coreOf } from './support/patches.ts';
+import { editsAsPatch } from './support/source-patch.ts';
+import { suture, sutureJson } from './suture.ts';
+
+/** A line of a file and what stands in its place. */
+type Edit = readonly [path: string, from: string, to: string];
+
+interface Case {
+  readonly name: string;
+  readonly edits: readonly Edit[];
+  /** `FILE: FUNCTION`. */
+  readonly replaced: readonly string[];
+  readonly alongside?: readonly string[];
+  /** For busybox's sh: what the guest shows, and how that looks while the patch is applied; `$before` is what it was. */
+  readonly show: string;
+  readonly applied: string;
+}
+
+const cmdline: Edit = ['fs/proc/cmdline.c', "seq_putc(m, '\\n');", '\tseq_puts(m, " patched\\n");'];
+
+const countCalls = `#include <linux/init.h>
+static noinline int one_more(void)
+{
+	static int calls;
+
+	return ++calls;
+}`;
+
+/** Each shows one thing more that a linker must get right. */
+const cases: readonly Case[] = [
+  {
+    name: 'data that no table tells of',
+    edits: [cmdline],
+    replaced: ['fs/proc/cmdline.c: cmdline_proc_show'],
+    show: 'cat /proc/cmdline',
+    applied: 'grep -q " patched$" /proc/cmdline',
+  },
+  {
+    name: 'a function whose name several have',
+    edits: [['crypto/proc.c', '"name         : %s\\n"', '\tseq_printf(m, "patched      : %s\\n", alg->cra_name);']],
+    replaced: ['crypto/proc.c: c_show'],
+    show: 'grep -c "^name  " /proc/crypto',
+    applied: '[ $(grep -c "^patched  " /proc/crypto) = "$before" ] && cat /proc/cpuinfo > /dev/null',
+  },
+  {
+    name: 'a static local that goes on, and data of before',
+    edits: [['drivers/char/random.c', '"%pU", uuid);', '\tsnprintf(uuid_string, sizeof(uuid_string), "%pUB", uuid);']],
+    replaced: ['drivers/char/random.c: proc_do_uuid'],
+    show: 'cat /proc/sys/kernel/random/boot_id',
+    applied: '[ $(cat /proc/sys/kernel/random/boot_id) = $(echo $before | tr a-f A-F) ]',
+  },
+  {
+    name: 'a new function with a static local',
+    edits: [
+      ['fs/proc/version.c', '#include <linux/init.h>', countCalls],
+      [
+        'fs/proc/version.c',
+        'seq_printf(m, linux_proc_banner,',
+        '\tseq_printf(m, "%d ", one_more());\n\tseq_printf(m, linux_proc_banner,',
+      ],
+    ],
+    replaced: ['fs/proc/version.c: version_proc_show'],
+    alongside: ['one_more'],
+    show: 'cat /proc/version',
+    applied: 'grep -q "^1 Linux" /proc/version && grep -q "^2 Linux" /proc/version',
+  },
+  {
+    name: 'two files of a module, and its data',
+    edits: [
+      ['drivers/block/zram/zcomp.c', '"%s ", backends[i]);', '\t\t\t\t\t"+%s ", backends[i]);'],
+      [
+        'drivers/block/zram/zram_drv.c',
+        'sz = zcomp_available_show(zram->compressor, buf);',
+        "\tbuf[0] = '-';\n\tsz = 1 + zcomp_available_show(zram->compressor, buf + 1);",
+      ],
+    ],
+    replaced: [
+      'drivers/block/zram/zcomp.c: zcomp_available_show',
+      'drivers/block/zram/zram_drv.c: comp_algorithm_show',
+    ],
+    show: 'cat /sys/block/zram0/comp_algorithm',
+    applied:
+      '[ "$(tr -d + < /sys/block/zram0/comp_algorithm)" = "-$before" ] && grep -q " +" /sys/block/zram0/comp_algorithm',
+  },
+];
+
+/** A check that shows the same before and after, and has the patch's effect seen meanwhile. */
+const checkOf = ({ show, applied }: Case): string => `
+case $SUTURE_PHASE in
+applied) before=$(cat /tmp/before); ${applied} ;;
+*) ${show} | tee /tmp/before ;;
+esac
+`;
+
+describe.each(stockKernels)('$name', ({ name, package: wanted, architecture }) => {
+  let kernel: LoadedKernel;
+  let source: string;
+  let scratch: string;
+
+  const patchOf = (edits: readonly Edit[]) => editsAsPatch(source, edits);
+  const build = (edits: readonly Edit[], module = 'lp') =>
+    buildSourcePatch(kernel, patchOf(edits), 'fix.patch', module);
+  const reasonsOf = async (edits: readonly Edit[]) => {
+    const error = await build(edits).then(
+      () => undefined,
+      (thrown: unknown) => thrown,
+    );
+    if (!(error instanceof ReasonError)) throw error ?? new Error('nothing was refused');
+    return error.reasons;
+  };
+
+  beforeAll(async () => {
+    await fetchKernel(wanted, { source: true });
+    kernel = await loadKernel(name);
+    source = kernel.stored.source!;
+    scratch = mkdtempSync(join(tmpdir(), 'suture-source-patch-'));
+  });
+  afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+  describe('in a guest', () => {
+    const built: SourcePatch[] = [];
+    let rehearsal: Rehearsal;
+
+    beforeAll(async () => {
+      for (const [i, { edits }] of cases.entries()) built.push(await build(edits, `lp_${i}`));
+      rehearsal = await rehearse(guestKernel(kernel.stored), {
+        core: await coreOf(kernel),
+        targets: await modulesWithDependencies(kernel.stored.modules, ['zram']),
+        patches: cases.map((each, i) => ({ name: each.name, module: built[i]!.bytes, check: checkOf(each) })),
+      });
+    });
+
+    it.each(cases)('$name: applied, seen, and taken back', ({ name: patch }) => {
+      const steps = rehearsal.steps.filter((step) => step.patch === patch);
+      expect(steps.filter(({ status }) => status !== 0)).toEqual([]);
+      expect(steps).toHaveLength(5);
+    });
+
+    it.each(cases.map((each, i) => ({ ...each, i })))(
+      '$name: just these functions',
+      ({ i, replaced, alongside = [] }) => {
+        const { files } = built[i]!;
+        expect(files.flatMap((file) => file.replaced.map((each) => `${file.path}: ${each}`)).sort()).toEqual(replaced);
+        expect(files.flatMap((file) => file.alongside)).toEqual(alongside);
+      },
+    );
+
+    it.each(cases.map((each, i) => ({ ...each, i })))('$name: proven', async ({ i }) => {
+      const { module } = await checkSignature(built[i]!.bytes);
+      const verdicts = new Prover(kernel).proveModule(module, 'patch').map(({ verdict }) => verdict.verdict);
+      expect(new Set(verdicts)).toEqual(new Set(['proven']));
+    });
+
+    it('says nothing that it does not say without patches', () => expect(rehearsal.reasons).toEqual([]));
+  });
+
+  it('makes the same of the same, wherever it works', async () => {
+    const patch = join(scratch, 'fix.patch');
+    writeFileSync(patch, patchOf(cases[0]!.edits), 'latin1');
+    const bytes = [];
+    for (const folder of ['one', 'another/below']) {
+      const [temporary, output] = ['tmp', 'out'].map((each) => join(scratch, folder, each));
+      for (const each of [temporary!, output!]) mkdirSync(each, { recursive: true });
+      const { status } = await suture(['build', '--kernel', name, '-n', 'lp', '-o', output!, patch], {
+        TMPDIR: temporary!,
+      });
+      expect(status).toBe(0);
+      bytes.push(readFileSync(join(output!, 'lp.ko')));
+      expect(readdirSync(temporary!)).toEqual([]);
+    }
+    expect(bytes[0]!.equals(bytes[1]!)).toBe(true);
+  });
+
+  it('does nothing about lines that only moved', async () => {
+    const moved: Edit = [
+      'fs/seq_file.c',
+      'static struct kmem_cache *seq_file_cache',
+      '\nstatic struct kmem_cache *seq_file_cache __ro_after_init;',
+    ];
+    expect(await reasonsOf([moved])).toMatchObject([{ code: 'nothing-to-patch', place: 'fix.patch' }]);
+  });
+
+  it('refuses changed data, and leaves no output', async () => {
+    const patch = join(scratch, 'data.patch');
+    const output = join(scratch, 'data.ko');
+    writeFileSync(patch, patchOf([['drivers/block/zram/zcomp.c', '"lzo-rle",', '\t"lzo-rly",']]), 'latin1');
+    const { exit, status, reasons } = await sutureJson(['build', '--kernel', name, '-o', output, patch]);
+    expect({ exit, status, code: reasons[0].code }).toEqual({ exit: 2, status: 'refused', code: 'data-changed' });
+    expect(readdirSync(scratch)).not.toContain('data.ko');
+  });
+
+  it('names files, functions and what is bound where, with --json', async () => {
+    const patch = join(scratch, 'json.patch');
+    writeFileSync(patch, patchOf([cmdline]), 'latin1');
+    const { result } = await sutureJson(['build', '--kernel', name, '-o', join(scratch, 'json.ko'), patch]);
+    expect(result).toMatchObject({
+      name: 'livepatch_json',
+      proven: true,
+      files: [{ path: 'fs/proc/cmdline.c', module: '', replaced: ['cmdline_proc_show'], alongside: [] }],
+      bound: [{ name: 'saved_command_line', kind: 'data' }],
+      redirects: [{ oldName: 'cmdline_proc_show', newName: 'cmdline_proc_show' }],
+    });
+  });
+
+  // Reading every #include of the tree takes seconds, and is the same for every kernel.
+  if (architecture === 'arm') {
+    it('replaces what a changed header is in', async () => {
+      const { files } = await build([['fs/proc/fd.h', 'return PROC_I(inode)->fd;', '\treturn PROC_I(inode)->fd ^ 1;']]);
+      const changed = files.filter(({ replaced }) => replaced.length > 0);
+      expect(changed.map(({ path, replaced }) => [path, [...replaced].sort()])).toEqual([
+        ['fs/proc/fd.c', ['proc_fd_link', 'seq_show', 'tid_fd_revalidate']],
+      ]);
+    });
+  }
+});
