@@ -11,7 +11,7 @@ import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
 import { ImagePlaces } from '../link/image-places.ts';
-import { type ChangedFile, joinFiles, newFunctionName, resolveFiles } from '../link/join-files.ts';
+import { type ChangedFile, diffTogether, joinFiles, newFunctionName, resolveFiles } from '../link/join-files.ts';
 import type { KernelPlaces } from '../link/kernel-places.ts';
 import { targetOf } from '../link/late-symbols.ts';
 import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
@@ -71,11 +71,10 @@ export async function buildSourcePatch(
   const around = { arch, image, targets, exporters };
   const places = pairs.map((pair) => placesOf(kernel, pair, around));
   progress('comparing before and after');
-  const files = pairs.map((pair, i): ChangedFile => {
-    const { path, original, patched } = pair;
-    const diff = diffObjects({ name: path, model: original }, { name: path, model: patched });
-    return { path, diff, places: places[i]! };
-  });
+  const diffs = diffTogether(pairs, ({ path, original, patched }, wanted) =>
+    diffObjects({ name: path, model: original }, { name: path, model: patched }, wanted),
+  );
+  const files = pairs.map(({ path }, i): ChangedFile => ({ path, diff: diffs[i]!, places: places[i]! }));
   refuse(
     files.flatMap(({ path, diff }) => diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` }))),
   );

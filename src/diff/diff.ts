@@ -3,7 +3,7 @@
 
 import { architectureOfElf } from '../arch/architectures.ts';
 import { foreignCode } from '../arch/foreign.ts';
-import { ET_REL } from '../elf/constants.ts';
+import { ET_REL, STB_LOCAL } from '../elf/constants.ts';
 import type { ElfModel } from '../elf/model.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { Comparison } from './compare.ts';
@@ -50,16 +50,21 @@ export interface NamedObject {
 }
 
 /**
- * Compares two relocatable objects. Throws `elf-malformed`, and `objects-unrelated` for two that cannot be of one source: of
+ * Compares two relocatable objects. `wanted` are names by which other files of the fix refer to what is new in this one, so that
+ * it goes along. Throws `elf-malformed`, and `objects-unrelated` for two that cannot be of one source: of
  * different machines, or not relocatable.
  */
-export function diffObjects(original: NamedObject, patched: NamedObject): ObjectDiff {
+export function diffObjects(
+  original: NamedObject,
+  patched: NamedObject,
+  wanted: ReadonlySet<string> = new Set(),
+): ObjectDiff {
   checkRelated(original, patched);
   const [before, after] = [original, patched].map(({ model, name }) => takeApart(model, codeOf(model), name)) as [
     DiffedObject,
     DiffedObject,
   ];
-  return new Differ(before, after, isKnown(patched.model)).run();
+  return new Differ(before, after, isKnown(patched.model)).run(wanted);
 }
 
 const isKnown = ({ header }: ElfModel) => architectureOfElf(header) !== undefined;
@@ -86,6 +91,10 @@ function checkRelated(original: NamedObject, patched: NamedObject): void {
     );
 }
 
+/** Whether a piece is one that other files may refer to, and the original object has not got it. */
+const isNew = (piece: Piece, { original }: Correlation): boolean =>
+  !original.has(piece) && piece.symbols.some(({ binding }) => binding !== STB_LOCAL);
+
 /** Who is named, and how many more. */
 const few = (names: readonly string[]): string =>
   names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
@@ -107,7 +116,7 @@ class Differ {
     this.#comparison = new Comparison(original, patched, this.#correlation);
   }
 
-  run(): ObjectDiff {
+  run(wanted: ReadonlySet<string>): ObjectDiff {
     const functions = this.#patched.pieces.filter(({ kind }) => kind === 'function');
     const onlyLines: string[] = [];
     const changed = new Set<Piece>();
@@ -121,7 +130,8 @@ class Differ {
     this.#compareData();
     const list = functions.filter((piece) => changed.has(piece));
     const live = list.filter((piece) => !isInit(piece.section.name));
-    const selected = select(this.#original, this.#patched, this.#correlation, this.#comparison, live);
+    const asked = this.#patched.pieces.filter((piece) => isNew(piece, this.#correlation) && wanted.has(piece.name));
+    const selected = select(this.#original, this.#patched, this.#correlation, this.#comparison, live, asked);
     if (this.#isKnown) this.#reasons.push(...selected.reasons);
     if (onlyLines.length > 0)
       this.#remarks.push(`only line numbers differ in ${few(onlyLines)}, so nothing is done about it`);

@@ -35,14 +35,16 @@ export interface Selected {
   readonly remarks: readonly string[];
 }
 
+/** What goes along with the functions that have changed, and with what else is asked for. */
 export function select(
   original: DiffedObject,
   patched: DiffedObject,
   correlation: Correlation,
   comparison: Comparison,
   changed: readonly Piece[],
+  asked: readonly Piece[],
 ): Selected {
-  return new Selector(original, patched, correlation, comparison, changed).run();
+  return new Selector(original, patched, correlation, comparison, changed).run(asked);
 }
 
 class Selector {
@@ -76,8 +78,8 @@ class Selector {
     this.#variables = [variablesBySection(original), variablesBySection(patched)];
   }
 
-  run(): Selected {
-    for (const piece of this.#changed) this.#include(piece);
+  run(asked: readonly Piece[]): Selected {
+    for (const piece of [...this.#changed, ...asked]) this.#include(piece);
     for (let piece = this.#waiting.pop(); piece; piece = this.#waiting.pop()) this.#follow(piece);
     this.#checkLayouts();
     this.#checkSiblingCalls();
@@ -133,7 +135,7 @@ class Selector {
     const original = this.#correlation.original.get(piece);
     this.#checkLasting(from, piece);
     const kept: Link = original ? { kind: 'original', piece: original } : included;
-    if (piece === from) return included;
+    if (piece === from && piece.kind !== 'function') return included;
     switch (piece.kind) {
       case 'function':
         if (!this.#changed.has(piece)) return kept;

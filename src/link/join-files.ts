@@ -2,9 +2,9 @@
 // their pieces are put together with the lines that make a livepatch module of them.
 
 import type { Architecture } from '../arch/arch.ts';
-import type { ObjectDiff, Piece, Reference } from '../diff/diff.ts';
+import type { Link, ObjectDiff, Piece, Reference } from '../diff/diff.ts';
 import { isTracepoint } from '../diff/names.ts';
-import { STT_FUNC } from '../elf/constants.ts';
+import { STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { linkAddress } from '../elf/units.ts';
 import { type Reason, ReasonError } from '../reason.ts';
@@ -61,10 +61,11 @@ export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]):
   const symbols = new Set<ElfSymbol>();
   const pieces: Piece[] = [];
   const remarks = new Set<string>();
+  const provided = newGlobals(files.map(({ diff }) => diff));
   const replaced = files.flatMap(({ path, diff, places }) => {
     for (const piece of diff.selection.included) {
       const found = piece.references.map((reference) => {
-        const link = diff.selection.links.get(reference)!;
+        const link = linkTo(diff.selection.links.get(reference)!, provided);
         return { reference, resolved: { link, symbol: attempt(() => kernelSymbol(link, places)) } };
       });
       const key = arch.objectCode.tables.some(
@@ -115,7 +116,42 @@ const keyOfKernel = (place: string, key: string): Reason => ({
 const boundTo = ({ name, type, value, place }: ElfSymbol): [string, Binding][] =>
   place === 'undefined' ? [] : [[name, { kind: type === STT_FUNC ? 'function' : 'data', address: linkAddress(value) }]];
 
-function kernelSymbol(link: ResolvedLink['link'], places: KernelPlaces): ElfSymbol | undefined {
+/** What is new in some files and goes along, by the names by which others can refer to it. */
+function newGlobals(diffs: readonly ObjectDiff[]): ReadonlyMap<string, Piece> {
+  const globals = diffs.flatMap(({ selection, changed }) => {
+    const isReplacing = new Set(changed.map(({ patched }) => patched));
+    return selection.included
+      .filter((piece) => !isReplacing.has(piece))
+      .flatMap((piece) =>
+        piece.symbols.flatMap(({ name, binding }) => (binding === STB_LOCAL ? [] : [[name, piece] as const])),
+      );
+  });
+  return new Map(globals);
+}
+
+/** A reference to what another file of the patch brings leads there. */
+function linkTo(link: Link, provided: ReadonlyMap<string, Piece>): Link {
+  const piece = link.kind === 'external' ? provided.get(link.symbol?.name ?? '') : undefined;
+  return piece ? { kind: 'included', piece } : link;
+}
+
+/**
+ * Compares before and after of some files. `compare` does so for one of them; it is given the names by which the others refer to
+ * what may be new in it.
+ */
+export function diffTogether<T>(files: readonly T[], compare: (file: T, wanted: ReadonlySet<string>) => ObjectDiff) {
+  let wanted = new Set<string>();
+  for (;;) {
+    const diffs = files.map((file) => compare(file, wanted));
+    const links = diffs.flatMap(({ selection }) => [...selection.links.values()]);
+    const asked = new Set(links.flatMap((link) => (link.kind === 'external' && link.symbol ? [link.symbol.name] : [])));
+    // More of a file can only ask for more.
+    if (files.length === 1 || asked.size === wanted.size) return diffs;
+    wanted = asked;
+  }
+}
+
+function kernelSymbol(link: Link, places: KernelPlaces): ElfSymbol | undefined {
   switch (link.kind) {
     case 'included':
       return undefined;

@@ -102,6 +102,8 @@ export function linkPatch(input: PatchInput): LinkedPatch {
     reasons.push(...replacedTwice(redirects));
     return { module: input.targets?.get(name), redirects, recipes: late.get(name) ?? [] };
   });
+  // What nobody would carry out must not be lost without a word.
+  reasons.push(...[...late.keys()].filter((name) => !modules.includes(name)).map(withoutObject));
   const bound = bindSymbols(object, arch, input.sources, madeHere, attempt);
   reasons.push(...unsupportedRelocations(object, arch, bound));
   const [first, ...rest] = reasons;
@@ -164,6 +166,13 @@ function bindToTargets(
   }
   return bindLate(object, arch, image, targets, attempt);
 }
+
+const withoutObject = (name: string): Reason => ({
+  code: 'target-missing',
+  place: name,
+  message: 'the fix uses symbols of this module and replaces none of its functions, so nobody would wait for it',
+  remedy: 'replace a function of the module too, or put a copy of what is used into the fix',
+});
 
 function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined): LinkedRedirect {
   const { newName, oldName, sympos, module = '', isSameCopy = false } = replacement;

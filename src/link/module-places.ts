@@ -58,7 +58,16 @@ export class ModulePlaces implements KernelPlaces {
         'change a function that calls it instead',
       );
     }
-    const { name, sympos } = this.#named(this.#symbolOf(symbol, place), this.#target);
+    const own = this.#symbolOf(symbol, place);
+    if (isSection(own.place) && own.place.name.startsWith('.exit')) {
+      throw reasonError(
+        'no-call-site',
+        place,
+        'it is only called when the module goes, and ftrace is not told of such functions (scripts/recordmcount.c)',
+        'leave that part of the fix out: to be rid of the module’s old code, load a new one',
+      );
+    }
+    const { name, sympos } = this.#named(own, this.#target);
     return { oldName: name, sympos, module: this.#target.name };
   }
 
