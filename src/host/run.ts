@@ -17,6 +17,8 @@ export interface RunOptions {
   readonly input?: string | Uint8Array;
   /** Seconds after which the program is killed and the run fails. */
   readonly timeout?: number;
+  /** How what it prints is text; UTF-8 if left out. */
+  readonly encoding?: 'utf8' | 'latin1';
   /** Is given the output as it comes; what is streamed is not captured. */
   readonly onStdout?: (text: string) => void;
   readonly onStderr?: (text: string) => void;
@@ -71,8 +73,8 @@ export function run(program: string, args: readonly string[], options: RunOption
       env: { ...process.env, ...options.env },
       stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     });
-    const stdout = collect(child.stdout!, options.onStdout);
-    const stderr = collect(child.stderr!, options.onStderr);
+    const stdout = collect(child.stdout!, options.onStdout, options.encoding);
+    const stderr = collect(child.stderr!, options.onStderr, options.encoding);
     if (child.stdin) {
       // A program may end without reading its input to the end; its exit status says whether that was an error.
       child.stdin.on('error', () => {});
@@ -114,8 +116,12 @@ export function run(program: string, args: readonly string[], options: RunOption
   });
 }
 
-function collect(stream: NodeJS.ReadableStream, listener: ((text: string) => void) | undefined) {
-  const decoder = new StringDecoder('utf8');
+function collect(
+  stream: NodeJS.ReadableStream,
+  listener: ((text: string) => void) | undefined,
+  encoding: RunOptions['encoding'] = 'utf8',
+) {
+  const decoder = new StringDecoder(encoding);
   const chunks: string[] = [];
   let recent = '';
   stream.on('data', (bytes: Buffer) => {

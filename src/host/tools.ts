@@ -8,6 +8,7 @@ import { type ReasonError, reasonError } from '../reason.ts';
 const commonTools: Readonly<Record<string, string>> = {
   'apt-cache': 'apt',
   'apt-get': 'apt',
+  diff: 'diffutils',
   'dpkg-deb': 'dpkg',
   flock: 'util-linux',
   grep: 'grep',

@@ -1,0 +1,78 @@
+// What is compared here decides whether the builder replaced the right functions: an oracle that is wrong is worse than none.
+
+import { expect, test } from 'vitest';
+import { changedFunctions } from './changed-assembly.ts';
+
+const file = (text: string, label = 5, constant = 0) => `
+	.section	.rodata.f.str1.4,"aMS",%progbits,1
+	.align	2
+.LC${constant}:
+	.ascii	"${text}\\000"
+	.section	.text.f,"ax",%progbits
+	.type	f, %function
+f:
+	ldr	r0, .L${label}
+	bl	printk
+	bx	lr
+.L${label}:
+	.word	.LC${constant}
+	.word	count.${constant}
+	.size	f, .-f
+	.type	g.isra.${constant}, %function
+g.isra.${constant}:
+	b	.L${label + 1}
+.L${label + 1}:
+	bx	lr
+	.size	g.isra.${constant}, .-g.isra.${constant}
+`;
+
+test('numbers of labels, constants and copies do not count', () => {
+  expect(changedFunctions(file('hello'), file('hello', 77, 9))).toMatchObject({ changed: [], added: [], removed: [] });
+});
+
+test('what stands behind a label does', () => {
+  expect(changedFunctions(file('hello'), file('other'))).toMatchObject({ changed: ['f'], added: [], removed: [] });
+  expect(changedFunctions(file('v1.2 .LC7'), file('v1.3 .LC7')).changed).toEqual(['f']);
+});
+
+test('an instruction does, in its function alone', () => {
+  const after = file('hello', 7).replace('b	.L8', 'nop\n\tb	.L8');
+  expect(changedFunctions(file('hello'), after)).toMatchObject({ changed: ['g.isra'], added: [], removed: [] });
+});
+
+test('it is told who names a function', () => {
+  const after = file('hello').replace('bl	printk', 'bl	g.isra.0');
+  expect(changedFunctions(file('hello'), after).callers).toEqual({ 'g.isra': ['f'] });
+});
+
+test('functions come and go', () => {
+  const more = '\t.type	h, @function\nh:\n\tblr\n\t.size	h,.-h\n';
+  expect(changedFunctions(file('x'), file('x') + more)).toMatchObject({ added: ['h'], removed: [] });
+  expect(changedFunctions(file('x') + more, file('x'))).toMatchObject({ added: [], removed: ['h'] });
+});
+
+test('a constant that refers to a constant is looked into, and to itself without end is not', () => {
+  const through = (text: string) => `.LC1:\n\t.quad	.LC2\n.LC2:\n\t.string	"${text}"\n.LC3:\n\t.quad .LC3
+	.type	f, @function\nf:\n\tld 3,.LC1@toc@l(3)\n\tld 3,.LC3@toc@l(3)\n\t.size	f,.-f\n`;
+  expect(changedFunctions(through('a'), through('b')).changed).toEqual(['f']);
+  expect(changedFunctions(through('a'), through('a')).changed).toEqual([]);
+});
+
+test('what __COUNTER__ is in the name of is what it holds', () => {
+  const descriptor = (number: number, format: string) => `	.section	__dyndbg,"aw"
+	.type	__UNIQUE_ID_ddebug${number}, %object
+	.size	__UNIQUE_ID_ddebug${number}, 8
+__UNIQUE_ID_ddebug${number}:
+	.word	.LC${number}
+	.word	12
+	.section	.rodata.str1.4
+.LC${number}:
+	.ascii	"${format}"
+	.type	f, %function
+f:
+	ldr	r0, =__UNIQUE_ID_ddebug${number}+20
+	.size	f, .-f
+`;
+  expect(changedFunctions(descriptor(4, 'a'), descriptor(5, 'a')).changed).toEqual([]);
+  expect(changedFunctions(descriptor(4, 'a'), descriptor(4, 'b')).changed).toEqual(['f']);
+});
