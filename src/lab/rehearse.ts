@@ -183,15 +183,15 @@ async function take(
 }
 
 /** The lines that a log has gained. The kernel's ring may have dropped its first ones meanwhile. */
-function linesAfter(log: string, before: string): string[] {
+export function linesAfter(log: string, before: string): string[] {
   const last = before.trimEnd().split('\n').at(-1) ?? '';
   const at = log.lastIndexOf(`${last}\n`);
   return (at < 0 ? log : log.slice(at + last.length + 1)).split('\n').filter((line) => line !== '');
 }
 
-type Commands = Readonly<Partial<Record<StepName, string | undefined>>>;
+export type Commands = Readonly<Partial<Record<StepName, string | undefined>>>;
 
-const livepatchFolder = '/sys/kernel/livepatch';
+export const livepatchFolder = '/sys/kernel/livepatch';
 
 /** Waits in the guest until a condition holds; about thirty seconds. `failure` is what the shell then prints, within "". */
 const waitFor = (condition: string, failure: string): string => `
@@ -217,7 +217,7 @@ function twinCommands({ targets = [], core }: RehearsalPlan): Commands {
  * The steps of one patch, whose files are in the folder `own`. A check that takes too long is ended in the guest, so that
  * what it printed is known and the patch is still taken back. 137 is 128 and SIGKILL.
  */
-function patchCommands(own: string, check: string | undefined, seconds: number): Commands {
+export function patchCommands(own: string, check: string | undefined, seconds: number): Commands {
   const checkIn = (phase: Phase) =>
     check === undefined
       ? undefined
