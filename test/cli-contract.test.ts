@@ -4,13 +4,14 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { architectureByName } from '../src/arch/architectures.ts';
 import { commands } from '../src/cli/commands.ts';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
 import { stockKernels } from './stock-kernels.ts';
@@ -52,6 +53,8 @@ beforeAll(async () => {
   );
   writeFileSync(join(scratch, 'System.map'), lines.join(''));
   writeFileSync(join(scratch, 'config'), 'CONFIG_MODULES=y\nCONFIG_DYNAMIC_FTRACE_WITH_REGS=y\nCONFIG_LIVEPATCH=y\n');
+  mkdirSync(join(scratch, 'tree/arch', architectureByName(stock.architecture)!.platform.kbuild), { recursive: true });
+  writeFileSync(join(scratch, 'tree/Makefile'), 'VERSION = 6\n');
   writeFileSync(join(scratch, 'garbage'), 'neither an image nor a module\n');
   writeFileSync(join(scratch, 'fix.patch'), '--- a/fs/proc/cmdline.c\n');
   writeFileSync(
@@ -149,6 +152,11 @@ const table: readonly [line: string, end: string][] = [
   ['rehearse --kernel mine SCRATCH/fix.ko --expect-log (', 'usage'],
   ['rehearse --kernel mine SCRATCH/fix.ko --timeout soon', 'usage'],
   ['rehearse SCRATCH/fix.ko', 'usage'],
+  ['corpus SCRATCH/tree SCRATCH/tree --kernel mine --state SCRATCH/corpus', 'done'],
+  ['corpus SCRATCH/tree SCRATCH/tree --kernel mine --state SCRATCH/corpus --seed 2', 'usage'],
+  ['corpus SCRATCH/tree SCRATCH/none --kernel mine --state SCRATCH/other', 'usage'],
+  ['corpus SCRATCH/tree SCRATCH/tree --kernel mine --sample some', 'usage'],
+  ['corpus SCRATCH/tree SCRATCH/tree --kernel other', 'kernel-unknown'],
   ['demo --kernel mine', 'done'],
   ['demo --kernel other', 'kernel-unknown'],
   ['demo mine', 'usage'],

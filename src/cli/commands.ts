@@ -5,6 +5,7 @@ import { auditCommand } from './audit.ts';
 import { buildCommand } from './build.ts';
 import type { Addition } from './command.ts';
 import { coreCommand } from './core.ts';
+import { corpusCommand } from './corpus.ts';
 import { demoCommand } from './demo.ts';
 import { diffCommand } from './diff.ts';
 import { infoCommand } from './info.ts';
@@ -22,5 +23,6 @@ export const commands: readonly Addition[] = [
   proveCommand,
   auditCommand,
   rehearseCommand,
+  corpusCommand,
   demoCommand,
 ];
