@@ -5,8 +5,8 @@
  * Here: the life of a patch, from klp_enable_patch() until its module is let go. The
  * rest: whether a patch is for this kernel (table.c, never-left.c), its files
  * (sysfs.c), its objects (object.c), redirecting through ftrace (redirect.c), which
- * functions a task uses (transition.c, return-to-user.c) and whether it is inside code that is left
- * (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
+ * functions a task uses (transition.c, dying.c, return-to-user.c) and whether it is inside
+ * code that is left (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
  *
  * Locking
  *
@@ -432,12 +432,21 @@ static int __init suture_init(void)
 	ret = suture_check_core();
 	if (ret)
 		return ret;
-	ret = suture_add_root_kobject();
+	ret = suture_start_listing();
 	if (ret)
 		return ret;
+	ret = suture_add_root_kobject();
+	if (ret)
+		goto stop_listing;
 	ret = register_module_notifier(&module_notifier);
 	if (ret)
-		suture_remove_root_kobject();
+		goto remove_kobject;
+	return 0;
+
+remove_kobject:
+	suture_remove_root_kobject();
+stop_listing:
+	suture_stop_listing();
 	return ret;
 }
 
@@ -450,6 +459,7 @@ static void __exit suture_exit(void)
 	unregister_module_notifier(&module_notifier);
 	/* Call sites that are still to be freed. */
 	rcu_barrier_tasks_rude();
+	suture_stop_listing();
 	suture_remove_root_kobject();
 	suture_free_shadows();
 }

@@ -18,7 +18,7 @@ static const char * const never_left[] = {
 	/* The stoppers of stop_machine(), and workers, of which one looks again. */
 	"kthread", "smpboot_thread_fn", "cpu_stopper_thread", "multi_cpu_stop",
 	"worker_thread", "process_one_work",
-	/* Dying tasks, when they are in no list any more. */
+	/* Where tasks die: what is not returned to, and what takes them off the list. */
 	"do_exit", "exit_notify", "release_task", "do_task_dead",
 	/* Who tells the core that a module goes. */
 	"blocking_notifier_call_chain", "notifier_call_chain",

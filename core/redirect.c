@@ -132,12 +132,20 @@ unsigned long notrace suture_stub(const struct klp_func *func)
 /* ---- the handler ---- */
 
 /*
+ * Whether the caller is a task that is in no list, and so could not be seen in new code:
+ * dying, and unknown to dying.c. It gets the kernel's own functions, always. What
+ * interrupts it is not the task, and is seen to be done when the machine stops; but
+ * softirqs are the task itself where PREEMPT_RT has them preempted.
+ */
+static __always_inline bool is_unseen(void)
+{
+	return unlikely(current->exit_state) && !in_nmi() && !in_hardirq() &&
+	       !suture_is_known_dying(current);
+}
+
+/*
  * At the call site of a patched function: the hook resumes at the stub of the newest
  * function instead; during a transition at what the task is to use.
- *
- * Not for a task past exit_notify(): it may be in no list any more, so it could not
- * be seen in new code. Its last few calls are of the old functions. What interrupts
- * it is not the task, and is seen to be done when the machine stops.
  */
 static void notrace redirect(unsigned long ip, unsigned long parent_ip,
 			     struct ftrace_ops *ops, struct ftrace_regs *fregs)
@@ -145,7 +153,7 @@ static void notrace redirect(unsigned long ip, unsigned long parent_ip,
 	struct suture_site *site;
 	struct klp_func *func;
 
-	if (unlikely(current->exit_state) && in_task())
+	if (is_unseen())
 		return;
 
 	hash_for_each_possible_rcu_notrace(sites, site, node, ip) {

@@ -24,8 +24,8 @@
  *
  * Who is not looked at, and need not be:
  * - the stoppers, which run this. They are in their loop and in this file.
- * - tasks past exit_notify(), which may be in no list. They get no new functions
- *   (redirect.c), and what a patch leaves of their stacks cannot be patched (never-left.c).
+ * - dead tasks, which never run again, and such dying ones as are in no list (dying.c):
+ *   they never get new functions.
  * - the idle tasks of CPUs that are off, for which never-left.c sees to the same.
  */
 #include <linux/atomic.h>
@@ -323,8 +323,8 @@ const struct suture_code *suture_inside(struct task_struct *task,
 	struct arch_frame frame;
 	unsigned long sp;
 
-	/* A dead task has given its stack back already. */
-	if (!bottom || runs(task))
+	/* A dead task never runs again, and has given its stack back or is about to. */
+	if (!bottom || runs(task) || READ_ONCE(task->__state) == TASK_DEAD)
 		return NULL;
 
 	if (caller && caller->task == task)
@@ -342,9 +342,10 @@ const struct suture_code *suture_inside(struct task_struct *task,
 }
 
 /**
- * suture_each_task() - goes through all tasks that can be inside anything
+ * suture_each_task() - goes through all tasks that the kernel can list
  * @look:	called for all threads and the idle tasks of CPUs that are on, until it
- *		returns something other than 0
+ *		returns something other than 0. Not for one that is just being taken off:
+ *		suture_each_unlisted() has it.
  * @data:	for @look
  *
  * Under suture_stop_machine().
@@ -357,6 +358,8 @@ int suture_each_task(int (*look)(struct task_struct *task, void *data), void *da
 	int cpu, ret = 0;
 
 	for_each_process_thread(process, task) {
+		if (!pid_alive(task))
+			continue;
 		ret = look(task, data);
 		if (ret)
 			return ret;

@@ -156,6 +156,13 @@ int klp_force_transition(void);
 void suture_laggard_returns(void);
 void suture_stop_transitions(void);
 
+/* dying.c; the second with the machine stopped */
+bool suture_is_known_dying(const struct task_struct *task);
+int suture_each_unlisted(int (*look)(struct task_struct *task, void *data),
+			 void *data);
+int suture_start_listing(void);
+void suture_stop_listing(void);
+
 /* return-to-user.c */
 void suture_ask_at_return(struct task_struct *task);
 void suture_stop_asking(struct task_struct *task);

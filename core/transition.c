@@ -13,9 +13,8 @@
  * in tasks_state but for the laggards, which are in the other one. Those change with
  * the machine stopped, or when no function is in transition.
  *
- * A child has an empty stack and is no laggard, whoever forked it. A task past
- * exit_notify() is no laggard either: it gets old functions only (redirect.c), and
- * what is above do_exit() on its stack is never returned to.
+ * A child has an empty stack and is no laggard, whoever forked it. A dying task is a task
+ * like any other, also when the kernel's list has lost it (dying.c).
  *
  * Names and log lines are those of kernel/livepatch in 6.1 where the event is the
  * same; dynamic debug finds them by these names.
@@ -155,8 +154,6 @@ static bool make_room(void)
 
 static const struct suture_code *inside(struct task_struct *task)
 {
-	if (task->exit_state)
-		return NULL;
 	return suture_inside(task, &suture_codes, &suture_caller);
 }
 
@@ -185,6 +182,8 @@ static int switch_tasks(void *data)
 
 	spare->count = 0;
 	ret = suture_each_task(look_at, NULL);
+	if (!ret)
+		ret = suture_each_unlisted(look_at, NULL);
 	if (ret)
 		return ret;
 	put_in_order(spare);

@@ -49,8 +49,15 @@ static int enable_and_fail(struct klp_patch *patch)
 #define klp_enable_patch enable_and_fail
 `;
 
-/** Called by whoever takes a dead process out of the lists: the process itself if its parent does not want to know. */
+/** What lets a process that is dead already go on: kernel.panic is something else. */
+const waitingForPanic = 77;
+
+/**
+ * Called by whoever takes a dead process out of the lists: the process itself if its parent does not want to know. Then it
+ * is found by no number, and calls one more function that can be patched.
+ */
 const flushing = `
+#include <linux/panic.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
 
@@ -59,7 +66,25 @@ void proc_invalidate_siblings_dcache(struct hlist_head *inodes, spinlock_t *lock
 void proc_flush_pid(struct pid *pid)
 {
 	pr_info("flushed by %s\\n", current->exit_state ? "itself" : "another");
+	while (current->exit_state && panic_timeout == ${waitingForPanic})
+		schedule_timeout_uninterruptible(1);
 	proc_invalidate_siblings_dcache(&pid->inodes, &pid->lock);
+}
+`;
+
+/** Both at once. */
+const invalidating = `
+#include <linux/pid.h>
+#include <linux/sched.h>
+
+void proc_invalidate_siblings_dcache(struct hlist_head *inodes, spinlock_t *lock)
+{
+	pr_info("invalidated by %s\\n", current->exit_state ? "itself" : "another");
+}
+
+void proc_flush_pid(struct pid *pid)
+{
+	pr_info("newly flushed by %s\\n", current->exit_state ? "itself" : "another");
 }
 `;
 
@@ -142,7 +167,7 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
       return { path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) };
     };
     const quick = await patch('quick', await readFile(examples[0]!.fix, 'utf8'));
-    const sources = { sleeper, failing, flushing, ...whileStopped[architecture] };
+    const sources = { sleeper, failing, flushing, invalidating, ...whileStopped[architecture] };
     const built = await Promise.all(Object.entries(sources).map(([as, source]) => patch(as, source)));
     for (const old of neverLeft) {
       const bytes = await changed(quick.bytes, (table, offset) => renameOldFunction(table, offset, old));
@@ -281,15 +306,39 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
     expect(await guest.succeed('dmesg')).toMatch(/only 0 of its \d+ instructions can be compared/);
   });
 
-  it('leaves the old functions to tasks that are dying, and so in no list', async () => {
-    // A helper that the kernel starts for a core: its parent, a kernel thread, does not want to know of its death.
-    await guest.copyIn('/helper', Buffer.from('#!/bin/sh\necho $$ > /helper.pid\n'), 0o755);
-    await guest.succeed(`insmod /flushing.ko; echo '|/helper' > /proc/sys/kernel/core_pattern`);
-    await guest.run('ulimit -c unlimited; kill -ABRT $$');
-    await guest.succeed(`${until('[ -s /helper.pid ] && [ ! -d /proc/$(cat /helper.pid) ]')}; ${takeBack('flushing')}`);
-    const log = await guest.succeed('dmesg');
-    expect(log).toContain('flushed by another');
-    expect(log).not.toContain('flushed by itself');
+  describe('a task that is dying, and in no list any more', () => {
+    const panic = '/proc/sys/kernel/panic';
+    /** A helper that the kernel starts for a core: its parent, a kernel thread, does not want to know of its death. */
+    const transition = (patch: string) => guest.succeed(`cat ${sysfs}/${patch}/transition`);
+
+    beforeAll(async () => {
+      await guest.copyIn('/helper', Buffer.from('#!/bin/sh\necho $$ > /helper.pid\n'), 0o755);
+      await guest.copyIn('/dies', Buffer.from('#!/bin/sh\nulimit -c unlimited\nkill -ABRT $$\n'), 0o755);
+      await guest.succeed(`echo '|/helper' > /proc/sys/kernel/core_pattern; cat ${panic} > /panic`);
+    });
+    const die = `rm -f /helper.pid; { /dies; } 2> /dev/null; ${until('[ -s /helper.pid ] && [ ! -d /proc/$(cat /helper.pid) ]')}`;
+    const said = (text: string) => until(`dmesg | grep -q '${text}'`);
+
+    it('gets new functions, and keeps them until it is dead', async () => {
+      await guest.succeed(`dmesg -c > /dev/null; echo ${waitingForPanic} > ${panic}; insmod /flushing.ko; ${die}`);
+      await guest.succeed(said('flushed by itself'));
+      await guest.succeed(`echo 0 > ${sysfs}/flushing/enabled`);
+      expect(await transition('flushing')).toBe('1\n');
+      expect(await guest.run('rmmod flushing')).not.toMatchObject({ status: 0 });
+      await guest.succeed(`cat /panic > ${panic}; ${remove('flushing')}`);
+    });
+
+    it('does not see half of a patch', async () => {
+      await guest.succeed(`dmesg -c > /dev/null; echo ${waitingForPanic} > ${panic}; insmod /flushing.ko; ${die}`);
+      await guest.succeed(said('flushed by itself'));
+      await guest.succeed('insmod /invalidating.ko; true > /none & wait');
+      expect(await transition('invalidating')).toBe('1\n');
+      await guest.succeed(`cat /panic > ${panic}; ${until(`[ "$(cat ${sysfs}/invalidating/transition)" = 0 ]`)}`);
+      const log = await guest.succeed('dmesg');
+      expect(log).toContain('newly flushed by another');
+      expect(log).not.toContain('invalidated by itself');
+      await guest.succeed(`${takeBack('invalidating')}; ${takeBack('flushing')}`);
+    });
   });
 
   it.each(Object.keys(whileStopped[architecture]))(
