@@ -18,6 +18,7 @@
  */
 #define pr_fmt(fmt) "livepatch: " fmt
 
+#include <linux/cpumask.h>
 #include <linux/ftrace.h>
 #include <linux/hashtable.h>
 #include <linux/module.h>
@@ -26,7 +27,9 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
+#include "bound.h"
 #include "suture.h"
 
 /* Where the old functions of some klp_funcs are entered. */
@@ -132,15 +135,22 @@ unsigned long notrace suture_stub(const struct klp_func *func)
 /* ---- the handler ---- */
 
 /*
- * Whether the caller is a task that is in no list, and so could not be seen in new code:
- * dying, and unknown to dying.c. It gets the kernel's own functions, always. What
- * interrupts it is not the task, and is seen to be done when the machine stops; but
- * softirqs are the task itself where PREEMPT_RT has them preempted.
+ * Whether the caller could not be seen in new code. It gets the kernel's own functions,
+ * always:
+ *
+ * A dying task that is in no list (dying.c). What interrupts it is not the task, and is
+ * seen to be done when the machine stops; but softirqs are the task itself where
+ * PREEMPT_RT has them preempted.
+ *
+ * The idle task of a CPU that is off, which stopping the machine does not stop. It goes
+ * off from do_idle() and comes back through code that starts anew, so where it changes
+ * what it uses, nothing that can be patched is on its stack (never-left.c).
  */
 static __always_inline bool is_unseen(void)
 {
-	return unlikely(current->exit_state) && !in_nmi() && !in_hardirq() &&
-	       !suture_is_known_dying(current);
+	if (unlikely(current->exit_state))
+		return !in_nmi() && !in_hardirq() && !suture_is_known_dying(current);
+	return suture_is_idle(current) && unlikely(!cpu_online(raw_smp_processor_id()));
 }
 
 /*

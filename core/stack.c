@@ -26,7 +26,7 @@
  * - the stoppers, which run this. They are in their loop and in this file.
  * - dead tasks, which never run again, and such dying ones as are in no list (dying.c):
  *   they never get new functions.
- * - the idle tasks of CPUs that are off, for which never-left.c sees to the same.
+ * - the idle tasks of CPUs that are off, which do not get any there either (redirect.c).
  */
 #include <linux/atomic.h>
 #include <linux/cpumask.h>

@@ -30,6 +30,16 @@ static int version_proc_show(struct seq_file *m, void *v)
 	return 0;
 }
 `,
+  // Called by the idle task of a processor that has been switched off, so never here.
+  leaving: `
+#include <linux/printk.h>
+#include <linux/sched/hotplug.h>
+
+void idle_task_exit(void)
+{
+	pr_info("an idle task leaves\\n");
+}
+`,
 };
 
 const sysfs = '/sys/kernel/livepatch';
@@ -123,6 +133,14 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     expect(await version()).toBe('one\n');
     await guest.succeed(`kill $(cat /reader); ${until(`[ "$(cat ${sysfs}/one/transition)" = 0 ]`)}`);
     await guest.succeed(`echo 0 > ${cpu1}; ${takeBack('sleeper')}; echo 1 > ${cpu1}; ${takeBack('one')}`);
+  });
+
+  it("leaves the kernel's functions to a processor that is off", async () => {
+    await guest.succeed(`dmesg -c > /dev/null; ${load('leaving')}; echo 0 > ${cpu1}; echo 1 > ${cpu1}`);
+    await guest.succeed(`echo 0 > ${cpu1}; ${takeBack('leaving')}; echo 1 > ${cpu1}`);
+    const log = await guest.succeed('dmesg');
+    expect(log).toContain("'leaving': unpatching complete");
+    expect(log).not.toContain('an idle task leaves');
   });
 
   it('takes two patches that are enabled at the same time one after the other', async () => {
