@@ -4,7 +4,8 @@
  *
  * Asked under suture_stop_machine(): no task runs but the stoppers, and those wait in
  * this file. So each task has been switched out, and what it will return to is in its
- * memory. No lock is taken; everything is read.
+ * memory. No lock is taken; everything is read. A task may also look at itself, for
+ * what it will return to does not change meanwhile.
  *
  * A task is unwound, from the frame in which it was switched out to the one that the
  * entry code made. Only what a frame will return to counts, so a word that an earlier
@@ -101,7 +102,8 @@ static const struct suture_code *code_after_call(const struct suture_codes *code
 
 /* ---- return addresses that are not on the stack ---- */
 
-static void first_kept(struct look *look)
+/* Inline: if this were traced itself, it would be one of those. */
+static __always_inline void first_kept(struct look *look)
 {
 	look->graph = -1;
 	look->kretprobe = NULL;
@@ -302,6 +304,22 @@ static bool runs(const struct task_struct *task)
 #endif
 }
 
+/* The look from the innermost frame on. */
+static const struct suture_code *look_from(struct look *look, struct arch_frame *frame)
+{
+	unsigned long bottom = (unsigned long)task_stack_page(look->task);
+	unsigned long sp = arch_frame_sp(frame);
+	const struct suture_code *code;
+
+	if (sp < bottom || sp > arch_stack_end(look->task) ||
+	    !IS_ALIGNED(sp | look->from, sizeof(long)))
+		return &unreadable;
+
+	look->unwound_to = sp;
+	code = follow(look, frame, MOST_EXCEPTIONS);
+	return code == &lost ? search_stack(look) : code;
+}
+
 /**
  * suture_inside() - whether a task is inside code that is being left
  * @task:	any but one that has been freed
@@ -317,11 +335,9 @@ const struct suture_code *suture_inside(struct task_struct *task,
 					const struct suture_codes *codes,
 					const struct suture_caller *caller)
 {
-	unsigned long bottom = (unsigned long)task_stack_page(task);
 	struct look look = { .task = task, .codes = codes };
-	const struct suture_code *code;
+	void *bottom = task_stack_page(task);
 	struct arch_frame frame;
-	unsigned long sp;
 
 	/* A dead task never runs again, and has given its stack back or is about to. */
 	if (!bottom || runs(task) || READ_ONCE(task->__state) == TASK_DEAD)
@@ -331,14 +347,27 @@ const struct suture_code *suture_inside(struct task_struct *task,
 		look.from = caller->sp;
 	first_kept(&look);
 	arch_first_frame(task, &frame);
-	sp = arch_frame_sp(&frame);
-	if (sp < bottom || sp > arch_stack_end(task) ||
-	    !IS_ALIGNED(sp | look.from, sizeof(long)))
-		return &unreadable;
+	return look_from(&look, &frame);
+}
 
-	look.unwound_to = sp;
-	code = follow(&look, &frame, MOST_EXCEPTIONS);
-	return code == &lost ? search_stack(&look) : code;
+/**
+ * suture_inside_itself() - whether current is inside code that is being left
+ * @codes:	what is being left
+ * @from:	what has a lower address on the stack does not count
+ *
+ * In a task's own context, and anywhere.
+ *
+ * Return: as suture_inside().
+ */
+const struct suture_code *suture_inside_itself(const struct suture_codes *codes,
+					       unsigned long from)
+{
+	struct look look = { .task = current, .codes = codes, .from = from };
+	struct arch_frame frame;
+
+	first_kept(&look);
+	arch_own_frame(&frame);
+	return look_from(&look, &frame);
 }
 
 /**

@@ -177,10 +177,12 @@ void suture_free_codes(void);
 /* state.c */
 bool klp_is_patch_compatible(struct klp_patch *patch);
 
-/* stack.c; the first two under suture_stop_machine() */
+/* stack.c; the first and the third under suture_stop_machine() */
 const struct suture_code *suture_inside(struct task_struct *task,
 					const struct suture_codes *codes,
 					const struct suture_caller *caller);
+const struct suture_code *suture_inside_itself(const struct suture_codes *codes,
+					       unsigned long from);
 int suture_each_task(int (*look)(struct task_struct *task, void *data),
 		     void *data);
 int suture_stop_machine(int (*work)(void *data), void *data);

@@ -5,13 +5,14 @@
  * Every task uses either all functions of the patch in transition or none. With the
  * machine stopped all tasks are looked at, and those that are outside the code that
  * is left (codes.c) switch at once. The others, the laggards, keep what they use;
- * they are looked at again and again, with longer and longer breaks and when they
- * return to user mode (return-to-user.c), and switch when they are seen outside. So
- * who sleeps in a function holds back only himself.
+ * they are looked at again and again, with longer and longer breaks, and switch when they
+ * are seen outside. So who sleeps in a function holds back only himself. When one returns
+ * to user mode (return-to-user.c) it looks at itself, for which nobody is stopped.
  *
  * What the handler reads: func->transition says that it must ask; then all tasks are
  * in tasks_state but for the laggards, which are in the other one. Those change with
- * the machine stopped, or when no function is in transition.
+ * the machine stopped, or when no function is in transition; but whether a laggard has
+ * switched is asked and told by itself alone, at any time.
  *
  * A child has an empty stack and is no laggard, whoever forked it. A dying task is a task
  * like any other, also when the kernel's list has lost it (dying.c).
@@ -46,11 +47,13 @@ static int target_state = KLP_UNDEFINED;
 struct laggard {
 	struct task_struct *task;	/* with a reference */
 	const char *name;		/* of the code that it is inside */
+	bool switched;			/* is none any more: by itself */
 };
 
 /* Sorted by task. */
 struct laggards {
 	unsigned int count;
+	unsigned int left;		/* that have not switched */
 	unsigned int room;
 	struct laggard list[];
 };
@@ -74,9 +77,9 @@ static const char *way_to(int state)
 
 /* ---- laggards ---- */
 
-static bool notrace is_laggard(const struct task_struct *task)
+static struct laggard notrace *find_laggard(const struct task_struct *task)
 {
-	const struct laggards *all = READ_ONCE(laggards);
+	struct laggards *all = READ_ONCE(laggards);
 	unsigned int first = 0, end = all ? READ_ONCE(all->count) : 0;
 
 	while (first < end) {
@@ -84,13 +87,20 @@ static bool notrace is_laggard(const struct task_struct *task)
 		const struct task_struct *found = READ_ONCE(all->list[middle].task);
 
 		if (found == task)
-			return true;
+			return &all->list[middle];
 		if (found < task)
 			first = middle + 1;
 		else
 			end = middle;
 	}
-	return false;
+	return NULL;
+}
+
+static bool notrace is_laggard(const struct task_struct *task)
+{
+	const struct laggard *found = find_laggard(task);
+
+	return found && !READ_ONCE(found->switched);
 }
 
 /**
@@ -169,7 +179,7 @@ static int look_at(struct task_struct *task, void *data)
 		return 0;
 	if (spare->count == spare->room)
 		return -EAGAIN;
-	spare->list[spare->count++] = (struct laggard){ task, code->name };
+	spare->list[spare->count++] = (struct laggard){ task, code->name, false };
 	return 0;
 }
 
@@ -187,6 +197,7 @@ static int switch_tasks(void *data)
 	if (ret)
 		return ret;
 	put_in_order(spare);
+	spare->left = spare->count;
 	for (i = 0; i < spare->count; i++)
 		get_task_struct(spare->list[i].task);
 	laggards = spare;
@@ -202,15 +213,19 @@ static int look_again(void *data)
 	const struct suture_code *code;
 
 	while (i < count) {
-		code = inside(laggards->list[i].task);
+		struct laggard *laggard = &laggards->list[i];
+
+		code = laggard->switched ? NULL : inside(laggard->task);
 		if (code) {
-			laggards->list[i++].name = code->name;
+			laggard->name = code->name;
+			i++;
 		} else {
 			count--;
-			swap(laggards->list[i], laggards->list[count]);
+			swap(*laggard, laggards->list[count]);
 		}
 	}
 	laggards->count = count;
+	laggards->left = count;
 	put_in_order(laggards);
 	return 0;
 }
@@ -218,8 +233,10 @@ static int look_again(void *data)
 static int forget_laggards(void *data)
 {
 	tasks_state = target_state;
-	if (laggards)
+	if (laggards) {
 		laggards->count = 0;
+		laggards->left = 0;
+	}
 	return 0;
 }
 
@@ -307,6 +324,8 @@ static void klp_send_signals(void)
 	for (i = 0; i < laggards->count; i++) {
 		struct task_struct *task = laggards->list[i].task;
 
+		if (laggards->list[i].switched)
+			continue;
 		if (task->flags & PF_KTHREAD)
 			wake_up_state(task, TASK_INTERRUPTIBLE);
 		else
@@ -340,6 +359,8 @@ static void look_later(void)
 
 	if (tasks_state == target_state) {
 		for (i = 0; i < laggards->count; i++) {
+			if (laggards->list[i].switched)
+				continue;
 			klp_try_switch_task(&laggards->list[i]);
 			suture_ask_at_return(laggards->list[i].task);
 		}
@@ -381,14 +402,23 @@ static void klp_transition_work_fn(struct work_struct *work)
 }
 
 /**
- * suture_laggard_returns() - looks again, for one of them is about to leave the kernel
+ * suture_laggard_returns() - current switches if it is a laggard and outside
  *
  * In the laggard's own context, where no patch's callbacks are to run: if it was the
  * last, the work completes the transition.
  */
 void suture_laggard_returns(void)
 {
-	if (klp_transition_patch && tasks_state == target_state && all_switched())
+	struct laggard *laggard;
+
+	if (!klp_transition_patch || tasks_state != target_state)
+		return;
+	laggard = find_laggard(current);
+	if (!laggard || laggard->switched ||
+	    suture_inside_itself(&suture_codes, suture_caller.sp))
+		return;
+	WRITE_ONCE(laggard->switched, true);
+	if (!--laggards->left)
 		mod_delayed_work(system_wq, &transition_work, 0);
 }
 
@@ -488,6 +518,7 @@ int klp_force_transition(void)
 {
 	struct klp_patch *patch = klp_transition_patch, *old;
 	unsigned int count = laggards ? laggards->count : 0;
+	unsigned int left = laggards ? laggards->left : 0;
 	int ret;
 
 	ret = suture_stop_machine(forget_laggards, NULL);
@@ -495,7 +526,7 @@ int klp_force_transition(void)
 		return ret;
 	pr_warn("forcing remaining tasks to the patched state\n");
 	pr_warn("'%s': forced: %u tasks may be inside code that was left and mix it with what took its place\n",
-		patch->mod->name, count);
+		patch->mod->name, left);
 	if (laggards)
 		put_laggards(laggards, 0, count);
 

@@ -108,6 +108,22 @@ static inline void arch_first_frame(struct task_struct *task,
 	};
 }
 
+/* The frame of the function that this is inlined in, which has made it. */
+static __always_inline void arch_own_frame(struct arch_frame *frame)
+{
+	unsigned long pc;
+
+	asm volatile("mov %0, pc" : "=r" (pc));
+	*frame = (struct arch_frame){
+		.regs = {
+			.fp = (unsigned long)__builtin_frame_address(0),
+			.sp = current_stack_pointer,
+			.pc = pc,
+		},
+		.interrupted = true,
+	};
+}
+
 static inline unsigned long arch_frame_pc(const struct arch_frame *frame)
 {
 	return frame->regs.pc;

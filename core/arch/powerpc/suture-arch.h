@@ -116,6 +116,14 @@ static inline void arch_first_frame(struct task_struct *task,
 		frame->sp = last;
 }
 
+/* The frame of the function that this is inlined in, which has made it. */
+static __always_inline void arch_own_frame(struct arch_frame *frame)
+{
+	frame->sp = current_stack_pointer;
+	frame->pc = 0;
+	frame->link = 0;
+}
+
 static inline unsigned long arch_frame_pc(const struct arch_frame *frame)
 {
 	return frame->pc;
