@@ -359,7 +359,8 @@ static bool take_back(struct klp_patch *patch)
 /*
  * A module that goes although its patch is there: init failed after it had enabled
  * it, or rmmod -f. Its memory is freed when this returns, whatever is said here, so
- * this does not return before everybody has left it.
+ * this does not return before everybody has left it. Until then no other module can come
+ * or go, so those who are inside are named and signaled.
  *
  * A task whose init has failed was here before the patch was in force, and what it
  * has called since is done, but for the notifier chain, which never-left.c lets
@@ -368,7 +369,7 @@ static bool take_back(struct klp_patch *patch)
 static void patch_module_going(struct module *mod)
 {
 	struct klp_patch *patch, *found = NULL;
-	bool said = false;
+	bool said = false, hurried = false;
 
 	suture_lock();
 	klp_for_each_patch(patch) {
@@ -386,10 +387,12 @@ static void patch_module_going(struct module *mod)
 					   THREAD_SIZE;
 		if (take_back(found))
 			break;
-		suture_unlock();
 		if (!said)
-			suture_refuse(mod, "somebody is inside the patch, so its module waits");
+			suture_refuse(mod, "somebody is inside the patch, so its module waits, and all that load or remove modules");
 		said = true;
+		if (!hurried)
+			hurried = suture_hurry_laggards(mod);
+		suture_unlock();
 		msleep(GOING_RETRY_MS);
 		suture_lock();
 	}

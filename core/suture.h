@@ -153,6 +153,7 @@ void klp_start_transition(void);
 void klp_try_complete_transition(void);
 void klp_reverse_transition(void);
 int klp_force_transition(void);
+bool suture_hurry_laggards(const struct module *mod);
 void suture_laggard_returns(void);
 void suture_stop_transitions(void);
 

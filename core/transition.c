@@ -333,6 +333,32 @@ static void klp_send_signals(void)
 	}
 }
 
+/**
+ * suture_hurry_laggards() - for one who cannot go on before the transition ends
+ * @mod:	on whose behalf
+ *
+ * Names the laggards at warning level and signals them at once.
+ *
+ * Return: false if nobody has been looked at yet.
+ */
+bool suture_hurry_laggards(const struct module *mod)
+{
+	unsigned int i;
+
+	if (!laggards || tasks_state != target_state)
+		return false;
+	for (i = 0; i < laggards->count; i++) {
+		const struct laggard *laggard = &laggards->list[i];
+
+		if (!laggard->switched)
+			printk(KERN_WARNING "suture: %s: %s:%d is inside '%s', and is signaled to leave it\n",
+			       mod->name, laggard->task->comm, laggard->task->pid,
+			       laggard->name);
+	}
+	klp_send_signals();
+	return true;
+}
+
 /* Whether all tasks are in the target state. */
 static bool all_switched(void)
 {

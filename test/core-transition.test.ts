@@ -185,6 +185,22 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     await guest.succeed(`${disable('sleeper')}; ${unload('sleeper')}`);
   });
 
+  it('stops the machine for nobody who returns', async () => {
+    const tracing = '/sys/kernel/tracing';
+    const readers = 30;
+    await guest.succeed(`mount -t tracefs t ${tracing} 2> /dev/null; ${load('sleeper')}`);
+    await guest.succeed(`for i in $(seq ${readers}); do
+        sh /reader.sh /proc/version & echo $! >> /readers
+      done
+      for reader in $(cat /readers); do ${until('grep -q "^State:.S" /proc/$reader/status')}; done`);
+    await guest.succeed('insmod /one.ko');
+    await guest.succeed(`echo stop_machine > ${tracing}/set_ftrace_filter; echo function > ${tracing}/current_tracer
+      for reader in $(cat /readers); do kill -USR1 $reader; done; ${settled('one')}
+      cat ${tracing}/trace > /trace; echo nop > ${tracing}/current_tracer; echo > ${tracing}/set_ftrace_filter`);
+    expect(Number(await guest.succeed('grep -c "stop_machine <-" /trace || true'))).toBeLessThan(readers);
+    await guest.succeed(`${disable('one')}; ${unload('one')}; ${disable('sleeper')}; ${unload('sleeper')}`);
+  });
+
   it('enables no other patch meanwhile, and turns round what waits', async () => {
     await guest.succeed(load('sleeper'));
     await guest.succeed(sleepIn('/proc/version'));

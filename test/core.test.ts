@@ -30,6 +30,22 @@ static int version_proc_show(struct seq_file *m, void *v)
 }
 `;
 
+/** What it is to wait in a place where no signal reaches it: until kernel.panic is something else. */
+const waitingForPanic = 77;
+
+const stubborn = `
+#include <linux/panic.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+
+static int version_proc_show(struct seq_file *m, void *v)
+{
+	while (panic_timeout == ${waitingForPanic})
+		schedule_timeout_uninterruptible(1);
+	return 0;
+}
+`;
+
 /** Its init fails although the patch is in force. */
 const failing = `
 #include <linux/livepatch.h>
@@ -48,9 +64,6 @@ static int enable_and_fail(struct klp_patch *patch)
 #undef klp_enable_patch
 #define klp_enable_patch enable_and_fail
 `;
-
-/** What lets a process that is dead already go on: kernel.panic is something else. */
-const waitingForPanic = 77;
 
 /**
  * Called by whoever takes a dead process out of the lists: the process itself if its parent does not want to know. Then it
@@ -149,7 +162,7 @@ const until = (condition: string) => `until ${condition}; do usleep 10000; done`
 const remove = (patch: string) => until(`[ ! -e ${sysfs}/${patch} ] && rmmod ${patch} 2> /dev/null`);
 const takeBack = (patch: string) => `echo 0 > ${sysfs}/${patch}/enabled; ${remove(patch)}`;
 /** Has a process sleep in the patch `sleeper`, its number in /reader. */
-const reading = `(cat /proc/version & echo $! > /reader); ${until('grep -q "^State:.S" /proc/$(cat /reader)/status')}`;
+const reading = `(cat /proc/version & echo $! > /reader); ${until('grep -q "^State:.[SD]" /proc/$(cat /reader)/status')}`;
 
 describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
   let folder: string;
@@ -167,7 +180,7 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
       return { path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) };
     };
     const quick = await patch('quick', await readFile(examples[0]!.fix, 'utf8'));
-    const sources = { sleeper, failing, flushing, invalidating, ...whileStopped[architecture] };
+    const sources = { sleeper, stubborn, failing, flushing, invalidating, ...whileStopped[architecture] };
     const built = await Promise.all(Object.entries(sources).map(([as, source]) => patch(as, source)));
     for (const old of neverLeft) {
       const bytes = await changed(quick.bytes, (table, offset) => renameOldFunction(table, offset, old));
@@ -264,21 +277,33 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
     expect(await guest.kernelLog()).toMatch(/suture: quick: its module goes while the patch is there/);
   });
 
-  it('holds a module that is forced out until it is left', async () => {
-    const log = async () => (await guest.succeed('dmesg -c')).match(/suture: sleeper: .*/g);
+  it('names and signals who sleeps in a module that is forced out', async () => {
     await guest.succeed(`dmesg -c > /dev/null; insmod /sleeper.ko; ${reading}`);
-    await guest.succeed(`rmmod -f sleeper & echo $! > /remover; ${until('dmesg | grep -q "its module waits"')}`);
+    await guest.succeed('rmmod -f sleeper');
+    expect(await guest.succeed(`ls ${sysfs}; cut -d" " -f1 /proc/modules`)).toBe('suture\n');
+    const reader = (await guest.succeed('cat /reader')).trim();
+    expect(await guest.succeed('dmesg -c')).toContain(
+      `suture: sleeper: cat:${reader} is inside 'version_proc_show', and is signaled to leave it`,
+    );
+  });
+
+  it('holds a module that is forced out until it is left', async () => {
+    const log = async () => (await guest.succeed('dmesg -c')).match(/suture: stubborn: .*/g);
+    const panic = '/proc/sys/kernel/panic';
+    await guest.succeed(`dmesg -c > /dev/null; insmod /stubborn.ko; cat ${panic} > /panic; echo ${waitingForPanic} > ${panic}
+      ${reading}`);
+    await guest.succeed(`rmmod -f stubborn & echo $! > /remover; ${until('dmesg | grep -q "its module waits"')}`);
+    expect(await guest.succeed('cat /proc/version')).toMatch(/^Linux version/);
+    expect(await guest.run(`echo 1 > ${sysfs}/stubborn/enabled`)).not.toMatchObject({ status: 0 });
+    expect(await guest.run('insmod /quick.ko')).not.toMatchObject({ status: 0 });
     expect(await log()).toEqual([
       expect.stringContaining('its module goes while the patch is there'),
       expect.stringContaining('somebody is inside the patch, so its module waits'),
+      expect.stringContaining("is inside 'version_proc_show', and is signaled to leave it"),
     ]);
-    expect(await guest.succeed('cat /proc/version')).toMatch(/^Linux version/);
-    expect(await guest.run(`echo 1 > ${sysfs}/sleeper/enabled`)).not.toMatchObject({ status: 0 });
-    expect(await guest.run('insmod /quick.ko')).not.toMatchObject({ status: 0 });
-    expect(await log()).toBeNull();
-    expect(await guest.succeed('[ -d /proc/$(cat /remover) ] && cut -d" " -f1 /proc/modules')).toMatch(/^sleeper$/m);
+    expect(await guest.succeed('[ -d /proc/$(cat /remover) ] && cut -d" " -f1 /proc/modules')).toMatch(/^stubborn$/m);
 
-    await guest.succeed(`kill $(cat /reader); ${until('[ ! -d /proc/$(cat /remover) ]')}`);
+    await guest.succeed(`cat /panic > ${panic}; ${until('[ ! -d /proc/$(cat /remover) ]')}`);
     expect(await guest.succeed(`ls ${sysfs}; cut -d" " -f1 /proc/modules`)).toBe('suture\n');
     expect(await log()).toBeNull();
   });
