@@ -49,14 +49,19 @@ void klp_post_unpatch_callback(struct klp_object *obj)
 
 /* ---- what is there ---- */
 
-/* A nop has what the function has that it hides: that is older, so it is known. */
+/*
+ * A nop has what the function has that it hides: that is older, so it is known. Where
+ * one address has two names and both are patched, the second stays without a site.
+ */
 static int init_nop(struct klp_patch *patch, struct klp_func *func)
 {
 	const struct klp_func *replaced = func->replaced;
+	int ret;
 
 	func->old_func = replaced->old_func;
 	func->old_size = replaced->old_size;
-	return suture_get_site(patch, func, suture_site_ip(replaced));
+	ret = suture_get_site(patch, func, suture_site_ip(replaced));
+	return ret == -EEXIST ? 0 : ret;
 }
 
 /* Where a module has the old function, which must be the one that is meant. */
@@ -97,7 +102,13 @@ static int init_func(struct klp_patch *patch, struct klp_object *obj,
 	}
 	func->old_func = (void *)address;
 	func->old_size = redirect->old_size;
-	return suture_get_site(patch, func, address + redirect->site);
+	ret = suture_get_site(patch, func, address + redirect->site);
+	if (ret == -EEXIST) {
+		suture_refuse(patch->mod, "'%s' is patched twice in one patch",
+			      func->old_name);
+		ret = -EINVAL;
+	}
+	return ret;
 }
 
 /**

@@ -63,18 +63,15 @@ static struct suture_site *find_site(unsigned long ip)
  * @func:	gets the site
  * @ip:		what ftrace calls the address of its old function's call site
  *
- * Return: 0, -ENOMEM, or -EINVAL if another function of the patch has it.
+ * Return: 0, -ENOMEM, or -EEXIST if another function of the patch has it.
  */
 int suture_get_site(struct klp_patch *patch, struct klp_func *func,
 		    unsigned long ip)
 {
 	struct suture_site *site = find_site(ip);
 
-	if (site && site->newest == patch) {
-		suture_refuse(patch->mod, "'%s' is patched twice in one patch",
-			      func->old_name);
-		return -EINVAL;
-	}
+	if (site && site->newest == patch)
+		return -EEXIST;
 	if (!site) {
 		site = suture_out_of_memory() ? NULL :
 		       kzalloc(sizeof(*site), GFP_KERNEL);
@@ -211,7 +208,8 @@ static void name_missing_sites(struct klp_object *obj)
 	struct klp_func *func;
 
 	klp_for_each_func(obj, func) {
-		if (ftrace_set_filter_ip(&probe, func->site->ip, 0, 1) == -EINVAL)
+		if (func->site &&
+		    ftrace_set_filter_ip(&probe, func->site->ip, 0, 1) == -EINVAL)
 			printk(KERN_ERR "suture: '%s': ftrace knows no call site at %#lx\n",
 			       func->old_name, func->site->ip);
 	}
@@ -297,7 +295,7 @@ static void disarm(struct klp_object *obj, unsigned int count)
 
 /**
  * klp_patch_object() - puts an object's functions on top of their stacks
- * @obj:	loaded, with a site for each function
+ * @obj:	loaded, with a site for each function but for nops that are not needed
  *
  * Return: 0, or an error after the reason went to the log, and nothing is changed.
  */
@@ -308,13 +306,15 @@ int klp_patch_object(struct klp_object *obj)
 	int ret;
 
 	klp_for_each_func(obj, func) {
-		if (list_empty(&func->site->funcs))
+		if (func->site && list_empty(&func->site->funcs))
 			obj->ips[count++] = func->site->ip;
 	}
 	ret = arm(obj, count);
 	if (ret)
 		return ret;
 	klp_for_each_func(obj, func) {
+		if (!func->site)
+			continue;
 		list_add_rcu(&func->stack_node, &func->site->funcs);
 		func->patched = true;
 	}

@@ -57,7 +57,8 @@ struct suture_site;
  * @transition:	core: not all tasks use the same function
  * @redirect:	core: what Suture's linker knows of it, NULL for a nop
  * @replaced:	core: what a nop hides
- * @site:	core: the call site, NULL while the object is not loaded
+ * @site:	core: the call site, NULL while the object is not loaded, and for a nop where
+ *		another function of the patch has it
  */
 struct klp_func {
 	const char *old_name;
