@@ -545,14 +545,19 @@ int klp_force_transition(void)
 	struct klp_patch *patch = klp_transition_patch, *old;
 	unsigned int count = laggards ? laggards->count : 0;
 	unsigned int left = laggards ? laggards->left : 0;
+	bool looked = tasks_state == target_state;
 	int ret;
 
 	ret = suture_stop_machine(forget_laggards, NULL);
 	if (ret)
 		return ret;
 	pr_warn("forcing remaining tasks to the patched state\n");
-	pr_warn("'%s': forced: %u tasks may be inside code that was left and mix it with what took its place\n",
-		patch->mod->name, left);
+	if (looked)
+		pr_warn("'%s': forced: %u tasks may be inside code that was left and mix it with what took its place\n",
+			patch->mod->name, left);
+	else
+		pr_warn("'%s': forced: nobody has been looked at: any task may be inside code that was left and mix it with what took its place\n",
+			patch->mod->name);
 	if (laggards)
 		put_laggards(laggards, 0, count);
 
