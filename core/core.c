@@ -295,6 +295,7 @@ int suture_enable_patch(struct klp_patch *patch,
 	klp_start_transition();
 	patch->enabled = true;
 	add_taint(TAINT_LIVEPATCH, LOCKDEP_STILL_OK);
+	set_bit(TAINT_LIVEPATCH, &mod->taints);
 	klp_try_complete_transition();
 	suture_unlock();
 	return 0;
