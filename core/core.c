@@ -236,8 +236,9 @@ static int klp_enable_objects(struct klp_patch *patch)
  * changed, and the reason is in the log.
  *
  * Return: 0, or
- *   -EINVAL	  the patch was made for another kernel, is damaged, or does not go
- *		  with the states of those that are there
+ *   -EINVAL	  the patch was made for another kernel, is damaged, was enabled since
+ *		  its module was loaded, or does not go with the states of those that
+ *		  are there
  *   -EBUSY	  another patch is in transition, another user of ftrace has one of the
  *		  functions, or ftrace is switched off
  *   -EOPNOTSUPP  it asks for what the core cannot do
@@ -259,6 +260,10 @@ int suture_enable_patch(struct klp_patch *patch,
 	ret = -EINVAL;
 	if (is_listed(patch)) {
 		suture_refuse(mod, "the patch is already there");
+		goto unlock;
+	}
+	if (patch->table) {
+		suture_refuse(mod, "the patch was enabled before: to enable it again, load its module anew");
 		goto unlock;
 	}
 	if (!klp_is_patch_compatible(patch)) {
@@ -305,6 +310,7 @@ free:
 	suture_free_objects(patch, false);
 	suture_unlock();
 	finish_patch(patch);
+	patch->table = NULL;
 	return ret;
 unlock:
 	suture_unlock();

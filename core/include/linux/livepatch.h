@@ -150,7 +150,7 @@ struct klp_state {
  * @forced:	core: a task may be inside for ever, so the module stays
  * @going:	core: its module goes, nobody is asked any more
  * @finish:	core: its kobject is released
- * @table:	core: what Suture's linker knows of it
+ * @table:	core: what Suture's linker knows of it; from its first enabling on
  */
 struct klp_patch {
 	struct module *mod;
