@@ -10,6 +10,7 @@
  */
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
+#include <linux/module.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -351,6 +352,12 @@ static int check_objects(const struct klp_patch *patch,
 			break;
 		if (obj->name && !holds_name(memory, obj->name)) {
 			suture_refuse(mod, "an object's name is no string in the module");
+			return -EINVAL;
+		}
+		/* Nobody could see the core left, and it does not wait for itself. */
+		if (obj->name && !strcmp(obj->name, THIS_MODULE->name)) {
+			suture_refuse(mod, "'%s' patches it, and cannot be patched by itself",
+				      obj->name);
 			return -EINVAL;
 		}
 		if (!obj->name != !entry->name ||

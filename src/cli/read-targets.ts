@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { readInput } from '../host/files.ts';
 import { type LoadedKernel, moduleFiles } from '../host/read-kernel.ts';
 import { readTargetModule, type TargetModule } from '../kernel/target-module.ts';
+import { coreModule } from '../link/bind-symbols.ts';
 import { reasonError } from '../reason.ts';
 
 /** Finds the modules of some names, as far as they are to be had. */
@@ -11,7 +12,7 @@ export type FindTargets = (names: readonly string[]) => Promise<ReadonlyMap<stri
 
 /**
  * The modules of these names, as far as they are to be had. `given` are paths of `.ko` files. Throws `usage` for two that are
- * the same module, `file-missing`, and what `readTargetModule` throws.
+ * the same module, `file-missing`, `fix-unsupported` for the core, and what `readTargetModule` throws.
  */
 export async function readTargets(
   kernel: LoadedKernel,
@@ -27,6 +28,14 @@ export async function readTargets(
       throw reasonError('usage', file, `the module ${target.name} is given twice`, 'give each module once');
     }
     targets.set(target.name, target);
+  }
+  if (targets.has(coreModule) || names.includes(coreModule)) {
+    throw reasonError(
+      'fix-unsupported',
+      coreModule,
+      'the core patches functions, and cannot be patched by itself',
+      'load a mended core instead, when no patch is there',
+    );
   }
   const missing = names.filter((name) => !targets.has(name));
   if (missing.length === 0) return targets;
