@@ -35,6 +35,17 @@ static int enable_changed(struct klp_patch *patch)
 `,
 };
 
+const sleeper = `
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+
+static int loadavg_proc_show(struct seq_file *m, void *v)
+{
+	schedule_timeout_interruptible(MAX_SCHEDULE_TIMEOUT);
+	return 0;
+}
+`;
+
 const sysfs = '/sys/kernel/livepatch';
 const parameter = '/sys/module/suture/parameters/fail_allocation';
 
@@ -64,7 +75,7 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-faults-'));
     const kernel = await loadKernel(name);
     const files = [{ path: '/suture.ko', bytes: await faultyCoreOf(kernel) }];
-    for (const [as, source] of Object.entries(patches)) {
+    for (const [as, source] of Object.entries({ ...patches, sleeper })) {
       const fix = join(folder, `${as}.c`);
       await writeFile(fix, source);
       files.push({ path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) });
@@ -82,6 +93,20 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     expect(await guest.succeed(failEach, { timeout: 200 })).toBe('');
     expect(Number(await guest.succeed('cat /count'))).toBeGreaterThan(10);
     expect(await guest.succeed('cat /proc/version /proc/cmdline')).toMatch(/^Linux version.*\nreplaced\n$/);
+  });
+
+  it('counts nobody whom it has not looked at when a transition is forced', async () => {
+    const reading = `(cat /proc/loadavg & echo $! > /reader); until grep -q "^State:.S" /proc/$(cat /reader)/status; do usleep 10000; done`;
+    await guest.succeed(`insmod /sleeper.ko; ${reading}; echo 0 > ${sysfs}/sleeper/enabled; echo 1 > ${parameter}`);
+    // The look in the other direction is for want of memory still to come.
+    await guest.succeed(`echo 1 > ${sysfs}/sleeper/enabled; cat ${sysfs}/sleeper/transition | grep 1`);
+    await guest.succeed(`dmesg -c > /dev/null; echo 1 > ${sysfs}/sleeper/force; echo 0 > ${parameter}`);
+    expect(await guest.succeed('dmesg')).toContain(
+      "'sleeper': forced: nobody has been looked at: any task may be inside",
+    );
+    await guest.succeed(
+      `kill $(cat /reader); echo 0 > ${sysfs}/sleeper/enabled; until rmmod sleeper 2> /dev/null; do usleep 10000; done`,
+    );
   });
 
   it('stays in force when it cannot be disabled for want of memory', async () => {

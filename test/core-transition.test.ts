@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { loadKernel } from '../src/host/read-kernel.ts';
+import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { stockKernels } from './stock-kernels.ts';
@@ -76,8 +77,16 @@ static int version_proc_show(struct seq_file *m, void *v)
   failing: says('version', 'failed') + telling('-ENODEV'),
   state1: says('version', 'state 1') + state(1, false),
   state2: says('version', 'state 2') + state(2, true),
+  itself: says('version', 'itself') + before('patch->objs[0].name = "suture";'),
   stateless: says('loadavg', 'stateless') + before('patch->replace = true;'),
 };
+
+/** A patch with another name for its old function, as kallsyms has two for some addresses. */
+async function renamed(patch: Uint8Array, from: string, to: string): Promise<Uint8Array> {
+  const bytes = Buffer.from((await checkSignature(patch)).module);
+  for (let at = bytes.indexOf(from); at >= 0; at = bytes.indexOf(from, at)) bytes.write(to, at, 'latin1');
+  return signModule(new Uint8Array(bytes));
+}
 
 const headers = '#include <linux/livepatch.h>\n#include <linux/sched.h>\n#include <linux/seq_file.h>\n';
 const sysfs = '/sys/kernel/livepatch';
@@ -112,6 +121,8 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
       await writeFile(fix, headers + source);
       files.push({ path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) });
     }
+    const { bytes } = files.find(({ path }) => path === '/three.ko')!;
+    files.push({ path: '/alias.ko', bytes: await renamed(bytes, 'version_proc_show', 'version_proc_alas') });
     guest = await bootGuest(guestKernel(kernel.stored), { files });
     await guest.succeed('insmod /suture.ko');
     await guest.succeed("echo 'file kernel/livepatch/* +p; func klp_try_switch_task -p' > /proc/dynamic_debug/control");
@@ -144,8 +155,9 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     expect(await version()).toMatch(/^Linux version/);
   });
 
-  it('says of a transition what mainline says', async () => {
+  it('says of a transition what mainline says, and which module changes the kernel', async () => {
     await guest.succeed(load('one'));
+    expect(await guest.succeed('cat /sys/module/one/taint')).toContain('K');
     await guest.succeed(`${disable('one')}; ${unload('one')}`);
     expect(await log()).toEqual([
       "enabling patch 'one'",
@@ -244,6 +256,16 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     await guest.succeed(`${disable('replacing')}; ${unload('replacing')}`);
   });
 
+  it('takes back by a patch with .replace what was changed by two names of one function', async () => {
+    await guest.succeed(load('one'));
+    await guest.succeed('insmod /alias.ko');
+    await guest.succeed(settled('three'));
+    expect(await version()).toBe('three\n');
+    await guest.succeed(`${load('replacing')}; ${unload('one')}; ${unload('three')}`);
+    expect(await version()).toMatch(/^Linux version/);
+    await guest.succeed(`${disable('replacing')}; ${unload('replacing')}`);
+  });
+
   it('keeps replaced functions for a task that sleeps in one, and takes a replacement back', async () => {
     await guest.succeed(load('sleeper'));
     await guest.succeed(sleepIn('/proc/version'));
@@ -283,6 +305,11 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
       );
     }
     await guest.succeed(`${disable('state2')}; ${unload('state2')}`);
+  });
+
+  it('does not patch itself', async () => {
+    expect(await guest.run('insmod /itself.ko')).not.toMatchObject({ status: 0 });
+    expect(await log()).toContain("suture: itself: 'suture' patches it, and cannot be patched by itself");
   });
 
   it('keeps a module for ever that somebody may be inside of because of force', async () => {

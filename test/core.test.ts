@@ -46,6 +46,31 @@ static int version_proc_show(struct seq_file *m, void *v)
 }
 `;
 
+/** Its init enables it, and enables it a second time when it has been disabled. */
+const twice = `
+#include <linux/delay.h>
+#include <linux/livepatch.h>
+#include <linux/panic.h>
+#include <linux/seq_file.h>
+
+static int cmdline_proc_show(struct seq_file *m, void *v)
+{
+	seq_puts(m, "patched twice\\n");
+	return 0;
+}
+
+static int __init enable_twice(struct klp_patch *patch)
+{
+	int ret = suture_enable_patch(patch, &suture_patch_table);
+
+	while (!ret && panic_timeout == ${waitingForPanic})
+		msleep(1);
+	return ret ?: suture_enable_patch(patch, &suture_patch_table);
+}
+#undef klp_enable_patch
+#define klp_enable_patch enable_twice
+`;
+
 /** Its init fails although the patch is in force. */
 const failing = `
 #include <linux/livepatch.h>
@@ -180,7 +205,7 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
       return { path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) };
     };
     const quick = await patch('quick', await readFile(examples[0]!.fix, 'utf8'));
-    const sources = { sleeper, stubborn, failing, flushing, invalidating, ...whileStopped[architecture] };
+    const sources = { sleeper, stubborn, twice, failing, flushing, invalidating, ...whileStopped[architecture] };
     const built = await Promise.all(Object.entries(sources).map(([as, source]) => patch(as, source)));
     for (const old of neverLeft) {
       const bytes = await changed(quick.bytes, (table, offset) => renameOldFunction(table, offset, old));
@@ -313,6 +338,17 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
     expect(await guest.succeed('cat /proc/cmdline')).toMatch(/^console=/);
     expect(await guest.succeed(`ls ${sysfs}; cut -d" " -f1 /proc/modules`)).toBe('suture\n');
     expect(await guest.kernelLog()).toMatch(/suture: failing: its module goes while the patch is there/);
+  });
+
+  // On ppc64le init stays with the rest of the module's code, so a patch cannot be left before its init has returned.
+  it.runIf(architecture === 'arm')('enables a patch once each time that its module is loaded', async () => {
+    const panic = '/proc/sys/kernel/panic';
+    await guest.succeed(`dmesg -c > /dev/null; cat ${panic} > /panic; echo ${waitingForPanic} > ${panic}
+      insmod /twice.ko & echo $! > /loader; ${until(`[ "$(cat ${sysfs}/twice/transition)" = 0 ]`)}
+      echo 0 > ${sysfs}/twice/enabled; ${until(`[ ! -e ${sysfs}/twice ]`)}
+      cat /panic > ${panic}; ${until('[ ! -d /proc/$(cat /loader) ]')}`);
+    expect(await guest.succeed('cat /proc/cmdline; cut -d" " -f1 /proc/modules')).toMatch(/^console=.*\nsuture\n$/);
+    expect(await guest.succeed('dmesg')).toContain('suture: twice: the patch was enabled before');
   });
 
   it.each(neverLeft)('refuses to patch %s, which it could not see to be left', async (old) => {
