@@ -81,6 +81,11 @@ struct klp_func {
 
 /**
  * struct klp_callbacks - called around the switch, each of them optional
+ *
+ * Those of a module that comes or goes are called, other than in mainline, from a module
+ * notifier, so with that list's rwsem held: they must not call register_module_notifier()
+ * or unregister_module_notifier(), nor wait for a module to be loaded or removed.
+ *
  * @pre_patch:		before the object is patched; an error stops it
  * @post_patch:		after the object is patched
  * @pre_unpatch:	before the object is unpatched
