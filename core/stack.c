@@ -169,11 +169,18 @@ static unsigned long returns_to(struct look *look, unsigned long pc)
 	}
 }
 
-/* Those that no frame has led to. */
-static const struct suture_code *search_kept(struct look *look)
+/*
+ * Those that no frame has led to. Where the @frames are certain, all of them seen, those
+ * of kretprobes are stale: the kernel uses them in this order, one for each return that
+ * was found, and what is called later has newer ones. On ppc64le function_graph leaves
+ * such behind, when it puts itself over a kretprobe's return.
+ */
+static const struct suture_code *search_kept(struct look *look, bool frames)
 {
 	const struct suture_code *code = NULL;
 
+	if (frames && look->graph < 0)
+		return NULL;
 	while (!code && (look->graph >= 0 || look->kretprobe))
 		code = code_at(look->codes, look->graph >= 0 ?
 			       next_graph(look) : next_kretprobe(look));
@@ -241,7 +248,10 @@ static const struct suture_code *follow_exception(struct look *look,
 	return code == &lost ? without : code;
 }
 
-/* Follows the frames to the last one. The code found, NULL if there is none, &lost. */
+/*
+ * Follows the frames to the last one. The code found, NULL if there is none, &lost. Not
+ * every return address is certain where an exception has interrupted a function.
+ */
 static const struct suture_code *follow(struct look *look, struct arch_frame *frame,
 					unsigned int exceptions)
 {
@@ -254,7 +264,7 @@ static const struct suture_code *follow(struct look *look, struct arch_frame *fr
 			return follow_exception(look, frame, exceptions);
 		code = pass_call(look, frame);
 	}
-	return code ?: search_kept(look);
+	return code ?: search_kept(look, exceptions == MOST_EXCEPTIONS);
 }
 
 /* ---- where unwinding does not get ---- */
@@ -287,7 +297,7 @@ static const struct suture_code *search_stack(struct look *look)
 		code = search_word(look, (unsigned long *)sp, end);
 	if (!code) {
 		first_kept(look);
-		code = search_kept(look);
+		code = search_kept(look, false);
 	}
 	return code;
 }

@@ -123,6 +123,16 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     await guest.succeed(`echo nop > ${tracing}/current_tracer; echo > ${tracing}/set_ftrace_filter`);
   });
 
+  it('waits for nobody whose kretprobe function_graph has forgotten', async () => {
+    await guest.succeed(`echo seq_printf > ${tracing}/set_ftrace_filter
+      echo function_graph > ${tracing}/current_tracer; ${probe('r', 'seq_printf')}`);
+    // Whose return address the kretprobe keeps is in version_proc_show, which is left by then.
+    await guest.succeed(`sh -c 'read -r line < /proc/version; : > /read; exec sleep 1000' & echo $! > /reader
+      ${until('[ -e /read ]')}`);
+    await guest.succeed(`${noProbe}; echo nop > ${tracing}/current_tracer; echo > ${tracing}/set_ftrace_filter`);
+    await guest.succeed(`${load('one')}; ${takeBack('one')}; kill $(cat /reader)`);
+  });
+
   it('waits for a task while a processor goes and comes back', async () => {
     await guest.succeed(`${load('sleeper')}; cat /proc/version & echo $! > /reader
       ${until('grep -q "^State:.S" /proc/$(cat /reader)/status')}`);
