@@ -72,7 +72,7 @@ export async function buildSourcePatch(
   const places = pairs.map((pair) => placesOf(kernel, pair, around));
   progress('comparing before and after');
   const diffs = diffTogether(pairs, ({ path, original, patched }, wanted) =>
-    diffObjects({ name: path, model: original }, { name: path, model: patched }, wanted),
+    diffObjects({ name: path, model: original }, { name: path, model: patched }, { wanted, noSectionAnchors: true }),
   );
   const files = pairs.map(({ path }, i): ChangedFile => ({ path, diff: diffs[i]!, places: places[i]! }));
   refuse(

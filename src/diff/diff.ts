@@ -49,22 +49,25 @@ export interface NamedObject {
   readonly model: ElfModel;
 }
 
+/** What is known of two objects beside their bytes. */
+export interface DiffOptions {
+  /** Names by which other files of the fix refer to what is new in this one, so that it goes along. */
+  readonly wanted?: ReadonlySet<string>;
+  /** Whether both were compiled with -fno-section-anchors: then code reaches each variable by its own address. */
+  readonly noSectionAnchors?: boolean;
+}
+
 /**
- * Compares two relocatable objects. `wanted` are names by which other files of the fix refer to what is new in this one, so that
- * it goes along. Throws `elf-malformed`, and `objects-unrelated` for two that cannot be of one source: of
+ * Compares two relocatable objects. Throws `elf-malformed`, and `objects-unrelated` for two that cannot be of one source: of
  * different machines, or not relocatable.
  */
-export function diffObjects(
-  original: NamedObject,
-  patched: NamedObject,
-  wanted: ReadonlySet<string> = new Set(),
-): ObjectDiff {
+export function diffObjects(original: NamedObject, patched: NamedObject, options: DiffOptions = {}): ObjectDiff {
   checkRelated(original, patched);
   const [before, after] = [original, patched].map(({ model, name }) => takeApart(model, codeOf(model), name)) as [
     DiffedObject,
     DiffedObject,
   ];
-  return new Differ(before, after, isKnown(patched.model)).run(wanted);
+  return new Differ(before, after, isKnown(patched.model)).run(options);
 }
 
 const isKnown = ({ header }: ElfModel) => architectureOfElf(header) !== undefined;
@@ -116,7 +119,7 @@ class Differ {
     this.#comparison = new Comparison(original, patched, this.#correlation);
   }
 
-  run(wanted: ReadonlySet<string>): ObjectDiff {
+  run({ wanted = new Set(), noSectionAnchors = false }: DiffOptions): ObjectDiff {
     const functions = this.#patched.pieces.filter(({ kind }) => kind === 'function');
     const onlyLines: string[] = [];
     const changed = new Set<Piece>();
@@ -131,7 +134,10 @@ class Differ {
     const list = functions.filter((piece) => changed.has(piece));
     const live = list.filter((piece) => !isInit(piece.section.name));
     const asked = this.#patched.pieces.filter((piece) => isNew(piece, this.#correlation) && wanted.has(piece.name));
-    const selected = select(this.#original, this.#patched, this.#correlation, this.#comparison, live, asked);
+    const selected = select(this.#original, this.#patched, this.#correlation, this.#comparison, live, {
+      asked,
+      noSectionAnchors,
+    });
     if (this.#isKnown) this.#reasons.push(...selected.reasons);
     if (onlyLines.length > 0)
       this.#remarks.push(`only line numbers differ in ${few(onlyLines)}, so nothing is done about it`);

@@ -42,9 +42,9 @@ export function select(
   correlation: Correlation,
   comparison: Comparison,
   changed: readonly Piece[],
-  asked: readonly Piece[],
+  options: { readonly asked: readonly Piece[]; readonly noSectionAnchors: boolean },
 ): Selected {
-  return new Selector(original, patched, correlation, comparison, changed).run(asked);
+  return new Selector(original, patched, correlation, comparison, changed).run(options);
 }
 
 class Selector {
@@ -78,10 +78,10 @@ class Selector {
     this.#variables = [variablesBySection(original), variablesBySection(patched)];
   }
 
-  run(asked: readonly Piece[]): Selected {
+  run({ asked, noSectionAnchors }: { readonly asked: readonly Piece[]; readonly noSectionAnchors: boolean }): Selected {
     for (const piece of [...this.#changed, ...asked]) this.#include(piece);
     for (let piece = this.#waiting.pop(); piece; piece = this.#waiting.pop()) this.#follow(piece);
-    this.#checkLayouts();
+    if (!noSectionAnchors) this.#checkLayouts();
     this.#checkSiblingCalls();
     this.#checkUnknownTables();
     const included = this.#patched.pieces.filter((piece) => this.#included.has(piece));

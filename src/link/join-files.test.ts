@@ -23,7 +23,7 @@ const places: KernelPlaces = {
 function filesOf(texts: readonly string[], asked: Partial<KernelPlaces> = {}): ChangedFile[] {
   const pairs = texts.map((text) => text.split(/^---$/m).map(textObject) as [ElfModel, ElfModel]);
   const diffs = diffTogether(pairs, ([before, after], wanted) =>
-    diffObjects({ name: 'before', model: before }, { name: 'after', model: after }, wanted),
+    diffObjects({ name: 'before', model: before }, { name: 'after', model: after }, { wanted }),
   );
   return diffs.map((diff, i) => ({ path: `file-${i}.c`, diff, places: { ...places, ...asked } }));
 }
