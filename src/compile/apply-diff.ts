@@ -9,8 +9,8 @@ import type { FilePatch, Hunk, HunkLine } from './unified-diff.ts';
 export interface Applied {
   readonly text: string;
   /**
-   * The same for a C compiler, with a `#line` behind each function below a change: there the lines have their old numbers, so
-   * what has `__LINE__` in it and has not changed is compiled to what it was.
+   * The same for a C compiler, with a `#line` behind each statement below a change: lines that are old have their old numbers,
+   * so what has `__LINE__` in it and has not changed is compiled to what it was.
    */
   readonly withOldNumbers: string;
   /** Hunks that stand elsewhere than the patch says: for a remark. */
@@ -34,7 +34,7 @@ export function applyToFile(text: string, patch: FilePatch): Applied {
   const keep = (line: string, number: number) => {
     result.push(line);
     numbered.push(line);
-    if (isBelow && functionEnd.test(line)) numbered.push(`#line ${number + 1}\n`);
+    if (isBelow && statementEnd.test(line)) numbered.push(`#line ${number + 1}\n`);
   };
   const moved: { hunk: number; lines: number }[] = [];
   let done = 0;
@@ -62,8 +62,11 @@ export function applyToFile(text: string, patch: FilePatch): Applied {
   return { text: result.join(''), withOldNumbers: numbered.join(''), moved };
 }
 
-/** The line that ends a function or an initializer, and no macro. */
-const functionEnd = /^\};?\s*\n$/;
+/**
+ * Where a line ends so that a directive may stand behind it: not within the arguments of a macro, nor in a `#define` of several
+ * lines. In a comment it does no harm.
+ */
+const statementEnd = /[;{}]\s*\n$/;
 
 /** Where lines stand: at `wanted`, or at the only other place from `from` on. */
 function placeOf(lines: readonly string[], old: readonly string[], wanted: number, from: number): number | undefined {

@@ -107,9 +107,8 @@ export function compilePairs(
     const outputs = await compilePatched(tree, affected, numbered, join(folder, 'patched'), progress).catch(
       async (error: unknown) => {
         if (!(error instanceof ReasonError) || error.reasons[0].code !== 'compile-failed') throw error;
-        // For what the compiler says with the lines' own numbers.
-        await compilePatched(tree, affected, changed, join(folder, 'refused'), () => {});
-        throw error;
+        // What a directive is in the way of, and what the compiler says of lines with their own numbers.
+        return compilePatched(tree, affected, changed, join(folder, 'as-given'), () => {});
       },
     );
     return {

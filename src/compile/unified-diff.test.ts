@@ -128,10 +128,10 @@ describe('applying', () => {
   });
 
   it('gives code below a change its old numbers, for what has its line in it', () => {
-    const c = 'int a;\nint f(void)\n{\n}\nint b;\nint g(void)\n{\n}\n#define m { \\\n}\nint c;\n';
+    const c = 'int a;\nint f(void)\n{\n\tg(1,\n\t  2);\n}\n#define m { \\\n}\nint c;\n';
     const [more] = parse('--- a/f.c\n+++ b/f.c\n@@ -1,2 +1,3 @@\n int a;\n+int more;\n int f(void)\n');
     expect(applyToFile(c, more!).withOldNumbers).toBe(
-      'int a;\nint more;\nint f(void)\n{\n}\n#line 5\nint b;\nint g(void)\n{\n}\n#line 9\n#define m { \\\n}\n#line 11\nint c;\n',
+      'int a;\nint more;\nint f(void)\n{\n#line 4\n\tg(1,\n\t  2);\n#line 6\n}\n#line 7\n#define m { \\\n}\n#line 9\nint c;\n#line 10\n',
     );
   });
 });
