@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'rooms', include: ['src/**/*.test.ts'], environment: 'node' } },
+      { test: { name: 'rooms', include: ['src/**/*.test.ts', 'bench/**/*.test.ts'], environment: 'node' } },
       {
         test: {
           name: 'machine',

@@ -1,0 +1,72 @@
+// npm run bench [-- [--json] [--runs N] [--kernel NAME]… [BENCH]…]: repeatable figures of what Suture takes.
+//
+// Progress goes to stderr, the tables or one JSON document to stdout. A figure beyond its limit is marked and is no failure: a
+// busy machine makes it so.
+
+import { cpus, loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import { architectures } from '../src/arch/architectures.ts';
+import { columns } from '../src/cli/output.ts';
+import { fetchKernel } from '../src/host/fetch-kernel.ts';
+import { listKernels } from '../src/host/kernel-store.ts';
+import { type Bench, cells, type Row } from './bench.ts';
+import { diffObjectsBench } from './diff-objects.ts';
+import { readKernelBench } from './read-kernel.ts';
+import { wholeKernelBench } from './whole-kernel.ts';
+
+const benches: readonly Bench[] = [readKernelBench, wholeKernelBench, diffObjectsBench];
+
+const say = (what: string): void => void process.stderr.write(`bench: ${what}\n`);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '3' },
+    kernel: { type: 'string', multiple: true, default: [] },
+  },
+});
+const runs = Number(values.runs);
+const unknown = positionals.find((name) => !benches.some((bench) => bench.name === name));
+if (unknown !== undefined || !Number.isSafeInteger(runs) || runs < 1) {
+  const known = benches.map(({ name }) => name).join(', ');
+  say(unknown === undefined ? `--runs wants a number, not ${values.runs}` : `no bench ${unknown}, there are ${known}`);
+  process.exit(1);
+}
+
+/** The newest stock kernel of each architecture in the cache, fetched if there is none. */
+async function stockKernels(): Promise<string[]> {
+  const cached = (await listKernels()).map(({ name }) => name);
+  return Promise.all(
+    architectures.map(async ({ platform: { debian } }) => {
+      const stock = new RegExp(`^[0-9][0-9.-]*-${debian.flavour}$`);
+      return (
+        cached.findLast((name) => stock.test(name)) ??
+        (await fetchKernel(debian.architecture, { onProgress: say })).name
+      );
+    }),
+  );
+}
+
+const [processor] = cpus();
+const machine = {
+  processor: processor?.model ?? 'unknown',
+  processors: cpus().length,
+  node: process.version,
+  load: loadavg().map((load) => Number(load.toFixed(2))),
+};
+const kernels = values.kernel.length > 0 ? values.kernel : await stockKernels();
+const chosen = benches.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+if (!values.json) {
+  const { processors, node, load } = machine;
+  console.log(`${processors} × ${machine.processor}, Node ${node}, load ${load[0]} at the start, best of ${runs}`);
+}
+const done: { name: string; title: string; rows: readonly Row[] }[] = [];
+for (const bench of chosen) {
+  const rows = await bench.run({ kernels, runs, say });
+  done.push({ name: bench.name, title: bench.title, rows });
+  if (!values.json) console.log(`\n${bench.title}\n${columns(cells(bench, rows))}`);
+}
+if (values.json)
+  console.log(
+    JSON.stringify({ schema: 1, machine: { ...machine, loadAtEnd: loadavg() }, runs, kernels, benches: done }, null, 2),
+  );
