@@ -105,10 +105,15 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
     });
   });
 
-  it('says what Kbuild cannot make for a file', async () => {
-    const patch = patchOf('security/selinux/netlabel.c', '#include <linux/gfp.h>', '');
-    expect(await reasonsOf(patch)).toMatchObject([
-      { code: 'tool-failed', message: expect.stringMatching(/cannot make what this file needs: .*genheaders/) },
+  it('makes the programs that a file needs and the headers lack, or says which those are', async () => {
+    const needing = ['crypto/ecrdsa.c', '#include <linux/module.h>', '#include <linux/module.h>\n'] as const;
+    expect((await compile(linePatch(source, ...needing))).pairs).toMatchObject([{ module: 'ecrdsa_generic' }]);
+
+    const tree = join(scratch, 'without-compiler');
+    mkdirSync(tree);
+    await makePatchedTree(source, tree, new Map([['scripts/asn1_compiler.c', undefined]]), []);
+    expect(await reasonsOf(linePatch(tree, ...needing), { source: tree })).toMatchObject([
+      { code: 'tool-failed', message: expect.stringMatching(/cannot make what this file needs: .*ecrdsa_params.asn1/) },
     ]);
   });
 

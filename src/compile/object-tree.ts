@@ -15,7 +15,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { cp, mkdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { join, normalize } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import type { Platform } from '../arch/arch.ts';
 import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
@@ -35,6 +35,15 @@ export interface ObjectTree {
 /** Programs that Kbuild runs from its object tree when it compiles a file. An older or newer kernel may lack one. */
 const buildTools = ['basic', 'genksyms', 'mod', 'recordmcount', 'bin2c'];
 
+/** Programs for this machine that some files need and the headers' package lacks, and where each finds its headers. */
+const sourceTools = [
+  { program: 'scripts/asn1_compiler', include: ['include'] },
+  {
+    program: 'scripts/selinux/genheaders/genheaders',
+    include: ['include/uapi', 'include', 'security/selinux/include'],
+  },
+] as const;
+
 /**
  * Makes an object tree in an empty folder: a copy of the kernel's prepared one, which is made once and kept.
  * Throws `kernel-incomplete`, `usage` for a path that make cannot work with, `tool-missing`, `tool-failed`.
@@ -47,7 +56,7 @@ export async function makeObjectTree(
 ): Promise<ObjectTree> {
   checkPath(folder, 'set TMPDIR to another folder');
   checkPath(source, 'move the source tree, and name it with --source');
-  const prepared = join(kernel.folder, 'objects', `tree-${await buildIdentity(kernel, source)}`);
+  const prepared = join(kernel.folder, 'objects', `prepared-${await buildIdentity(kernel, source)}`);
   if (!existsSync(prepared)) {
     await withLock(`objects-${kernel.name}`, async () => {
       if (!existsSync(prepared)) await publish(prepared, (tree) => prepare({ kernel, platform, source, folder: tree }));
@@ -85,6 +94,7 @@ async function prepare(tree: ObjectTree): Promise<void> {
     const from = join(headers, 'scripts', tool);
     if (existsSync(from)) await cp(from, join(folder, 'scripts', tool), { recursive: true });
   }
+  for (const tool of sourceTools) await makeSourceTool(tree, tool);
   // Older than what was made of it, or make would configure the kernel anew.
   const config = join(folder, '.config');
   await writeFile(config, await readFile(kernel.config));
@@ -103,6 +113,16 @@ async function prepare(tree: ObjectTree): Promise<void> {
     [0],
   );
   await writeFile(join(folder, topFolders), stdout);
+}
+
+/** Where this machine has no compiler of its own, Kbuild says of a file what it lacks. */
+async function makeSourceTool(
+  { folder, source }: ObjectTree,
+  { program, include }: (typeof sourceTools)[number],
+): Promise<void> {
+  await mkdir(dirname(join(folder, program)), { recursive: true });
+  const headers = include.map((each) => `-I${join(source, each)}`);
+  await runBuildTool('cc', [...headers, '-o', program, join(source, `${program}.c`)], folder, [0]).catch(() => {});
 }
 
 /** What stands where in version.h, and in the top Makefile. */

@@ -109,7 +109,7 @@ async function compileBoth(
   if (!existsSync(join(tree.folder, object)) || !existsSync(noted)) {
     const lines = said.split('\n');
     // What Kbuild would have to make first, and cannot: a program for this machine that the headers' package lacks, say.
-    const isAsked = (line: string) => asked.some((each) => line.includes(`'${objectName(each)}'`));
+    const isAsked = (line: string) => asked.some((each) => line.includes(`target '${objectName(each)}'`));
     const needs = lines.filter((line) => /\*\*\* No rule to make target/.test(line) && !isAsked(line));
     if (needs.length > 0) {
       throw reasonError(
