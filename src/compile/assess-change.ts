@@ -61,7 +61,9 @@ export async function assessChange(
     await mkdir(objects);
     await mkdir(patched);
     const { made, run } = original;
-    const tree = await makeObjectTree(kernel, platform, source, objects);
+    // As the compiler writes it, whatever else becomes of assembly that is to go into a module.
+    const { assemblyForModule: _, ...compiler } = platform;
+    const tree = await makeObjectTree(kernel, compiler, source, objects);
     if (existsSync(made)) await cp(made, objects, { recursive: true });
     await makePatchedTree(source, patched, new Map([[path, Buffer.from(before, 'latin1')]]), [dirname(path)]);
     /** Compiles a text in the file's place, to assembly. */
@@ -69,7 +71,9 @@ export async function assessChange(
       await writeFile(join(patched, path), text, 'latin1');
       const flags = [...sectionedFlags(platform), '-S'];
       const { object } = await compileAgain(tree, path, run, patched, flags);
-      return Buffer.from(object).toString('latin1');
+      const assembly = Buffer.from(object).toString('latin1');
+      if (assembly.startsWith('\x7fELF')) throw new Error(`${path}: the compiler wrote no assembly`);
+      return assembly;
     };
     const even = evenLines(before, parsed!);
     try {
