@@ -98,7 +98,9 @@ function section(title: string, outcomes: readonly FixOutcome[]): string[] {
   const line = ({ path, stage, reasons }: FixOutcome) => {
     const [reason] = reasons;
     if (!reason) return `  ${path}: ${stage}`;
-    return `  ${path}: ${reason.code}  ${reason.place}: ${reason.message.split('\n')[0]}`;
+    // Of what a compiler says, the first complaint; of all else, the first line.
+    const lines = reason.message.split('\n');
+    return `  ${path}: ${reason.code}  ${reason.place}: ${lines.find((text) => /\berror: /.test(text)) ?? lines[0]}`;
   };
   return ['', `${title}:`, ...outcomes.map(line)];
 }
