@@ -15,11 +15,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** Module files of nothing but their modinfo. */
-function modules(dependsOf: Readonly<Record<string, string>>): void {
+/** Module files of nothing but their modinfo; `more` are further fields of some, each ended by a zero. */
+function modules(dependsOf: Readonly<Record<string, string>>, more: Readonly<Record<string, string>> = {}): void {
   for (const [name, depends] of Object.entries(dependsOf)) {
     const model = newModel({ class: 32, type: 1, machine: 40, osAbi: 0, abiVersion: 0, entry: 0n, flags: 0x5000000 });
-    const modinfo = new TextEncoder().encode(`license=GPL\0depends=${depends}\0name=${name}\0`);
+    const modinfo = new TextEncoder().encode(`license=GPL\0depends=${depends}\0name=${name}\0${more[name] ?? ''}`);
     model.sections.push(newSection('.modinfo', SHT_PROGBITS, SHF_ALLOC, modinfo));
     writeFileSync(join(folder, `${name}.ko`), writeElf(model));
   }
@@ -29,6 +29,24 @@ const order = async (...names: string[]) => (await modulesWithDependencies(folde
 test('what a module depends on comes before it, once', async () => {
   modules({ 'a-b': 'c,d', c: 'd', d: '', unrelated: '' });
   expect(await order('a-b', 'd')).toEqual(['d', 'c', 'a_b']);
+});
+
+test('what a module asks for softly comes before it too, by name or by alias', async () => {
+  modules(
+    { lib: '', crc_generic: 'base', crc_special: '', base: '', plain: '', later: '', crcx: '' },
+    {
+      lib: 'softdep=pre: crc plain gone post: later\0',
+      crc_generic: 'alias=crypto-crc\0alias=crc\0',
+      crc_special: 'alias=crc\0',
+      crcx: 'alias=crcx\0',
+    },
+  );
+  expect(await order('lib')).toEqual(['base', 'crc_generic', 'plain', 'lib']);
+});
+
+test('modules that ask for each other softly are loaded all the same', async () => {
+  modules({ a: '', b: 'a' }, { a: 'softdep=pre: b\0' });
+  expect(await order('a')).toEqual(['a']);
 });
 
 test('a module that is not there is named', async () => {

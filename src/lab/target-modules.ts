@@ -4,7 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { findSection, readElf } from '../elf/elf.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
-import { reasonError } from '../reason.ts';
+import { ReasonError, reasonError } from '../reason.ts';
 
 /** A module as the package ships it. */
 export interface StockModule {
@@ -16,7 +16,7 @@ export interface StockModule {
 /**
  * The modules of these names and everything that they depend on, in the order in which they can be loaded. `folder` is
  * the kernel's `lib/modules/RELEASE`. Dependencies come from the modules' own modinfo: the distribution's packages
- * bring no modules.dep. Throws `file-missing` for a module that is not there, `kernel-incomplete` for modules that depend on
+ * bring no modules.dep. What a module asks for softly comes first too, where it can be had. Throws `file-missing` for a module that is not there, `kernel-incomplete` for modules that depend on
  * each other in a circle, `elf-malformed`.
  */
 export async function modulesWithDependencies(folder: string, names: readonly string[]): Promise<StockModule[]> {
@@ -35,8 +35,33 @@ export async function modulesWithDependencies(folder: string, names: readonly st
         'name it as `lsmod` does',
       );
     const bytes = new Uint8Array(await readFile(join(folder, file)));
-    for (const dependency of dependenciesOf(bytes, file)) await visit(dependency, [...dependents, name]);
+    const info = modinfoOf(bytes, file);
+    for (const wanted of softDependencies(info)) {
+      const found = fileOf.has(moduleName(wanted)) ? moduleName(wanted) : await withAlias(wanted);
+      if (found !== undefined) await softly(found, [...dependents, name]);
+    }
+    for (const dependency of dependencies(info)) await visit(dependency, [...dependents, name]);
     ordered.set(name, { name, bytes });
+  };
+  /** A soft dependency that cannot be had, or that depends on who asks for it, is left out, as modprobe does. */
+  const softly = async (name: string, dependents: readonly string[]): Promise<void> => {
+    const before = [...ordered];
+    try {
+      await visit(name, dependents);
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+      ordered.clear();
+      for (const [each, module] of before) ordered.set(each, module);
+    }
+  };
+  /** The first module that has an alias, among those whose names begin with it: the kernel's algorithms are named so. */
+  const withAlias = async (alias: string): Promise<string | undefined> => {
+    for (const [name, file] of [...fileOf].sort(([a], [b]) => (a < b ? -1 : 1))) {
+      if (!name.startsWith(moduleName(alias))) continue;
+      const info = modinfoOf(new Uint8Array(await readFile(join(folder, file))), file);
+      if (info.some(([key, value]) => key === 'alias' && value === alias)) return name;
+    }
+    return undefined;
   };
   for (const name of names) await visit(moduleName(name), []);
   return [...ordered.values()];
@@ -45,11 +70,20 @@ export async function modulesWithDependencies(folder: string, names: readonly st
 /** `libcrc32c.ko` is the module `libcrc32c`, `rtc-pl031` the module `rtc_pl031`. */
 const moduleName = (file: string): string => basename(file, '.ko').replaceAll('-', '_');
 
+type Modinfo = ReturnType<typeof readModinfo>;
+
+const modinfoOf = (bytes: Uint8Array, place: string): Modinfo =>
+  readModinfo(findSection(readElf(bytes, place), '.modinfo')?.data ?? new Uint8Array());
+
 /** `depends=a,b`. */
-function dependenciesOf(bytes: Uint8Array, place: string): string[] {
-  const info = new Map(readModinfo(findSection(readElf(bytes, place), '.modinfo')?.data ?? new Uint8Array()));
-  return (info.get('depends') ?? '').split(',').filter(Boolean).map(moduleName);
-}
+const dependencies = (info: Modinfo): string[] =>
+  (new Map(info).get('depends') ?? '').split(',').filter(Boolean).map(moduleName);
+
+/** `softdep=pre: a b post: c` (modprobe.d(5)): a and b. */
+const softDependencies = (info: Modinfo): string[] =>
+  info.flatMap(([key, value]) =>
+    key === 'softdep' ? (/\bpre:([^:]*)(?= post:|$)/.exec(value)?.[1] ?? '').split(' ').filter(Boolean) : [],
+  );
 
 function circular(name: string, dependents: readonly string[]) {
   const circle = [...dependents.slice(dependents.indexOf(name)), name].join(' → ');
