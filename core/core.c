@@ -5,8 +5,8 @@
  * Here: the life of a patch, from klp_enable_patch() until its module is let go. The
  * rest: whether a patch is for this kernel (table.c, never-left.c), its files
  * (sysfs.c), its objects (object.c), redirecting through ftrace (redirect.c), which
- * functions a task uses (transition.c, dying.c, return-to-user.c) and whether it is inside
- * code that is left (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
+ * functions a task uses (transition.c, laggards.c, dying.c, return-to-user.c) and whether it
+ * is inside code that is left (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
  *
  * Locking
  *
@@ -16,7 +16,7 @@
  * stop_machine() take, and never while a patch's kobject is being removed: that waits
  * for writers of its files, and they wait for the mutex. Nobody waits with it held
  * for a task to leave a function. What the handler reads without it is told in
- * redirect.c and transition.c.
+ * redirect.c, laggards.c and dying.c.
  *
  * The way of a patch: checked -> its module pinned -> directories in sysfs, memory
  * for all that follows -> in the list -> pre_patch callbacks, call sites armed ->

@@ -13,7 +13,7 @@
  * whatever handler it was in, which is what RCU calls tasks_rude.
  *
  * That a task finds all of a patch or nothing is not for the stacks to see to, but
- * for func->transition and who is asked then (transition.c). What an NMI calls while
+ * for func->transition and who is asked then (laggards.c). What an NMI calls while
  * the machine is stopped may find the one or the other, each function by itself.
  */
 #define pr_fmt(fmt) "livepatch: " fmt

@@ -144,7 +144,6 @@ void klp_unpatch_objects_dynamic(struct klp_patch *patch);
 
 /* transition.c */
 extern struct klp_patch *klp_transition_patch;
-bool suture_task_is_patched(const struct task_struct *task);
 int suture_prepare_transition(struct klp_patch *patch);
 void klp_init_transition(struct klp_patch *patch, int state);
 void suture_objects_changed(void);
@@ -156,6 +155,20 @@ int klp_force_transition(void);
 bool suture_hurry_laggards(const struct module *mod);
 void suture_laggard_returns(void);
 void suture_stop_transitions(void);
+
+/* laggards.c; states are KLP_PATCHED and KLP_UNPATCHED */
+bool suture_task_is_patched(const struct task_struct *task);
+bool suture_make_room(void);
+void suture_tasks_are_in(int state);
+bool suture_are_looked_at(int state);
+unsigned int suture_laggards_left(void);
+bool suture_switch_tasks(int state);
+bool suture_switch_itself(int state);
+int suture_force_tasks(int state);
+void suture_free_laggards(void);
+void suture_remind_laggards(void);
+void klp_send_signals(void);
+bool suture_name_laggards(const struct module *mod, int state);
 
 /* dying.c; the second with the machine stopped */
 bool suture_is_known_dying(const struct task_struct *task);
