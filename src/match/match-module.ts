@@ -58,37 +58,59 @@ class ModuleMatching {
   }
 
   run(): ModuleMatch {
-    const regions: MatchedRegion[] = [];
     const parts = codeSections(this.#object).map((section) => {
       const its = regionsOf(section, this.#object.symbols, this.#arch);
-      const base = this.#baseOf(section, its);
-      if (base) this.#bases.set(section, base);
-      return { section, its };
+      return { section, its, candidates: this.#basesOf(section, its), regions: [] as MatchedRegion[] };
     });
-    for (const { section, its } of parts) {
-      const base = this.#bases.get(section);
-      const relocations = relocationsByWord(section);
-      for (const region of its) {
-        const difference = base
-          ? this.#compare(region, relocations, base)
-          : { offset: 0, message: `the module has no function of ${section.name} by name` };
-        regions.push({
-          name: region.name,
-          isFunction: region.symbols.some(({ type }) => type === STT_FUNC),
-          section: section.name,
-          offset: region.offset,
-          size: region.size,
-          address: undefined,
-          verdict: !base ? 'not-compared' : difference ? 'different' : 'same',
-          difference,
-        });
-      }
+    // What lies in one place only shows where the rest must be.
+    const settled = parts.filter(({ candidates }) => candidates.length <= 1);
+    for (const { section, candidates } of settled) if (candidates[0]) this.#bases.set(section, candidates[0]);
+    for (const part of settled) part.regions = this.#compareAll(part.section, part.its);
+    for (const part of parts) {
+      if (part.candidates.length > 1) part.regions = this.#tryAll(part.section, part.its, part.candidates);
     }
+    const regions = parts.flatMap((part) => part.regions);
     return { regions, data: this.#compareData(), placeOf: (symbol) => this.#placeOf(symbol) };
   }
 
-  /** The place in the module's section of the same name that most functions' names show, and whose words are the likest. */
-  #baseOf(section: Section, regions: readonly Region[]): Base | undefined {
+  /** Of several places that look alike, the one whose relocations lead where those of the section do; else the first. */
+  #tryAll(section: Section, regions: readonly Region[], candidates: readonly Base[]): MatchedRegion[] {
+    const [bases, found] = [new Map(this.#bases), new Map(this.#found)];
+    const at = (base: Base) => {
+      restore(this.#bases, bases);
+      restore(this.#found, found);
+      this.#bases.set(section, base);
+      return this.#compareAll(section, regions);
+    };
+    for (const base of candidates) {
+      const compared = at(base);
+      if (compared.every(({ verdict }) => verdict === 'same')) return compared;
+    }
+    return at(candidates[0]!);
+  }
+
+  #compareAll(section: Section, regions: readonly Region[]): MatchedRegion[] {
+    const base = this.#bases.get(section);
+    const relocations = relocationsByWord(section);
+    return regions.map((region) => {
+      const difference = base
+        ? this.#compare(region, relocations, base)
+        : { offset: 0, message: `the module has no function of ${section.name} by name` };
+      return {
+        name: region.name,
+        isFunction: region.symbols.some(({ type }) => type === STT_FUNC),
+        section: section.name,
+        offset: region.offset,
+        size: region.size,
+        address: undefined,
+        verdict: !base ? 'not-compared' : difference ? 'different' : 'same',
+        difference,
+      };
+    });
+  }
+
+  /** The places in the module's section of the same name that most functions' names show, those whose words are the likest. */
+  #basesOf(section: Section, regions: readonly Region[]): Base[] {
     const votes = new Map<string, { base: Base; count: number }>();
     for (const { symbols, offset } of regions) {
       for (const { name } of symbols) {
@@ -103,7 +125,8 @@ class ModuleMatching {
     const most = Math.max(...[...votes.values()].map(({ count }) => count));
     const best = [...votes.values()].filter(({ count }) => count === most).map(({ base }) => base);
     const alike = best.map((base) => this.#likeness(section, base));
-    return best[alike.indexOf(Math.max(...alike))];
+    const likest = Math.max(...alike);
+    return best.filter((_, i) => alike[i] === likest);
   }
 
   #likeness({ data, relocations }: Section, { section, offset }: Base): number {
@@ -258,4 +281,9 @@ class ModuleMatching {
     const base = isSection(place) ? this.#bases.get(place) : undefined;
     return base && { section: base.section, offset: base.offset + Number(value) };
   }
+}
+
+function restore<K, V>(map: Map<K, V>, to: ReadonlyMap<K, V>): void {
+  map.clear();
+  for (const [key, value] of to) map.set(key, value);
 }
