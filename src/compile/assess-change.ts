@@ -77,7 +77,9 @@ export async function assessChange(
     };
     const even = evenLines(before, parsed!);
     try {
-      const [old, fresh] = [await assemblyOf(even.before), await assemblyOf(even.after)];
+      // The new state first: where it does not compile the other one is of no use.
+      const fresh = await assemblyOf(even.after);
+      const old = await assemblyOf(even.before);
       return { source: change, compilesAlone: true, complaint: '', functions: changedFunctions(old, fresh) };
     } catch (error) {
       if (!(error instanceof ReasonError) || error.reasons[0].code !== 'compile-failed') throw error;
