@@ -32,17 +32,22 @@ async function kernels(named) {
 }
 
 function print(phase) {
-  const { name, seconds, calls, mixed, changes, blocked, waited, tracings, before, after, leaks, alarms } = phase;
+  const { name, seconds, calls, mixed, changes, blocked, reads, waited, tracings, probed } = phase;
+  const { before, after, leaks, alarms } = phase;
+  const slab = ({ slab }) => [...slab.values()].reduce((sum, objects) => sum + objects, 0);
+  const modules = ({ exact }) => exact.filter((line) => line.startsWith('module ')).length;
   console.log(
-    `  ${holds(phase) ? 'held' : 'FAILED'}  ${name}: ${phase.cycles} cycles in ${seconds} s, ${calls} calls (${blocked} of them slept), ${changes} changes of version, ` +
-      `${mixed} calls saw half a patch; ${waited} transitions waited; ${tracings} rounds of tracers; ` +
-      `unreclaimable slab ${before.slabKilobytes} kB before, ${after.slabKilobytes} kB after`,
+    `  ${holds(phase) ? 'held' : 'FAILED'}  ${name}: ${phase.cycles} cycles in ${seconds} s; ` +
+      `${calls} calls (${blocked} of them slept) and ${reads} reads by processes, ${changes} changes of version seen, ` +
+      `${mixed} calls saw half a patch; ${waited} transitions waited; ${tracings} rounds of tracers, ${probed} returns probed; ` +
+      `slab ${slab(before)} objects (${before.slabKilobytes} kB) before, ${slab(after)} (${after.slabKilobytes} kB) after, ` +
+      `vmalloc ${before.vmallocAreas} areas before, ${after.vmallocAreas} after, modules ${modules(before)} before, ${modules(after)} after`,
   );
   for (const line of [...leaks, ...alarms]) console.log(`    ${line}`);
 }
 
-const holds = ({ mixed, changes, leaks, alarms }) =>
-  mixed === 0 && changes > 0 && leaks.length === 0 && alarms.length === 0;
+const holds = ({ cycles, mixed, changes, leaks, alarms }) =>
+  mixed === 0 && changes > 0 === cycles > 0 && leaks.length === 0 && alarms.length === 0;
 
 const folder = fileURLToPath(new URL('../test/stress', import.meta.url));
 let allHeld = true;

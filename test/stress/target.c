@@ -8,8 +8,8 @@
  * counted as mixed.
  *
  * A thread on each CPU calls again and again and gives way between the two functions,
- * so that the machine is often stopped just there. One more sleeps there, and as long
- * outside.
+ * so that the machine is often stopped just there. One more sleeps there. Each is three
+ * times as long outside, or a transition would find one of them inside again and again.
  *
  * /proc/suture_stress: `calls N mixed N versions N blocked N`, all of the threads;
  * reading it is a call too, by a task of user space, and `versions` says how often a
@@ -19,14 +19,16 @@
 #include <linux/cpumask.h>
 #include <linux/kthread.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/proc_fs.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
 
 #include "stress-call.h"
 
-/* How long the blocking thread sleeps between the two functions. */
-#define BLOCK_MS	30
+static ulong block_ms = 10;
+module_param(block_ms, ulong, 0444);
+MODULE_PARM_DESC(block_ms, "How long the blocking thread sleeps between the two functions");
 
 /* To be patched, so neither inlined nor copied; found by name, so not renamed. */
 #define patched		__attribute__((__noipa__)) noinline
@@ -69,12 +71,13 @@ static int call_for_ever(void *block_ms)
 		.block_ms = (unsigned long)block_ms,
 		.call_inner = stress_inner,
 	};
-	int i;
+	int i, pauses;
 
 	while (!kthread_should_stop()) {
-		for (i = 0; i < 64 && !kthread_should_stop(); i++) {
+		for (i = 0; i < 16 && !kthread_should_stop(); i++) {
 			call_once(&call);
-			stress_pause(&call);
+			for (pauses = 0; pauses < 3; pauses++)
+				stress_pause(&call);
 		}
 		/* A moment for the others: a guest has slow processors. */
 		schedule_timeout_interruptible(1);
@@ -117,7 +120,7 @@ static int __init target_init(void)
 		threads[cpu] = thread;
 		wake_up_process(thread);
 	}
-	thread = kthread_run(call_for_ever, (void *)BLOCK_MS, "stress/blocks");
+	thread = kthread_run(call_for_ever, (void *)block_ms, "stress/blocks");
 	if (IS_ERR(thread))
 		goto fail;
 	threads[NR_CPUS] = thread;
