@@ -1,13 +1,16 @@
-// Live patching is not alone with the kernel's code: probes and tracers sit on the same functions, processors go and come
-// back, and others patch at the same time. On both stock kernels.
+// Live patching is not alone with the kernel's code: probes and tracers sit on the same functions, processors and target
+// modules go and come back, and others patch at the same time. On both stock kernels. (kernel.ftrace_enabled: core.test.ts.)
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { stressModules } from '../src/cli/stress.ts';
 import { loadKernel } from '../src/host/read-kernel.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
+import { alarm } from '../src/lab/kernel-log.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { coreOf, patchOf } from './support/patches.ts';
 
@@ -23,6 +26,13 @@ static int version_proc_show(struct seq_file *m, void *v)
 const patches = {
   one: says('one'),
   two: says('two'),
+  dreamer: `${headers}
+static int loadavg_proc_show(struct seq_file *m, void *v)
+{
+	schedule_timeout_interruptible(MAX_SCHEDULE_TIMEOUT);
+	return 0;
+}
+`,
   sleeper: `${headers}
 static int version_proc_show(struct seq_file *m, void *v)
 {
@@ -62,7 +72,12 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-interplay-'));
     const kernel = await loadKernel(name);
-    const files = [{ path: '/suture.ko', bytes: await coreOf(kernel) }];
+    const { target, patches: ofTarget } = await stressModules(name, fileURLToPath(new URL('stress', import.meta.url)));
+    const files = [
+      { path: '/suture.ko', bytes: await coreOf(kernel) },
+      { path: '/stress_target.ko', bytes: target },
+      { path: '/stress_a.ko', bytes: ofTarget[0] },
+    ];
     for (const [as, source] of Object.entries(patches)) {
       const fix = join(folder, `${as}.c`);
       await writeFile(fix, source);
@@ -76,9 +91,10 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     await rm(folder, { recursive: true });
   });
   afterEach(async () => {
-    expect(await guest.succeed(`ls ${sysfs}; cut -d' ' -f1 /proc/modules`)).toBe('suture\n');
+    const left = `ls ${sysfs}; cut -d' ' -f1,3 /proc/modules; cat ${tracing}/enabled_functions`;
+    expect(await guest.succeed(left)).toBe('suture 0\n');
     expect(await guest.succeed('cat /proc/version')).toMatch(/^Linux version/);
-    expect(guest.consoleText).not.toMatch(/\b(Oops|BUG:|WARNING:|Unable to handle)/);
+    expect((await guest.succeed('dmesg')).split('\n').filter(alarm)).toEqual([]);
   });
 
   const version = () => guest.succeed('cat /proc/version');
@@ -160,5 +176,21 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
       await guest.succeed(`(${takeBack('one')}) & first=$!; until echo 0 > ${sysfs}/two/enabled; do :; done
         ${unload('two')}; wait $first; [ ! -e ${sysfs}/one ] || { ${takeBack('one')}; }`);
     }
+  });
+
+  it('lets the module that is patched go and come in the middle of a transition', async () => {
+    await guest.succeed(`dmesg -c > /dev/null; insmod /stress_target.ko; ${load('dreamer')}
+      cat /proc/loadavg & echo $! > /reader
+      ${until('grep -q "^State:.S" /proc/$(cat /reader)/status')}; insmod /stress_a.ko`);
+    await guest.succeed('rmmod stress_target');
+    expect(await guest.succeed('dmesg')).toContain("reverting patch 'stress_a' on unloading module 'stress_target'");
+    expect(await guest.succeed(`cat ${sysfs}/stress_a/transition; ls ${sysfs}/stress_a`)).toMatch(
+      /^1\n(.*\n)*stress_target\n/,
+    );
+    await guest.succeed('insmod /stress_target.ko');
+    expect(await guest.succeed('dmesg')).toContain("applying patch 'stress_a' to loading module 'stress_target'");
+    expect(await guest.succeed('cat /proc/suture_stress')).toContain(' mixed 0 ');
+    await guest.succeed(`kill $(cat /reader); ${until(`[ "$(cat ${sysfs}/stress_a/transition)" = 0 ]`)}`);
+    await guest.succeed(`rmmod stress_target; ${takeBack('stress_a')}; ${takeBack('dreamer')}`);
   });
 });
