@@ -24,6 +24,11 @@ test('input is handed over, also to a program that does not read it', async () =
   await node('process.exit(0)', { input: 'x'.repeat(1_000_000) });
 });
 
+test('output that is not UTF-8 is read byte by byte where it is asked for', async () => {
+  const script = 'process.stdout.write(Buffer.from([0x61, 0xe4, 0xff]))';
+  expect((await node(script, { encoding: 'latin1' })).stdout).toBe('a\u00e4\u00ff');
+});
+
 test('the environment is added to, or taken from', async () => {
   const script = 'console.log(process.env.SUTURE_A, process.env.HOME)';
   expect((await node(script, { env: { SUTURE_A: '1', HOME: undefined } })).stdout).toBe('1 undefined\n');
