@@ -63,7 +63,9 @@ export async function buildSourcePatch(
   const progress = pairOptions.progress ?? (() => {});
   progress(`building the core for ${stored.name}`);
   const core = await buildCore(stored);
-  const { pairs, remarks } = await compilePairs(stored, arch, patch, place, pairOptions);
+  const { pairs: compiled, remarks } = await compilePairs(stored, arch, patch, place, pairOptions);
+  // Kbuild names an object that several modules have after all of them; in each it is another one.
+  const pairs = compiled.flatMap((pair) => pair.module.split(':').map((module): ObjectPair => ({ ...pair, module })));
 
   progress('comparing with the kernel as shipped');
   const exporters = await exportersIn(stored);
@@ -74,7 +76,9 @@ export async function buildSourcePatch(
   const diffs = diffTogether(pairs, ({ path, original, patched }, wanted) =>
     diffObjects({ name: path, model: original }, { name: path, model: patched }, { wanted, noSectionAnchors: true }),
   );
-  const files = pairs.map(({ path }, i): ChangedFile => ({ path, diff: diffs[i]!, places: places[i]! }));
+  const files = pairs.map(
+    ({ path, module }, i): ChangedFile => ({ path, module, diff: diffs[i]!, places: places[i]! }),
+  );
   refuse(
     files.flatMap(({ path, diff }) => diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` }))),
   );
@@ -101,12 +105,12 @@ export async function buildSourcePatch(
     bound: new Map([...linked.bound, ...resolved.bound]),
     bytes: await signModule(linked.bytes),
     name,
-    files: files.map(({ path, diff }, i) => {
-      const replaced = resolved.replaced.filter((each) => each.path === path);
+    files: files.map(({ path, module, diff }) => {
+      const replaced = resolved.replaced.filter((each) => each.path === path && each.module === module);
       const functions = diff.selection.included.filter(({ kind }) => kind === 'function');
       return {
         path,
-        module: pairs[i]!.module,
+        module,
         replaced: replaced.map(({ oldName }) => oldName),
         alongside: functions
           .filter((piece) => !replaced.some((each) => each.piece === piece))

@@ -20,12 +20,21 @@ const places: KernelPlaces = {
 };
 
 /** Files of a patch, each as `before --- after`. */
-function filesOf(texts: readonly string[], asked: Partial<KernelPlaces> = {}): ChangedFile[] {
+function filesOf(
+  texts: readonly string[],
+  asked: Partial<KernelPlaces> = {},
+  modules: readonly string[] = [],
+): ChangedFile[] {
   const pairs = texts.map((text) => text.split(/^---$/m).map(textObject) as [ElfModel, ElfModel]);
   const diffs = diffTogether(pairs, ([before, after], wanted) =>
     diffObjects({ name: 'before', model: before }, { name: 'after', model: after }, { wanted }),
   );
-  return diffs.map((diff, i) => ({ path: `file-${i}.c`, diff, places: { ...places, ...asked } }));
+  return diffs.map((diff, i) => ({
+    path: `file-${i}.c`,
+    module: modules[i] ?? '',
+    diff,
+    places: { ...places, ...asked },
+  }));
 }
 
 /** The lines of a livepatch module: a list of pointers to new functions, and a string. */
@@ -135,6 +144,25 @@ describe('several files', () => {
   it('call the kernel’s where one changes a function of another: that is redirected', () => {
     const { lead } = joined('code f\n---\ncode f\n  call g', 'code g\n---\ncode g\n  word 60000000');
     expect(lead).toContain(".text.f+4 -> elsewhere's g");
+  });
+});
+
+describe('files of modules', () => {
+  const caller = 'code f\n---\ncode f\n  call added';
+  const provider = 'code old\n---\ncode old\ncode added';
+  const leadsTo = (...modules: readonly string[]) => {
+    const { links, pieces } = resolveFiles(ppc64le, filesOf([caller, provider], {}, modules));
+    const call = pieces.find(({ name }) => name === 'f')!.references.at(-1)!;
+    return links.get(call)!.symbol?.name ?? 'what goes along';
+  };
+
+  it.each([
+    ['one', 'one', 'what goes along'],
+    ['one', '', 'what goes along'],
+    ['one', 'other', "elsewhere's added"],
+    ['', 'other', "elsewhere's added"],
+  ])('a call in %j of what is new in %j leads to %s', (from, to, expected) => {
+    expect(leadsTo(from, to)).toBe(expected);
   });
 });
 

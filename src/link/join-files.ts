@@ -20,6 +20,8 @@ import { type ResolvedLink, relocatePiece } from './relocate-pieces.ts';
 export interface ChangedFile {
   /** The source file. */
   readonly path: string;
+  /** The module that it is part of; '' for vmlinux. */
+  readonly module: string;
   readonly diff: ObjectDiff;
   readonly places: KernelPlaces;
 }
@@ -61,11 +63,12 @@ export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]):
   const symbols = new Set<ElfSymbol>();
   const pieces: Piece[] = [];
   const remarks = new Set<string>();
-  const provided = newGlobals(files.map(({ diff }) => diff));
-  const replaced = files.flatMap(({ path, diff, places }) => {
+  const provided = newGlobals(files);
+  const replaced = files.flatMap(({ path, module, diff, places }) => {
+    const newGlobal = (name: string) => provided.get(`${module} ${name}`) ?? provided.get(` ${name}`);
     for (const piece of diff.selection.included) {
       const found = piece.references.map((reference) => {
-        const link = linkTo(diff.selection.links.get(reference)!, provided);
+        const link = linkTo(diff.selection.links.get(reference)!, newGlobal);
         return { reference, resolved: { link, symbol: attempt(() => kernelSymbol(link, places)) } };
       });
       const key = arch.objectCode.tables.some(
@@ -116,22 +119,24 @@ const keyOfKernel = (place: string, key: string): Reason => ({
 const boundTo = ({ name, type, value, place }: ElfSymbol): [string, Binding][] =>
   place === 'undefined' ? [] : [[name, { kind: type === STT_FUNC ? 'function' : 'data', address: linkAddress(value) }]];
 
-/** What is new in some files and goes along, by the names by which others can refer to it. */
-function newGlobals(diffs: readonly ObjectDiff[]): ReadonlyMap<string, Piece> {
-  const globals = diffs.flatMap(({ selection, changed }) => {
+/** What is new in some files and goes along, by `MODULE NAME`: others of the module, and of vmlinux, can refer to it. */
+function newGlobals(files: readonly ChangedFile[]): ReadonlyMap<string, Piece> {
+  const globals = files.flatMap(({ module, diff: { selection, changed } }) => {
     const isReplacing = new Set(changed.map(({ patched }) => patched));
     return selection.included
       .filter((piece) => !isReplacing.has(piece))
       .flatMap((piece) =>
-        piece.symbols.flatMap(({ name, binding }) => (binding === STB_LOCAL ? [] : [[name, piece] as const])),
+        piece.symbols.flatMap(({ name, binding }) =>
+          binding === STB_LOCAL ? [] : [[`${module} ${name}`, piece] as const],
+        ),
       );
   });
   return new Map(globals);
 }
 
 /** A reference to what another file of the patch brings leads there. */
-function linkTo(link: Link, provided: ReadonlyMap<string, Piece>): Link {
-  const piece = link.kind === 'external' ? provided.get(link.symbol?.name ?? '') : undefined;
+function linkTo(link: Link, newGlobal: (name: string) => Piece | undefined): Link {
+  const piece = link.kind === 'external' ? newGlobal(link.symbol?.name ?? '') : undefined;
   return piece ? { kind: 'included', piece } : link;
 }
 
