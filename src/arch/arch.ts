@@ -3,7 +3,7 @@
 
 import type { Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
-import type { ProofFacts } from './machine.ts';
+import type { ProofFacts, TableJumps } from './machine.ts';
 
 /** Plain data about the platform: what the distribution, the kernel's build and QEMU call it. */
 export interface Platform {
@@ -127,6 +127,16 @@ export interface RewriteTable {
   readonly start: number;
   /** How many words follow, or where in an entry their end is told. */
   readonly extent: { readonly words: number } | { readonly end: number };
+}
+
+/** A table of RELA places in a module: control may go on from one place of a function at another one. */
+export interface JumpTable {
+  readonly section: string;
+  /** In bytes. */
+  readonly entrySize: number;
+  /** Where in an entry the relocations are that lead to either place, in bytes. */
+  readonly from: number;
+  readonly to: number;
 }
 
 /** A function's instructions, all of them from its entry on. On ppc64le the entry is the global one. */
@@ -259,6 +269,8 @@ export interface Architecture {
   relocationReach(type: number, next: number | undefined): number;
   /** Tables of modules by which the kernel rewrites their code. */
   readonly rewriteTables: readonly RewriteTable[];
+  /** Tables of jumps; none where nobody asks what a function does with its caller's frame. */
+  readonly jumpTables: readonly JumpTable[];
   /** What a relocation that is no call does, for when it is done late; undefined where that cannot be said as a recipe. */
   lateRelocation(type: number): RecipeShape | undefined;
   /**
@@ -296,10 +308,10 @@ export interface Architecture {
   linkedPointer(address: LinkAddress, image: KernelText): LinkAddress | undefined;
   /**
    * The ftrace way's stub for one function. `site` is the call site's address within `old`. `replacement` is the new
-   * function's code as compiled for the module, its relocations not applied.
+   * function's code as compiled for the module, its relocations not applied, `jumps` those of its tables.
    * Throws `ReasonError`: `prologue-unknown`, `stack-arguments`.
    */
-  ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array): Stub;
+  ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, jumps?: TableJumps): Stub;
   /**
    * For code that was compiled with sibling calls, as a kernel is and a fix is not: gives a function's words as they would be
    * without, as far as that is known. `functionAt` gives the function that begins at an address.

@@ -216,6 +216,9 @@ export interface Callee {
   readonly siblingCalls?: boolean | undefined;
 }
 
+/** Jumps within a function that its words do not show: from the words at these indexes to those at others. */
+export type TableJumps = ReadonlyMap<number, readonly number[]>;
+
 /** What a proof must know of an architecture. */
 export interface ProofFacts {
   readonly instructionSet: InstructionSet;
@@ -226,8 +229,11 @@ export interface ProofFacts {
    * Throws `NotUnderstood` for a relocation that no stub of ours has.
    */
   executeRelocated<V>(machine: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void;
-  /** What the code of a function tells of it, all its words from its entry on; relocations need not be applied. */
-  readCallee(code: Uint32Array): Callee;
+  /**
+   * What the code of a function tells of it, all its words from its entry on, with the jumps of its tables; relocations need
+   * not be applied.
+   */
+  readCallee(code: Uint32Array, jumps?: TableJumps): Callee;
   /** Whether a kernel that rewrites this word in itself only ever takes one that does the same as far as machines see. */
   rewrittenAlike?(word: number): boolean;
 }

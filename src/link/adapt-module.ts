@@ -91,7 +91,7 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
     const target = object.module === undefined ? undefined : attempt(() => targetOf(object.module!, targets));
     const wanted = object.module === undefined || target ? object.funcs : [];
     const redirects = wanted.flatMap((func) => {
-      const made = attempt(() => redirect(input, func, target));
+      const made = attempt(() => redirect(input, module, func, target));
       return made ? [made] : [];
     });
     reasons.push(...replacedTwice(redirects));
@@ -124,7 +124,12 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
   return { name: moduleNameOf(module, input.abi) ?? '', bytes: writeElf(module), bound };
 }
 
-function redirect(input: AdaptInput, func: KlpFunc, target: TargetModule | undefined): LinkedRedirect {
+function redirect(
+  input: AdaptInput,
+  module: ElfModel,
+  func: KlpFunc,
+  target: TargetModule | undefined,
+): LinkedRedirect {
   const { arch, sources, callSites, selfModified } = input;
   const { oldName, sympos, newFunction } = func;
   const refusal = refusalByName(oldName);
@@ -132,7 +137,7 @@ function redirect(input: AdaptInput, func: KlpFunc, target: TargetModule | undef
   const old = target
     ? findTargetFunction(target, oldName, sympos)
     : findOldFunction(sources.image, callSites, selfModified, oldName, sympos);
-  return makeRedirect(arch, old, sympos, newFunction, newFunction.name);
+  return makeRedirect(arch, old, sympos, newFunction, newFunction.name, module);
 }
 
 const withoutObject = (name: string): Reason => ({

@@ -184,5 +184,5 @@ function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol
     ? findTargetFunction(target, oldName, sympos)
     : findOldFunction(sources.image, callSites, selfModified, oldName, sympos);
   if (!symbol) throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
-  return makeRedirect(arch, old, sympos, symbol, newName);
+  return makeRedirect(arch, old, sympos, symbol, newName, input.object);
 }

@@ -16,6 +16,7 @@ import {
   wayFtrace,
   writePatchTable,
 } from '../kernel/patch-module.ts';
+import { tableJumps } from '../kernel/table-jumps.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { defineSymbol, sectionSymbol } from './finish-module.ts';
 import { dataSection, putPointer } from './module-sections.ts';
@@ -43,7 +44,7 @@ export interface LinkedObject {
 }
 
 /**
- * The redirect of an old function to a new one of the module. Throws `init-text`, `patch-too-large`,
+ * The redirect of an old function to a new one of `module`. Throws `init-text`, `patch-too-large`,
  * `self-modified-unknown`, and what the architecture's stub throws.
  */
 export function makeRedirect(
@@ -52,6 +53,7 @@ export function makeRedirect(
   sympos: number,
   symbol: ElfSymbol,
   newName: string,
+  module: ElfModel,
 ): LinkedRedirect {
   const { place } = symbol;
   if (!isSection(place)) throw reasonError('compile-failed', newName, 'the module does not hold this function');
@@ -82,8 +84,15 @@ export function makeRedirect(
     );
   }
   const start = Number(symbol.value);
-  const code = wordsOf(place.data.subarray(start, start + (Number(symbol.size) & ~3)));
-  return { old, sympos, newName, symbol, stub: arch.ftraceStub(old, old.site, code) };
+  const end = start + (Number(symbol.size) & ~3);
+  const jumps = tableJumps(arch, module, place, start, end);
+  return {
+    old,
+    sympos,
+    newName,
+    symbol,
+    stub: arch.ftraceStub(old, old.site, wordsOf(place.data.subarray(start, end)), jumps),
+  };
 }
 
 /** Names of one object may be aliases of one function, as those of a system call are; what counts is where they lead. */

@@ -91,7 +91,7 @@ export class Prover {
     try {
       const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect, this.#facts);
       const stub = loader.load(redirect);
-      return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction) });
+      return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction, stub.jumps) });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };

@@ -45,6 +45,8 @@ export const arm: Architecture = {
   relocationKind,
   relocationReach,
   rewriteTables,
+  // A stub has no frame: whatever the new function reads of its caller's is there.
+  jumpTables: [],
   lateRelocation,
   addendInPlace,
   putAddend,

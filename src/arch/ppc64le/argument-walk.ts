@@ -1,11 +1,12 @@
 // The walk through a function's words that `stack-arguments.ts` learns from: along every branch, with what the registers
 // hold of addresses in the stack.
 //
-// Control is followed word by word. Where two ways meet, what holds is what holds on both; so words are walked again until
+// Control is followed word by word, and along the jumps that tables tell of. Where two ways meet, what holds is what holds on both; so words are walked again until
 // nothing changes. Constants in what is made without sp are what makes that slow, and nobody asks for them but an index that is
 // added to an address. So a walk that does not follow them says the same as one that does, as long as no index meets an
 // address; where one does, it ends with `NeedsConstants`.
 
+import type { TableJumps } from '../machine.ts';
 import { afterCall, assigned, joinedRegisters, type Registers, SP, spOf } from './followed-registers.ts';
 import {
   alignedDown,
@@ -122,6 +123,7 @@ export class Walk {
     joinsArguments: false,
   };
   private readonly words: Uint32Array;
+  private readonly jumps: TableJumps;
   /** Behind it is only padding. */
   private readonly codeEnd: number;
   /** Whether constants in what is made without sp are followed. */
@@ -138,7 +140,8 @@ export class Walk {
   /** While a guess is tried: what stood in `reached` before. */
   private changes: { index: number; before: Registers | undefined }[] | undefined;
 
-  constructor(words: Uint32Array, constants: boolean) {
+  constructor(words: Uint32Array, jumps: TableJumps, constants: boolean) {
+    this.jumps = jumps;
     this.constants = constants;
     this.words = words;
     this.codeEnd = words.findLastIndex((word) => !isPadding(word)) + 1;
@@ -245,6 +248,7 @@ export class Walk {
     }
     const { word } = instruction;
     const { name } = instruction.encoding;
+    for (const target of this.jumps.get(index) ?? []) this.enter(target, before);
 
     if (name === 'b' || name === 'bc') {
       const distance = field(name === 'b' ? 'LI' : 'BD', word) / 4;

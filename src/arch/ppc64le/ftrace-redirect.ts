@@ -64,6 +64,7 @@
 import type { LinkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
 import type { FunctionText, Stub, StubRelocation, StubWord } from '../arch.ts';
+import type { TableJumps } from '../machine.ts';
 import { checkPrologue } from './call-sites.ts';
 import { frameHeader } from './frame-address.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
@@ -127,9 +128,9 @@ export function makeStub(stackDoublewords: number): Stub {
 }
 
 /** `Architecture.ftraceStub`. Throws `prologue-unknown` and `stack-arguments`. */
-export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array): Stub {
+export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, jumps?: TableJumps): Stub {
   checkPrologue(old, site);
-  const { doublewords, uncertain } = findStackArguments(replacement);
+  const { doublewords, uncertain } = findStackArguments(replacement, jumps);
   if (uncertain !== undefined) {
     throw reasonError(
       'stack-arguments',

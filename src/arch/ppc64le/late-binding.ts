@@ -20,7 +20,7 @@
 //     bctr
 
 import type { Section } from '../../elf/model.ts';
-import type { RecipeShape, RewriteTable, Veneer } from '../arch.ts';
+import type { JumpTable, RecipeShape, RewriteTable, Veneer } from '../arch.ts';
 import { R_PPC64_ADDR64, R_PPC64_REL24, relocationKind } from './relocations.ts';
 
 const R_PPC64_REL32 = 26;
@@ -76,6 +76,13 @@ export function relocationReach(type: number, next: number | undefined): number 
   if (type === R_PPC64_REL24) return next === NOP ? 8 : 4;
   return relocationKind(type)?.size ?? 4;
 }
+
+/** The tables of a module by which control goes on elsewhere (include/linux/jump_label.h, arch/powerpc/include/asm/extable.h; Linux 6.1). */
+export const jumpTables: readonly JumpTable[] = [
+  // struct jump_entry: code, target, key. struct exception_table_entry: insn, fixup. All relative to themselves.
+  { section: '__jump_table', entrySize: 16, from: 0, to: 4 },
+  { section: '__ex_table', entrySize: 8, from: 0, to: 4 },
+];
 
 /**
  * The tables of a module that lead to words of its code (`module_finalize` in arch/powerpc/kernel/module.c,

@@ -11,7 +11,7 @@ import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { decode, print } from './instructions.ts';
-import { lateRelocation, readyLateCall, relocationReach, rewriteTables, veneer } from './late-binding.ts';
+import { jumpTables, lateRelocation, readyLateCall, relocationReach, rewriteTables, veneer } from './late-binding.ts';
 import { linkedPointer, shownTarget } from './linked-code.ts';
 import { objectCode } from './object-code.ts';
 import { platform } from './platform.ts';
@@ -29,6 +29,7 @@ export const ppc64le: Architecture = {
   relocationKind,
   relocationReach,
   rewriteTables,
+  jumpTables,
   lateRelocation,
   // RELA tables have their addends themselves.
   addendInPlace: () => undefined,

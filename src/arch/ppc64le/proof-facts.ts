@@ -6,7 +6,15 @@
 // saved r2 at 24(r1) before and loads it from there with the instruction behind the call, so r2 may come back as it likes.
 // And the function graph tracer is a handler like others: it changes the return address among the saved registers.
 
-import { type Callee, type Machine, NotUnderstood, type ProofFacts, signExtend, withNumber } from '../machine.ts';
+import {
+  type Callee,
+  type Machine,
+  NotUnderstood,
+  type ProofFacts,
+  signExtend,
+  type TableJumps,
+  withNumber,
+} from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
 import { decode, encode, field } from './instructions.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
@@ -46,8 +54,8 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
 }
 
 /** A branch out of it would be a sibling call; then what is left to tell is not certain either. */
-function readCallee(code: Uint32Array): Callee {
-  const { doublewords, uncertain } = findStackArguments(code);
+function readCallee(code: Uint32Array, jumps?: TableJumps): Callee {
+  const { doublewords, uncertain } = findStackArguments(code, jumps);
   if (uncertain !== undefined) return {};
   return {
     stackArguments: Math.max(0, doublewords - registerArguments),

@@ -63,6 +63,15 @@ describe('what stands behind the words', () => {
   });
 });
 
+test('a jump that a table tells of brings what is known where it starts, and no guess is needed', () => {
+  const addressOfVariable = encode('addi', { RT: 3, 'RA|0': 1, SI: 32 });
+  const far = encode('addi', { RT: 3, 'RA|0': 3, SI: 404 });
+  const words = Uint32Array.of(open, nop, addressOfVariable, bl, nop, close, blr, far, bl, b(-4));
+  expect(findStackArguments(words).uncertain).toMatch(/hands on the address of an argument/);
+  expect(findStackArguments(words, new Map([[1, [7]]])).uncertain).toBeUndefined();
+  expect(findStackArguments(words, new Map([[3, [7]]])).uncertain).toMatch(/hands on the address of an argument/);
+});
+
 describe('code that no branch leads to', () => {
   test('has the frame that does not contradict what it runs into', () => {
     // The way out of line ends where the frame is open, so it is open there too.

@@ -16,6 +16,7 @@
 // that the tables do not know, a branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
 // on stack arguments that it does not touch, and no word would show it.
 
+import type { TableJumps } from '../machine.ts';
 import { type Found, NeedsConstants, registerArguments, trapsAlways, Uncertain, Walk } from './argument-walk.ts';
 import { atEntry, type Registers, spOf } from './followed-registers.ts';
 
@@ -36,8 +37,8 @@ const mostUnreached = 1000;
 const mostFrames = 16;
 
 /**
- * Goes on at code that no branch in the words leads to: what a jump label, a WARN or an access to user memory reaches
- * through a table elsewhere. Its frame is one that the rest of the function has; a wrong guess contradicts the code
+ * Goes on at code that no branch in the words leads to, and no jump of a table that is known: what a WARN comes back to, and
+ * in a kernel's image what a jump label or an access to user memory reaches. Its frame is one that the rest of the function has; a wrong guess contradicts the code
  * that it runs into. Code behind a WARN's trap has the trap's frame if that fits; if several others fit, all count.
  */
 function walkUnreached(walk: Walk, start: number): void {
@@ -65,14 +66,15 @@ function walkUnreached(walk: Walk, start: number): void {
 
 /**
  * What a function does with its caller's parameter save area.
- * `words` are its instructions from the global entry on; relocations need not be applied.
+ * `words` are its instructions from the global entry on; relocations need not be applied. `jumps` are those that its tables
+ * tell of; what is reached by others is guessed at.
  */
-export function findStackArguments(words: Uint32Array): StackArguments {
+export function findStackArguments(words: Uint32Array, jumps: TableJumps = new Map()): StackArguments {
   try {
-    return walkThrough(new Walk(words, false));
+    return walkThrough(new Walk(words, jumps, false));
   } catch (error) {
     if (!(error instanceof NeedsConstants)) throw error;
-    return walkThrough(new Walk(words, true));
+    return walkThrough(new Walk(words, jumps, true));
   }
 }
 
