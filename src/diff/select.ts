@@ -169,6 +169,8 @@ class Selector {
     if (isByContent(piece)) return included;
     // The switch of a pr_debug() is found through the module that it is in.
     if (isDescriptor(piece)) return included;
+    // A lock's key is nothing without lockdep: neither does it hold anything, nor is it somewhere in particular.
+    if (piece.start === piece.end && isExpendable(piece.name)) return included;
     if (this.#correlation.ambiguous.has(piece) && !isExpendable(piece.name)) this.#refuseAmbiguous(from, piece);
     if (kept.kind === 'included' && isWritable(piece) && !isExpendable(piece.name))
       this.#remarks.add(`${stem(called(piece))} is new and starts from its initial value`);
