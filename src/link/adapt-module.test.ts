@@ -433,6 +433,16 @@ describe('refused is', () => {
         setApart(maker, mine, 'target', [{ offset: callAt, type: CALL, symbol, addend: -8n }]);
       },
     ],
+    [
+      'relocations set apart for no object',
+      'relocation-unsupported',
+      /not named \.klp\.rela\.OBJECT\.SECTION/,
+      ({ maker, mine }) => {
+        const symbol = late(maker, '.klp.sym.target.theirs,1');
+        setApart(maker, mine, 'target', [{ offset: callAt, type: CALL, symbol, addend: -8n }]);
+        maker.model.sections.at(-1)!.name = '.klp.rela.';
+      },
+    ],
   ])('%s', (_what, reason, message, change) => {
     const reasons = reasonsOf(() => adapt(klpModule(change)));
     expect(reasons.map(({ code }) => code)).toEqual([reason]);
@@ -467,11 +477,12 @@ describe('refused is', () => {
       fc.property(fc.array(anyByte(), { minLength: 1, maxLength: 4 }), (changes) => {
         const damaged = whole.slice();
         for (const [at, value] of changes) damaged[at % damaged.length] = value;
-        reasonsOf(() => adapt(readElf(damaged, 'p.ko'), targets));
+        const reasons = reasonsOf(() => adapt(readElf(damaged, 'p.ko'), targets));
+        expect(reasons.map(({ code }) => code)).not.toContain('bug');
       }),
       { numRuns: 2000 },
     );
-  });
+  }, 60_000);
 
   it('an object that is named twice', () => {
     const module = klpModule(({ data }) => {

@@ -94,8 +94,12 @@ export function bindLate(
 function mergeTables(model: ElfModel, arch: Architecture, attempt: <T>(work: () => T) => T | undefined): void {
   for (const section of model.sections) {
     const table = section.relocationTable;
+    if (!table) continue;
     const object = tableName.exec(section.name)?.[1];
-    if (!table || object === undefined) continue;
+    if (object === undefined) {
+      attempt(() => refuseLate(table.relocations, section));
+      continue;
+    }
     for (const relocation of table.relocations) {
       attempt(() => {
         const place = placeOf(table.target, relocation);
@@ -114,6 +118,18 @@ function mergeTables(model: ElfModel, arch: Architecture, attempt: <T>(work: () 
     }
   }
   model.sections = model.sections.filter(({ name, relocationTable }) => !relocationTable || !tableName.test(name));
+}
+
+/** Symbols of this kind, in a table of which nobody knows when it is to be applied. */
+function refuseLate(relocations: readonly Relocation[], { name }: Section): void {
+  const late = relocations.find(({ symbol }) => symbolName.test(symbol?.name ?? ''));
+  if (!late) return;
+  throw reasonError(
+    'relocation-unsupported',
+    name,
+    `it has a relocation against ${late.symbol!.name}, and is not named .klp.rela.OBJECT.SECTION`,
+    'make the module anew; the name says whose symbols the relocations are against',
+  );
 }
 
 /** The tables of `.klp.rela` always have addends of their own; on ARM modules have them in the place. */
