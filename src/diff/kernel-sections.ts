@@ -25,6 +25,11 @@ const interfaces: Refusal = {
   why: 'the kernel has read this table when it or its module was loaded',
   remedy: 'leave module parameters, trace events and the like as they were',
 };
+const typeNumbers: Refusal = {
+  code: 'data-changed',
+  why: 'its numbers of types are filled in when the kernel is linked (tools/bpf/resolve_btfids), so new ones would be 0',
+  remedy: 'leave lists of BTF types as they were',
+};
 const data: Refusal = {
   code: 'data-changed',
   why: 'the kernel that runs has its own copy, with whatever it holds by now',
@@ -35,6 +40,7 @@ const data: Refusal = {
 const registered: readonly (readonly [RegExp, Refusal])[] = [
   [/^\.\w*initcall|^\.(init_array|ctors|exitcall|init\.setup|pci_fixup)|^__earlycon/, init],
   [/^_{2,3}k(symtab|crctab)|^\.export_symbol/, exports],
+  [/^\.BTF_ids/, typeNumbers],
   [/^(__param|__tracepoints|_ftrace_events|__bpf_raw_tp|_error_injection|_kprobe_blacklist)/, interfaces],
 ];
 
@@ -53,6 +59,6 @@ export const isInit = (section: string): boolean => /^\.(init|meminit)\./.test(s
  * build makes anew for every module.
  */
 export const isIgnored = (section: string): boolean =>
-  /^(\.modinfo|\.discard|\.note|\.comment|\.eh_frame|\.orc_|\.debug|\.BTF|__versions|\.gnu\.linkonce|\.printk_index|__patchable_function_entries|\.stubs|\.plt|\.init\.plt|\.ftrace\.tramp)/.test(
+  /^(\.modinfo|\.discard|\.note|\.comment|\.eh_frame|\.orc_|\.debug|\.BTF(?!_ids)|__versions|\.gnu\.linkonce|\.printk_index|__patchable_function_entries|\.stubs|\.plt|\.init\.plt|\.ftrace\.tramp)/.test(
     section,
   );
