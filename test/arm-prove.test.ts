@@ -11,6 +11,7 @@ import { linkAddress } from '../src/elf/units.ts';
 import type { KernelImage } from '../src/kernel/image.ts';
 import { wordsOf } from '../src/kernel/old-function.ts';
 import { type Hook, proveRedirect, type Redirect, type Verdict } from '../src/prove/redirect.ts';
+import { handlersOps } from './support/handlers-ops.ts';
 import { stockImage } from './support/stock-image.ts';
 
 let image: KernelImage;
@@ -26,6 +27,7 @@ beforeAll(async () => {
   hook = {
     entry: image.symbol(proofFacts.hook.entry)!,
     handlerCall: image.symbol(proofFacts.hook.handlerCall)!,
+    ops: handlersOps(image),
     word: (address) => image.word(linkAddress(address)),
     graph: {
       site: image.symbol('ftrace_graph_regs_call')!,
@@ -76,13 +78,13 @@ describe('Of wrong stubs and hooks', () => {
   const example = (): Redirect => {
     const push = encode('PUSH', { register_list: (1 << 4) | (1 << 11) | (1 << LR) });
     const framePointer = encode('ADD (immediate)', { S: 0, Rn: SP, Rd: 11, imm12: 8 });
-    const room = encode('SUB (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 16 });
+    const room = encode('SUB (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 12 });
     const pushLr = encode('PUSH, one register', { Rt: LR });
     const prologue = Uint32Array.of(push, framePointer, room, pushLr, 0);
     return { prologue, stub: stubOf(loadFp, raiseSp) };
   };
-  const loadFp = encode('LDR (immediate)', { Rn: SP, Rt: 11, U: 1, imm12: 20 });
-  const raiseSp = encode('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 28 });
+  const loadFp = encode('LDR (immediate)', { Rn: SP, Rt: 11, U: 1, imm12: 16 });
+  const raiseSp = encode('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 24 });
   const branch = encode('B', { imm24: 0xfffffe });
   const stubOf = (...words: number[]): Redirect['stub'] => ({
     words: Uint32Array.of(...words, branch),
@@ -102,7 +104,9 @@ describe('Of wrong stubs and hooks', () => {
     expect(verdictOf(loadFp, raiseSp, move(5))).toEqual(['callee-saved']);
     expect(verdictOf(raiseSp)).toEqual(['callee-saved']);
     expect(verdictOf(loadFp, raiseSp, move(LR))).toEqual(['return-address']);
-    expect(verdictOf(loadFp)).toEqual(['alignment', 'stack-arguments', 'stack-pointer']);
+    expect(verdictOf(loadFp)).toEqual(['stack-arguments', 'stack-pointer']);
+    const raiseByOneWord = encode('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 4 });
+    expect(verdictOf(loadFp, raiseByOneWord)).toEqual(['alignment', 'stack-arguments', 'stack-pointer']);
     // Below the stack pointer an interrupt has been.
     const loadBelow = encode('LDR (immediate)', { Rn: SP, Rt: 11, U: 0, imm12: 8 });
     expect(verdictOf(raiseSp, loadBelow)).toEqual(['callee-saved']);

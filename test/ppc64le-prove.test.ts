@@ -26,6 +26,7 @@ beforeAll(async () => {
   hook = {
     entry: image.symbol(proofFacts.hook.entry)!,
     handlerCall: image.symbol(proofFacts.hook.handlerCall)!,
+    ops: image.symbol('function_trace_op')!,
     word: (address) => image.word(linkAddress(address)),
     isThere: (address, size) => image.bytes(linkAddress(address), size) !== undefined,
     symbol: (name) => image.symbol(name),
@@ -316,14 +317,85 @@ describe('The way of the posting of 2015, as a stub', () => {
     const word = (address: bigint): number | undefined =>
       hook.word(address) === stored ? encode('ori', { RS: 0, RA: 0, UI: 0 }) : hook.word(address);
     expect(verdictOf(asMeant, {}, { ...hook, word })).toEqual([
-      ['back-chain', 'return-address'],
-      ['back-chain', 'return-address'],
+      ['handler-call', 'back-chain', 'return-address'],
+      ['handler-call', 'back-chain', 'return-address'],
     ]);
   });
 
   test('loses a result with a helper that uses its register', () => {
     const helper = [...asMeant.helper.slice(0, 3), encode('ld', r(4, 16)), mtlr(4), blr];
     expect(verdictOf({ ...asMeant, helper })).toEqual([['results'], ['results']]);
+  });
+});
+
+describe('The handler’s call in the kernel’s hook', () => {
+  const nop = encode('ori', { RS: 0, RA: 0, UI: 0 });
+  /** The hook with words of it, each there once, replaced by others. */
+  const without = (...changes: [word: number, instead: number][]): unknown => {
+    const words = new Map(changes);
+    for (const word of words.keys()) {
+      const all = Array.from({ length: 98 }, (_, i) => hook.word(hook.entry + BigInt(4 * i)));
+      expect(all.filter((each) => each === word)).toHaveLength(1);
+    }
+    const word = (address: bigint): number | undefined => {
+      const found = hook.word(address);
+      return (found !== undefined && words.get(found)) || found;
+    };
+    const verdict = prove({ prologue: prologueOf('with a TOC'), stub: stubOf(0), ...registersOnly }, { ...hook, word });
+    if (verdict.verdict !== 'refuted') return verdict.verdict;
+    return [...new Set(verdict.failures.map(({ obligation, what }) => `${obligation}: ${what}`))];
+  };
+  const stdu = (DS: number): number => encode('stdu', { RS: SP, RA: SP, DS });
+
+  test('is as the ABI and ftrace’s contract have it', () => {
+    expect(without()).toBe('proven');
+    const loadToc = encode('ld', { RT: 2, 'RA|0': 13, DS: 16 });
+    expect(without([loadToc, encode('ld', { RT: 12, 'RA|0': 13, DS: 16 })])).toContain('handler-call: r2');
+    expect(without([encode('ld', { RT: 5, 'RA|0': 3, DS: 0 }), nop])).toEqual([
+      'handler-call: what handlers are called with',
+    ]);
+    expect(without([move(4, 0), nop])).toEqual(['handler-call: where the function returns to']);
+    expect(
+      without([encode('addi', { RT: 6, 'RA|0': SP, SI: 112 }), encode('addi', { RT: 6, 'RA|0': SP, SI: 96 })]),
+    ).toContain('handler-call: pc among the saved registers');
+    // The registers that only a handler looks at: nothing else is lost.
+    expect(without([encode('std', s(8, 120)), nop])).toEqual(['handler-call: r1 among the saved registers']);
+  });
+
+  test('stands on a stack that is aligned and leads on', () => {
+    const eightLess: [number, number][] = [
+      // In place of what nobody looks at: mfmsr, and the word that stores it.
+      [encode('std', s(8, 376)), addSp(-8)],
+      [encode('addi', { RT: 6, 'RA|0': SP, SI: 112 }), encode('addi', { RT: 6, 'RA|0': SP, SI: 120 })],
+      [encode('std', s(9, 392)), nop],
+      [encode('std', s(10, 408)), nop],
+      [encode('std', s(11, 416)), nop],
+      [encode('ld', r(3, 368)), addSp(8)],
+      [mtctr(3), encode('ld', r(12, 368))],
+      [encode('ld', r(12, 208)), mtctr(12)],
+    ];
+    expect(without(...eightLess)).toContain('handler-call: r1');
+    // Its frame is not linked to the next one.
+    expect(without([stdu(-496), addSp(-496)])).toContain('handler-call: the chain of frames');
+    expect(without([stdu(-32), addSp(-32)])).toContain('handler-call: the chain of frames');
+    expect(without([encode('std', s(0, 544)), nop])).toContain(
+      'handler-call: the return address in the caller’s frame',
+    );
+  });
+
+  test('has room for what a callee keeps in its caller’s frame', () => {
+    // One frame of 32 bytes more: the handler would write over its end.
+    const small: [number, number][] = [
+      [encode('std', s(8, 376)), stdu(-32)],
+      [encode('addi', { RT: 6, 'RA|0': SP, SI: 112 }), encode('addi', { RT: 6, 'RA|0': SP, SI: 144 })],
+      [encode('std', s(9, 392)), nop],
+      [encode('std', s(10, 408)), nop],
+      [encode('std', s(11, 416)), nop],
+      [encode('ld', r(3, 368)), addSp(32)],
+      [mtctr(3), encode('ld', r(12, 368))],
+      [encode('ld', r(12, 208)), mtctr(12)],
+    ];
+    expect(without(...small)).toContain('handler-call: the end of the frame');
   });
 });
 

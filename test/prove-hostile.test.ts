@@ -13,7 +13,7 @@ import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { type KernelImage, readKernelImage } from '../src/kernel/image.ts';
 import { linkFunctions, tracedFunctions } from '../src/link/link-whole-kernel.ts';
 import { readOwnRedirect } from '../src/prove/own-redirect.ts';
-import type { ProofKernel } from '../src/prove/prove-kernel.ts';
+import { type ProofKernel, symbolsOfHook } from '../src/prove/prove-kernel.ts';
 import { Prover } from '../src/prove/prove-module.ts';
 import { proveOwnRedirect } from '../src/prove/prove-own.ts';
 import { ReasonError } from '../src/reason.ts';
@@ -135,7 +135,7 @@ describe.each(stockKernels)('On $name', ({ name, architecture }) => {
 
   test('a damaged redirect of one’s own has a verdict or is refused', async () => {
     const file = fileURLToPath(new URL(`../examples/redirects/${examples[architecture]}`, import.meta.url));
-    const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image);
+    const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image, symbolsOfHook(kernel));
     const seen = new Set<string>();
     const judge = (ofObject: Uint8Array, ofLinked: Uint8Array): void => {
       const own = () => readOwnRedirect(ofObject, ofLinked, kernel.arch, 'damaged.S');

@@ -16,6 +16,7 @@ import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { wordsOf } from '../src/kernel/old-function.ts';
 import { tracedFunctions } from '../src/link/link-whole-kernel.ts';
 import { type OwnRedirect, readOwnRedirect } from '../src/prove/own-redirect.ts';
+import { symbolsOfHook } from '../src/prove/prove-kernel.ts';
 import { proveOwnRedirect } from '../src/prove/prove-own.ts';
 import type { Verdict } from '../src/prove/redirect.ts';
 import { ReasonError } from '../src/reason.ts';
@@ -46,7 +47,12 @@ class Bench {
   }
 
   async read(file: string): Promise<OwnRedirect> {
-    const { object, linked } = await assembleRedirect(file, this.kernel.stored, this.kernel.image);
+    const { object, linked } = await assembleRedirect(
+      file,
+      this.kernel.stored,
+      this.kernel.image,
+      symbolsOfHook(this.kernel),
+    );
     return readOwnRedirect(object, linked, this.kernel.arch, basename(file));
   }
 
@@ -164,7 +170,7 @@ describe('On ARM', () => {
 
     test('is refuted when it frees what it still reads: an interrupt may come in between', async () => {
       const own = await bench.changed('arm-call-first.S', [
-        ['ldm	sp, {r0-r12}\n	add	sp, sp, #S_SIZE', 'add	sp, sp, #S_SIZE\n	ldmdb	sp, {r0-r12}'],
+        ['ldm	sp, {r0-r12}\n	add	sp, sp, #S_LAST', 'add	sp, sp, #S_LAST\n	ldmdb	sp, {r0-r12}'],
       ]);
       expect(bench.judge(own)).not.toEqual(['proven']);
     });

@@ -22,17 +22,19 @@
 
 	.globl	ftrace_regs_caller
 ftrace_regs_caller:
-	sub	sp, sp, #8		@ places for PSR and OLD_R0
+	sub	sp, sp, #4		@ a place for PSR; that of OLD_R0 has been pushed by the call site
 	str	lr, [sp, #-4]!		@ pc: behind the call site
-	ldr	lr, [sp, #12]		@ what the call site pushed
+	ldr	lr, [sp, #8]		@ what the call site pushed
 	str	lr, [sp, #-4]!		@ lr
-	add	lr, sp, #20
+	add	lr, sp, #16
 	str	lr, [sp, #-4]!		@ sp, as it was before that push
 	stmdb	sp!, {r0-r12}
 
 	mov	r3, sp			@ struct pt_regs
 	ldr	r10, [sp, #S_PC]	@ the old pc is kept for later
-	mov	r2, #0			@ no ftrace_ops
+	movw	r2, #:lower16:function_trace_op
+	movt	r2, #:upper16:function_trace_op
+	ldr	r2, [r2]		@ the ftrace_ops
 	ldr	r1, [sp, #S_LR]		@ the caller
 	sub	r0, r10, #4		@ the call site
 	bl	ftrace_handler
@@ -51,4 +53,4 @@ ftrace_regs_caller:
 1:	ldmia	sp!, {r0-r12}
 	ldr	lr, [sp, #4]
 	add	sp, sp, #8		@ over sp and lr
-	ldr	pc, [sp], #16		@ and over PSR, OLD_R0, and what the call site pushed
+	ldr	pc, [sp], #12		@ and over PSR and what the call site pushed

@@ -5,8 +5,10 @@
 	.arm
 
 	@ Offsets in struct pt_regs, r0 at 0.
+	.equ	S_SP, 52
 	.equ	S_LR, 56
 	.equ	S_PC, 60
+	.equ	S_LAST, 68		@ its last word is what the call site pushed: so the stack is a multiple of 8
 	.equ	S_SIZE, 72
 
 	.globl	ftrace_regs_caller
@@ -16,22 +18,24 @@ call_site:
 	bl	ftrace_regs_caller
 
 ftrace_regs_caller:
-	sub	sp, sp, #S_SIZE
+	sub	sp, sp, #S_LAST
 	stm	sp, {r0-r12}
 	str	lr, [sp, #S_PC]
-	add	r0, sp, #(S_SIZE + 4)
-	ldr	r1, [sp, #S_SIZE]	@ what the call site pushed
-	str	r0, [sp, #52]		@ sp
+	add	r0, sp, #S_SIZE
+	ldr	r1, [sp, #S_LAST]	@ the caller
+	str	r0, [sp, #S_SP]
 	str	r1, [sp, #S_LR]
 
 	sub	r0, lr, #4		@ the call site
-	mov	r2, #0			@ no ftrace_ops
+	movw	r2, #:lower16:function_trace_op
+	movt	r2, #:upper16:function_trace_op
+	ldr	r2, [r2]		@ the ftrace_ops
 	mov	r3, sp			@ struct pt_regs
 	bl	ftrace_handler
 
 	ldr	r1, [sp, #S_PC]
-	str	r1, [sp, #S_SIZE]	@ where to go on, over what the call site pushed
+	str	r1, [sp, #S_LAST]	@ where to go on, over what the call site pushed
 	ldr	lr, [sp, #S_LR]
 	ldm	sp, {r0-r12}
-	add	sp, sp, #S_SIZE
+	add	sp, sp, #S_LAST
 	ldr	pc, [sp], #4

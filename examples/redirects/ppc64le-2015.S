@@ -75,14 +75,17 @@ ftrace_regs_caller:
 	.irp	n, 3, 4, 5, 6, 7, 8, 9, 10, 11
 	std	\n, REGS + 8 * \n(1)
 	.endr
-	.irp	n, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	addi	11, 1, SWITCH_FRAME_SIZE
+	std	11, REGS + 8 * 1(1)
+	.irp	n, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
 	std	\n, REGS + 8 * \n(1)
 	.endr
 	mflr	3
 	std	3, NIP(1)
 	subi	3, 3, 4			# the call site
 	mr	4, 12			# the caller
-	li	5, 0			# no ftrace_ops
+	addis	5, 2, function_trace_op@toc@ha
+	ld	5, function_trace_op@toc@l(5)	# the ftrace_ops
 	addi	6, 1, REGS
 	bl	ftrace_handler
 	nop

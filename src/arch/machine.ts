@@ -164,6 +164,8 @@ export interface TocConvention {
   readonly savedAt: number;
   /** The instruction behind a call into another module: it loads the register from there. */
   readonly restoreWord: number;
+  /** The symbol whose address the kernel's own pointer is. */
+  readonly kernels: string;
 }
 
 /** How the kernel's ftrace hook calls its handlers. */
@@ -178,15 +180,40 @@ export interface FtraceHook {
   readonly idleSiteWord: number;
   /** Registers that code behind a site relies on, beside those that a caller passes or keeps. */
   readonly keptAtSite: readonly number[];
-  /**
-   * The register that holds the address of the saved registers when the handler is called, and where among them the pc is;
-   * also the return address, if a handler may change that to be told of the return.
-   */
-  readonly savedRegisters: { readonly register: number; readonly pc: number; readonly returnAddress?: number };
-  /** The register that tells the handler the address of the site. */
-  readonly siteAddress: number;
+  /** What a handler is called with (`ftrace_func_t` in include/linux/ftrace.h), beside the saved registers. */
+  readonly handlerArguments: HandlerArguments;
+  readonly savedRegisters: SavedRegisters;
   /** Where the function graph tracer changes the hook instead of being a handler. */
   readonly graph?: GraphTracer;
+}
+
+/** The registers that tell a handler so much of the call. */
+export interface HandlerArguments {
+  /** The address of the site. */
+  readonly site: number;
+  /** Where the function returns to. */
+  readonly returnAddress: number;
+  /** The value of the kernel's `function_trace_op`: what the handler was registered with. */
+  readonly ops: number;
+  /**
+   * For a kernel that has no symbol of that name: the address that its own hook loads it from, read in the words between
+   * the hook's entry and the handler's call.
+   */
+  findOps?(word: (address: bigint) => number | undefined, entry: bigint, call: bigint): bigint | undefined;
+}
+
+/** `struct pt_regs`, as a handler finds it. */
+export interface SavedRegisters {
+  /** The register that holds its address when the handler is called. */
+  readonly register: number;
+  /** Its size, in bytes. */
+  readonly size: number;
+  /** Where in it the pc is; a handler may change it. */
+  readonly pc: number;
+  /** Where the return address is, if a handler may change that to be told of the return. */
+  readonly returnAddress?: number;
+  /** Where it has what the site's registers held, those that handlers look at: by register's number. */
+  readonly places: ReadonlyMap<number, number>;
 }
 
 /** What the hook does behind the handler while the function graph tracer is on. */
@@ -198,6 +225,8 @@ export interface GraphTracer {
   readonly callee: string;
   readonly siteAddress: number;
   readonly returnAddressPlace: number;
+  /** Registers in which it is told what others held at the site, for unwinding from there: by the former, the latter. */
+  readonly unwindsFrom: ReadonlyMap<number, number>;
 }
 
 /** What is known of a function beyond the ABI. What is not said may be anything. */

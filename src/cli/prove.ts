@@ -5,6 +5,7 @@ import { loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { tracedFunctions } from '../link/link-whole-kernel.ts';
 import { readOwnRedirect } from '../prove/own-redirect.ts';
+import { symbolsOfHook } from '../prove/prove-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { proveOwnRedirect } from '../prove/prove-own.ts';
 import { type Reason, reasonCodes, reasonError } from '../reason.ts';
@@ -132,7 +133,7 @@ function togetherOf(judged: readonly JudgedFunction[]): ProvenTogether[] {
 async function proveRedirect(context: Context, file: string, options: ProveOptions): Promise<Outcome> {
   const kernel = await loadKernel(options.kernel);
   context.progress(`assembling ${file}`);
-  const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image);
+  const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image, symbolsOfHook(kernel));
   const own = readOwnRedirect(object, linked, kernel.arch, file);
   const traced = tracedFunctions(kernel).filter(({ name }) => options.function?.includes(name) ?? true);
   checkNames(

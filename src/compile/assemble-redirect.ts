@@ -26,10 +26,16 @@ const bounds = { addressSpace: 2 * 2 ** 30, file: 4 * 2 ** 20, seconds: 20 } as 
 const gap = 2n ** 20n;
 
 /**
- * Assembles and links a file for a kernel, whose own symbols it may use. Code lies behind the kernel's image.
+ * Assembles and links a file for a kernel, whose own symbols it may use; `further` has addresses of some that the image has no
+ * symbols for. Code lies behind the kernel's image.
  * Throws `file-missing`, `compile-failed` with the tools' own words, `tool-missing`.
  */
-export function assembleRedirect(file: string, kernel: StoredKernel, image: KernelImage): Promise<AssembledRedirect> {
+export function assembleRedirect(
+  file: string,
+  kernel: StoredKernel,
+  image: KernelImage,
+  further: ReadonlyMap<string, bigint>,
+): Promise<AssembledRedirect> {
   return withTemporaryFolder(async (folder) => {
     await readInput(file);
     const [objectFile, linkedFile] = ['redirect.o', 'redirect.elf'].map((name) => join(folder, name)) as [
@@ -46,7 +52,7 @@ export function assembleRedirect(file: string, kernel: StoredKernel, image: Kern
     const kernels = readElf(object, file)
       .symbols.filter(({ place, name }) => place === 'undefined' && !(standIns as readonly string[]).includes(name))
       .flatMap(({ name }): [string, bigint][] => {
-        const address = image.symbol(name);
+        const address = image.symbol(name) ?? further.get(name);
         return address === undefined ? [] : [[name, address]];
       });
     const hex = (address: bigint) => `0x${address.toString(16)}`;

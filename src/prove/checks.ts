@@ -5,6 +5,7 @@ import type { SymbolicMachine, Trace, Write } from '../symbolic/machine.ts';
 import { same, type Term } from '../symbolic/terms.ts';
 import { belongsToCallee, stackArgumentsOf } from './callee.ts';
 import { findExample } from './example.ts';
+import { handlerFinds, tracerFinds } from './handler-call.ts';
 import type { Failure, Obligation } from './obligations.ts';
 import { holds, type Scene } from './scene.ts';
 
@@ -24,9 +25,23 @@ export class Checks {
     this.scene = scene;
   }
 
-  /** Whether a handler is told the address of the site. */
-  told(machine: SymbolicMachine, what: string, found: Term): void {
-    this.expect(machine, 'site-address', what, this.scene.site, found);
+  /** What a handler finds, and what it is told of the site; `called` is the machine where it is called. */
+  handler(called: SymbolicMachine): void {
+    this.told(called, 'the site’s address', this.scene.facts.hook.handlerArguments.site);
+    for (const { what, expected, found } of handlerFinds(this.scene, called))
+      this.expect(called, 'handler-call', what, expected, found);
+  }
+
+  /** What the graph tracer finds. Of a site that is redirected it is told the stub's address. */
+  graphTracer(called: SymbolicMachine): void {
+    const { siteAddress } = this.scene.facts.hook.graph!;
+    if (!this.scene.isSent(called)) this.told(called, 'what the tracer is told', siteAddress);
+    for (const { what, expected, found } of tracerFinds(this.scene, called))
+      this.expect(called, 'handler-call', `${what}, for the tracer`, expected, found);
+  }
+
+  private told(machine: SymbolicMachine, what: string, register: number): void {
+    this.expect(machine, 'site-address', what, this.scene.site, machine.read(register));
   }
 
   /** No path comes to the new function; this is one of them. */

@@ -29,7 +29,7 @@ let text: string;
 beforeAll(() => {
   const verdict = proveRedirect(
     proofFacts,
-    { entry, handlerCall: entry + 12n, word: (address) => hook[Number(address - entry) / 4] },
+    { entry, handlerCall: entry + 12n, ops: 0n, word: (address) => hook[Number(address - entry) / 4] },
     {
       prologue: Uint32Array.of(encode('PUSH, one register', { Rt: LR }), 0),
       stub: {

@@ -15,6 +15,8 @@ export const obligations = {
   'callers-stack': 'nothing is written to the stack above the caller’s stack pointer but what belongs to a callee',
   way: 'control goes where the handler sent it: to the new function, or on in the old one',
   'site-address': 'the handler is told the address of the call site',
+  'handler-call':
+    'the handler, and a tracer that the hook calls, find what the ABI and ftrace’s contract give them: stack, TOC pointer, arguments, saved registers',
   'old-code': 'where the handler redirects nothing, the old code goes on as if nobody had traced it',
   'return-address': 'when the function returns, control is back at the caller, by way of who traces returns',
   'stack-pointer': 'the caller finds its own stack pointer again',

@@ -19,7 +19,7 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import type { Callee } from '../arch/machine.ts';
-import { SHF_EXECINSTR } from '../elf/constants.ts';
+import { SHF_ALLOC, SHF_EXECINSTR } from '../elf/constants.ts';
 import { isSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import { wordsOf } from '../kernel/old-function.ts';
@@ -91,8 +91,13 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
     const [call] = calls;
     if (!call || calls.length > 1 || entry === undefined)
       throw refuse(`its hook calls ${handler} ${calls.length} times, and must call it once`);
-    const word = wordReader(readElf(linked, file));
-    return { entry, handlerCall: entry + BigInt(call.offset) - symbol.value, word };
+    const { sections } = readElf(linked, file);
+    return {
+      entry,
+      handlerCall: entry + BigInt(call.offset) - symbol.value,
+      word: wordReader(sections),
+      isThere: (address, size) => inSection(sections, SHF_ALLOC, address, size) !== undefined,
+    };
   };
 
   const stubOf = (): Redirect['stub'] => {
@@ -139,14 +144,21 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
 const addressIn = ({ symbols }: ElfModel, name: string): bigint | undefined =>
   symbols.find((symbol) => symbol.name === name && isSection(symbol.place))?.value;
 
+/** The section with this flag that has so many bytes at an address. */
+const inSection = (sections: readonly Section[], flag: bigint, address: bigint, size: number): Section | undefined =>
+  sections.find(
+    (each) =>
+      (each.flags & flag) !== 0n &&
+      address >= each.address &&
+      address + BigInt(size) <= each.address + BigInt(each.data.length),
+  );
+
 /** The words of a linked file's executable sections, by address. */
-function wordReader({ sections }: ElfModel): Hook['word'] {
-  const code = sections.filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0n);
+function wordReader(sections: readonly Section[]): Hook['word'] {
   return (address) => {
-    const section = code.find((each) => address >= each.address && address < each.address + BigInt(each.data.length));
+    const section = inSection(sections, SHF_EXECINSTR, address, instructionSize);
     const offset = section && Number(address - section.address);
-    if (offset === undefined || offset % instructionSize !== 0 || offset + instructionSize > section!.data.length)
-      return undefined;
+    if (offset === undefined || offset % instructionSize !== 0) return undefined;
     return new DataView(section!.data.buffer, section!.data.byteOffset).getUint32(offset, true);
   };
 }

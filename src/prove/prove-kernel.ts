@@ -29,7 +29,7 @@ export function factsOf({ arch }: ProofKernel): ProofFacts {
 
 /** The kernel's own ftrace hook. Throws `proof-unknown` for a kernel that does not have it. */
 export function kernelHook(kernel: ProofKernel): Hook {
-  const { entry, handlerCall, graph } = factsOf(kernel).hook;
+  const { entry, handlerCall, graph, handlerArguments } = factsOf(kernel).hook;
   const addressOf = (name: string): LinkAddress => {
     const address = kernel.image.symbol(name);
     if (address !== undefined) return address;
@@ -47,9 +47,12 @@ export function kernelHook(kernel: ProofKernel): Hook {
       goesTo: addressOf(graph.goesTo),
       callee: addressOf(graph.callee),
     };
+  const [start, call] = [addressOf(entry), addressOf(handlerCall)];
+  const asShipped = (address: bigint): number | undefined => kernel.image.word(linkAddress(address));
   return {
-    entry: addressOf(entry),
-    handlerCall: addressOf(handlerCall),
+    entry: start,
+    handlerCall: call,
+    ops: kernel.image.symbol(opsVariable) ?? handlerArguments.findOps?.(asShipped, start, call),
     // What the tracer makes of its word is another form of the hook, and proven beside this one.
     word: textOf(kernel, tracer ? [tracer.site] : []),
     isThere: (address, size) => kernel.image.bytes(linkAddress(address), size) !== undefined,
@@ -57,6 +60,15 @@ export function kernelHook(kernel: ProofKernel): Hook {
     ...(tracer && { graph: tracer }),
   };
 }
+
+/** The symbols that only the hook of a kernel tells, for whoever writes another one. Throws as `kernelHook` does. */
+export function symbolsOfHook(kernel: ProofKernel): Map<string, bigint> {
+  const { ops } = kernelHook(kernel);
+  return new Map(ops === undefined ? [] : [[opsVariable, ops]]);
+}
+
+/** The kernel's variable that its hook takes a handler's ops from (kernel/trace/ftrace.c). */
+const opsVariable = 'function_trace_op';
 
 /**
  * The words of the kernel's text, by address; undefined where there is none. A word that the kernel rewrites itself is not

@@ -6,7 +6,7 @@ import { wordsOf } from '../kernel/old-function.ts';
 import { ReasonError } from '../reason.ts';
 import type { OwnRedirect } from './own-redirect.ts';
 import { factsOf, kernelHook, type ProofKernel, prologueOf, textOf } from './prove-kernel.ts';
-import type { Verdict } from './redirect.ts';
+import type { Hook, Verdict } from './redirect.ts';
 import { SharedProofs } from './shared-proofs.ts';
 
 /** A function with a call site. */
@@ -35,7 +35,8 @@ export function proveOwnRedirect(
 ): OwnProof[] {
   const facts = factsOf(kernel);
   const { tracesReturns } = own;
-  const proofs = new SharedProofs(facts, { ...(own.hook ?? kernelHook(kernel)), tracesReturns });
+  const kernels = kernelHook(kernel);
+  const proofs = new SharedProofs(facts, { ...(own.hook ? inKernel(own.hook, kernels) : kernels), tracesReturns });
   const { stub, callSite } = own;
   if (callSite) {
     const verdict = proofs.prove({ prologue: callSite, stub, ...own.callee, oldFunction: own.callee });
@@ -64,6 +65,14 @@ export function proveOwnRedirect(
 }
 
 const progressEvery = 4096;
+
+/** Somebody's own hook in place of the kernel's: beside what it brings, what is there is the kernel's. */
+const inKernel = (own: Hook, { ops, symbol, isThere }: Hook): Hook => ({
+  ops,
+  symbol,
+  ...own,
+  isThere: (address, size) => own.isThere!(address, size) || isThere!(address, size),
+});
 
 /** No fewer stack arguments than the code tells of, or the file. Whether a new function ends in a sibling call no old one tells. */
 const calleeOf = (told: Callee, said: Callee): Callee => ({

@@ -15,24 +15,36 @@ const allOfThem = 0x1fff;
 
 const at = (name: string, fields: Fields): number => encode(name, fields);
 
-/** Behind the call site's `push {lr}; bl`; the saved registers at sp, the pc among them at sp + 60. */
+/** Where handlers' ops are. */
+const ops = 0x40;
+
+const callHandler = at('BL', { imm24: 0x1000 });
+
+/** Behind the call site's `push {lr}; bl`; the saved registers at sp, up to that `lr`. */
 const rightHook = [
-  at('STR (immediate), pre-indexed', { Rn: SP, Rt: LR, U: 0, imm12: 12 }), // str lr, [sp, #-12]!
+  at('STR (immediate), pre-indexed', { Rn: SP, Rt: LR, U: 0, imm12: 8 }), // str lr, [sp, #-8]!: the pc
   at('SUB (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 60 }),
   at('STM', { Rn: SP, register_list: allOfThem }), // stm sp, {r0-r12}
   at('MOV (register)', { S: 0, Rd: 3, Rm: SP }),
   at('SUB (immediate)', { S: 0, Rn: LR, Rd: 0, imm12: 4 }),
-  at('BL', { imm24: 0x1000 }), // the handler
+  at('LDR (immediate)', { Rn: SP, Rt: 1, U: 1, imm12: 68 }), // what the call site pushed
+  at('STR (immediate)', { Rn: SP, Rt: 1, U: 1, imm12: 56 }), // lr
+  at('ADD (immediate)', { S: 0, Rn: SP, Rd: 2, imm12: 72 }),
+  at('STR (immediate)', { Rn: SP, Rt: 2, U: 1, imm12: 52 }), // sp
+  at('MOV (immediate)', { S: 0, Rd: 2, imm12: ops }),
+  at('LDR (immediate)', { Rn: 2, Rt: 2, U: 1, imm12: 0 }),
+  callHandler,
   at('LDM', { Rn: SP, W: 0, register_list: allOfThem }),
   at('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 60 }),
-  at('LDR (immediate)', { Rn: SP, Rt: LR, U: 1, imm12: 12 }), // what the call site pushed
-  at('LDR (immediate), post-indexed', { Rn: SP, Rt: PC, U: 1, imm12: 16 }), // ldr pc, [sp], #16
+  at('LDR (immediate)', { Rn: SP, Rt: LR, U: 1, imm12: 8 }), // what the call site pushed
+  at('LDR (immediate), post-indexed', { Rn: SP, Rt: PC, U: 1, imm12: 12 }), // ldr pc, [sp], #12
 ];
-const handlerCall = 5;
+const [move3, tellSite, tellCaller, loadOps, handlerCall, loadAll, dropFrame, loadLr] = [3, 4, 5, 10, 11, 12, 13, 14];
 
 const hookOf = (words: readonly number[]): Hook => ({
   entry,
-  handlerCall: entry + BigInt(4 * handlerCall),
+  handlerCall: entry + BigInt(4 * words.indexOf(callHandler)),
+  ops: BigInt(ops),
   word: (address) => words[Number(address - entry) / 4],
 });
 
@@ -67,24 +79,46 @@ describe('The prover', () => {
   test('refutes a hook that loses a register, for the new code and for the old', () => {
     const withoutR6 = at('LDM', { Rn: SP, W: 0, register_list: allOfThem & ~(1 << 6) });
     // The words behind it come one register too early.
-    expect(judge(changed(6, withoutR6))).toContain('callee-saved: r7');
+    expect(judge(changed(loadAll, withoutR6))).toContain('callee-saved: r7');
     const wrongFirst = changed(2, at('STM', { Rn: SP, register_list: allOfThem & ~1 }));
     expect(judge(wrongFirst)).toEqual(expect.arrayContaining(['arguments: r0', 'old-code: r0']));
   });
 
   test('refutes a hook that tells the handler another address', () => {
-    expect(judge(changed(4, at('MOV (register)', { S: 0, Rd: 0, Rm: LR })))).toEqual([
+    expect(judge(changed(tellSite, at('MOV (register)', { S: 0, Rd: 0, Rm: LR })))).toEqual([
       'site-address: the site’s address',
     ]);
   });
 
+  test('refutes a hook that calls the handler otherwise than the ABI and ftrace’s contract have it', () => {
+    const move = (Rd: number, Rm: number): number => at('MOV (register)', { S: 0, Rd, Rm });
+    expect(judge(changed(tellCaller, move(1, LR)))).toEqual([
+      'handler-call: where the function returns to',
+      'handler-call: lr among the saved registers',
+    ]);
+    expect(judge(changed(loadOps, move(2, 0)))).toEqual(['handler-call: what handlers are called with']);
+    // Four bytes further down nothing is lost, but the stack pointer is a multiple of 8 where functions are called.
+    const unaligned = [...rightHook];
+    const moveSp = (name: 'ADD' | 'SUB'): number => at(`${name} (immediate)`, { S: 0, Rn: SP, Rd: SP, imm12: 4 });
+    unaligned.splice(handlerCall, 1, moveSp('SUB'), callHandler, moveSp('ADD'));
+    expect(judge(unaligned)).toEqual(['handler-call: sp']);
+    // The registers lie below the stack pointer, where an interrupt may be, or above, in the site's own frame.
+    expect(judge(changed(move3, at('SUB (immediate)', { S: 0, Rn: SP, Rd: 3, imm12: 4 })))).toContain(
+      'handler-call: where the saved registers are',
+    );
+    expect(judge(changed(move3, at('ADD (immediate)', { S: 0, Rn: SP, Rd: 3, imm12: 4 })))).toContain(
+      'handler-call: where the saved registers are',
+    );
+    // What a handler finds among them is what the site's registers held.
+    const withoutIp = changed(2, at('STM', { Rn: SP, register_list: allOfThem & ~(1 << 12) }));
+    expect(judge(withoutIp)).toContain('handler-call: ip among the saved registers');
+  });
+
   test('refutes a hook that ignores where the handler sends it', () => {
     // It takes the pc from what it saved of lr for itself, and not from what the handler changed.
-    const own = [...rightHook.slice(0, 4), at('SUB (immediate)', { S: 0, Rn: LR, Rd: 0, imm12: 4 }), rightHook[5]!];
     const fromR4 = [
-      ...own,
-      ...rightHook.slice(6, 9),
-      at('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 16 }),
+      ...rightHook.slice(0, loadLr + 1),
+      at('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 12 }),
       at('BX', { Rm: LR }),
     ];
     expect(judge(fromR4)).toContain('way: the next instruction');
@@ -93,12 +127,17 @@ describe('The prover', () => {
   test('refutes what keeps its data below the stack pointer', () => {
     const early = [...rightHook];
     // The stack pointer goes up before the registers are read back.
-    [early[6], early[7]] = [rightHook[7]!, at('LDMDB', { Rn: SP, W: 0, register_list: allOfThem })];
+    [early[loadAll], early[dropFrame]] = [
+      rightHook[dropFrame]!,
+      at('LDMDB', { Rn: SP, W: 0, register_list: allOfThem }),
+    ];
     expect(judge(early)).toContain('callee-saved: r4');
   });
 
   test('refutes a hook that never asks the handler', () => {
-    expect(judge(changed(3, at('B', { imm24: 1 })))).toEqual(['way: that any path reaches the new function']);
+    expect(judge(changed(move3, at('B', { imm24: handlerCall + 1 - move3 - 2 })))).toEqual([
+      'way: that any path reaches the new function',
+    ]);
   });
 
   test('refutes a stub that writes to what is the caller’s', () => {
@@ -156,11 +195,11 @@ describe('The prover', () => {
   });
 
   test('stops at what it does not understand, and says where', () => {
-    expect(judge(changed(3, 0xf57ff05f))).toEqual(['at 0xc030000c: it is not in the table of instructions']);
+    expect(judge(changed(move3, 0xf57ff05f))).toEqual(['at 0xc030000c: it is not in the table of instructions']);
   });
 
   test('ends where code never ends', () => {
-    expect(judge(changed(3, branch))).toEqual(['at 0xc030000c: more than 5000 steps']);
+    expect(judge(changed(move3, branch))).toEqual(['at 0xc030000c: more than 5000 steps']);
   });
 
   test('gives an example of what it refutes: numbers for which the two differ', () => {

@@ -46,7 +46,9 @@ export interface Hook {
   /** Whether there is memory at an address of the kernel's, as far as is known; without it, there is everywhere. */
   readonly isThere?: (address: bigint, size: number) => boolean;
   /** The address of a symbol of the kernel; one that is not known is any. */
-  readonly symbol?: (name: string) => bigint | undefined;
+  readonly symbol?: ((name: string) => bigint | undefined) | undefined;
+  /** The address of `function_trace_op`, whose value handlers are called with. */
+  readonly ops?: bigint | undefined;
   /** Whether handlers ask to be told of returns; without it, they do where the hook lets them. */
   readonly tracesReturns?: boolean;
   /** Where the function graph tracer changes the hook; then it is proven in both forms (`ProofFacts.hook.graph`). */

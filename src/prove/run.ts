@@ -103,7 +103,7 @@ class Run {
   private callHandler(machine: SymbolicMachine): void {
     const { scene } = this;
     const { hook, instructionSet } = scene.facts;
-    const told = machine.read(hook.siteAddress);
+    const called = machine.fork();
     const size = (instructionSet.bits / 8) as 4 | 8;
     machine.step('the handler', () => {
       const saved = machine.read(hook.savedRegisters.register);
@@ -114,7 +114,7 @@ class Run {
         this.traceReturn(machine, scene.above(saved, returnAddress), size);
       callFunction(machine, scene.facts, handler, 'the handler');
     });
-    this.checks.told(machine, 'the site’s address', told);
+    this.checks.handler(called);
   }
 
   /**
@@ -124,8 +124,8 @@ class Run {
   private callGraphTracer(machine: SymbolicMachine): void {
     const { scene } = this;
     const { instructionSet, convention, hook } = scene.facts;
-    const { siteAddress, returnAddressPlace } = hook.graph!;
-    const told = machine.read(siteAddress);
+    const { returnAddressPlace } = hook.graph!;
+    const called = machine.fork();
     machine.step('the graph tracer', () => {
       const size = (instructionSet.bits / 8) as 4 | 8;
       const back = machine.read(convention.atEntry.returnAddress);
@@ -134,7 +134,7 @@ class Run {
       callFunction(machine, scene.facts, handler, 'the graph tracer');
       machine.jump(back);
     });
-    if (!scene.isSent(machine)) this.checks.told(machine, 'what the tracer is told', told);
+    this.checks.graphTracer(called);
   }
 
   private traceReturn(machine: SymbolicMachine, place: Term, size: 4 | 8): void {

@@ -50,6 +50,7 @@ export class Scene {
   readonly doubts = new Set<string>();
   /** The machine at the old function's entry. */
   readonly begin: SymbolicMachine;
+  private plain: SymbolicMachine | undefined;
 
   constructor(facts: ProofFacts, hook: Hook, redirect: Redirect, entry: Entry) {
     const terms = new Terms(facts.instructionSet.bits);
@@ -101,6 +102,7 @@ export class Scene {
     // The word behind the caller's call, and the tracer's first.
     if (size === 4 && convention.toc && (same(address, back) || same(address, this.tracer)))
       return terms.memory(address, size);
+    if (hook.ops !== undefined && 8 * size === set.bits && !address.base && address.plus === hook.ops) return this.ops;
     const area = convention.processorArea;
     const areas = area ? [terms.initial(set.registers[area.register]!), this.areaAfter(area)] : [];
     if (area && areas.some(({ base }) => address.base === base)) {
@@ -177,6 +179,13 @@ export class Scene {
     return this.terms.initial(`${this.facts.instructionSet.registers[register]!} of the processor that it returns on`);
   }
 
+  /** What handlers are called with: the value of `function_trace_op`. Throws `NotUnderstood` where that is not known. */
+  get ops(): Term {
+    const { terms, facts, hook } = this;
+    if (hook.ops === undefined) throw new NotUnderstood('where the kernel keeps the ops of its handlers is not known');
+    return terms.memory(terms.constant(hook.ops), facts.instructionSet.bits / 8);
+  }
+
   /** What a function leaves in one of the registers of its results. */
   result(register: number): Term {
     return this.terms.initial(resultName(this.facts.instructionSet.registers[register]!));
@@ -220,6 +229,12 @@ export class Scene {
         machine.jump(this.behind(this.oldFunction, setUp));
       });
     return true;
+  }
+
+  /** The prologue as it runs where nobody traces. Throws `NotUnderstood` as `runPrologue` does. */
+  get untraced(): SymbolicMachine {
+    this.plain ??= this.runPrologue();
+    return this.plain;
   }
 
   /**

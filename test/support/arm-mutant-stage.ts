@@ -6,7 +6,6 @@ import { proofFacts } from '../../src/arch/arm/proof-facts.ts';
 import { N } from '../../src/arch/arm/state.ts';
 import type { Hook } from '../../src/prove/redirect.ts';
 import { mostEvents, room, type Stage, stack, stateFields, states } from './qemu-redirects.ts';
-import { traceOpOf } from './trace-op.ts';
 
 const at = { text: 0xbf800000, old: 0xc0800000, stub: 0xbf000000, stack: 0xc5000000 };
 const sp = at.stack + 0x8000;
@@ -299,7 +298,7 @@ export function armStage(hook: Hook): Stage {
       '.tracer': Number(callee),
       '.old': at.old,
       '.stubs': at.stub,
-      '.trace_op': Number(traceOpOf(hook.word, hook.entry)),
+      '.trace_op': Number(hook.ops),
       '.stackmemory': at.stack,
     },
     compilerFlags: ['-march=armv7-a'],

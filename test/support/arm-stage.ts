@@ -12,10 +12,9 @@ import { join } from 'node:path';
 import type { CallSite, Stub } from '../../src/arch/arch.ts';
 import { encode } from '../../src/arch/arm/instructions.ts';
 import { platform } from '../../src/arch/arm/platform.ts';
-import { linkAddress } from '../../src/elf/units.ts';
 import { run } from '../../src/host/run.ts';
 import type { KernelImage } from '../../src/kernel/image.ts';
-import { traceOpOf } from './trace-op.ts';
+import { handlersOps } from './handlers-ops.ts';
 
 /** What the caller puts into r0–r11, and into the words at sp and above. */
 export const marks = {
@@ -183,7 +182,7 @@ export async function playAll(
   }
 
   const path = (name: string): string => join(folder, name);
-  const pointer = Number(traceOpOf((address) => image.word(linkAddress(address)), BigInt(hook)));
+  const pointer = Number(handlersOps(image));
   await writeFile(path('stage.s'), program(texts.length));
   await writeFile(path('cases'), bytesOf(pairs));
   for (const [i, { bytes }] of texts.entries()) await writeFile(path(`text${i}`), bytes);

@@ -10,9 +10,9 @@ import { linkAddress } from '../../src/elf/units.ts';
 import type { KernelImage } from '../../src/kernel/image.ts';
 import { wordsOf } from '../../src/kernel/old-function.ts';
 import type { Hook, Redirect } from '../../src/prove/redirect.ts';
+import { handlersOps } from './handlers-ops.ts';
 import { type Originals, wordsBetween } from './mutants.ts';
 import { stockImage } from './stock-image.ts';
-import { traceOpOf } from './trace-op.ts';
 
 function ppc64leOriginals(image: KernelImage): Originals {
   const toc = [encode('addis', { RT: 2, 'RA|0': 12, SI: 1 }), encode('addi', { RT: 2, 'RA|0': 2, SI: 256 })];
@@ -67,13 +67,8 @@ function armOriginals(image: KernelImage): Originals {
       },
     });
   }
-  const entry = image.symbol(armFacts.hook.entry)!;
   const hook = {
-    ...hookOf(
-      image,
-      armFacts,
-      traceOpOf((address) => image.word(linkAddress(address)), entry),
-    ),
+    ...hookOf(image, armFacts, handlersOps(image)),
     graph: {
       site: image.symbol('ftrace_graph_regs_call')!,
       goesTo: image.symbol('ftrace_graph_regs_caller')!,
@@ -99,12 +94,13 @@ function armOriginals(image: KernelImage): Originals {
 /** Whether two addresses are on one page and not far from each other. */
 const near = (a: bigint, b: bigint): boolean => a >> 12n === b >> 12n && (a > b ? a - b : b - a) < 0x200n;
 
-const hookOf = (image: KernelImage, { hook }: Originals['facts'], traceOp: bigint): Hook => ({
+const hookOf = (image: KernelImage, { hook }: Originals['facts'], ops: bigint): Hook => ({
   entry: image.symbol(hook.entry)!,
   handlerCall: image.symbol(hook.handlerCall)!,
+  ops,
   word: (address) => image.word(linkAddress(address)),
   // So much of the kernel's memory is on the stages of QEMU: what the hook reads, and a little around.
-  isThere: (address) => near(address, traceOp),
+  isThere: (address) => near(address, ops),
   symbol: (name) => image.symbol(name),
 });
 

@@ -182,9 +182,9 @@ class RedirectRun implements Seen {
 
   private callHandler(): void {
     const { m, facts, kind } = this;
-    const { savedRegisters, siteAddress } = facts.hook;
+    const { savedRegisters, handlerArguments } = facts.hook;
     const size = (m.bits / 8) as 4 | 8;
-    if (m.read(siteAddress) !== this.site) throw new Fault('the handler is told another address');
+    if (m.read(handlerArguments.site) !== this.site) throw new Fault('the handler is told another address');
     this.handled = true;
     const saved = m.read(savedRegisters.register);
     if (kind.redirects) m.store(m.constant(saved + BigInt(savedRegisters.pc)), size, this.begin.at.stub);

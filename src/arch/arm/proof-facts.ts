@@ -9,10 +9,30 @@ import { instructionSet } from './semantics.ts';
 import { C, N, V, Z } from './state.ts';
 
 const IP = 12;
+/** What a handler was registered with is its third argument. */
+const OPS = 2;
 /** `bl` to itself: 8 bytes back from where the PC is read. */
 const callOfItself = encode('BL', { imm24: 0xfffffe });
 /** `struct pt_regs`: r0–r15, then CPSR and the original r0 (arch/arm/include/uapi/asm/ptrace.h). */
-const ARM_pc = 15 * 4;
+const savedRegister = (n: number): number => 4 * n;
+const sizeOfRegisters = savedRegister(18);
+/** r0 to lr. */
+const allButPc = Array.from({ length: 15 }, (_, n) => n);
+const FP = 11;
+
+/** Where the shipped hook loads r2 from: `movw`, `movt`, `ldr r2, [r2]`. Its symbol table has no data. */
+function findOps(word: (address: bigint) => number | undefined, entry: bigint, call: bigint): bigint | undefined {
+  let [low, high]: (bigint | undefined)[] = [];
+  for (let address = entry; address < call; address += 4n) {
+    const { encoding, fields } = decode(word(address) ?? 0) ?? {};
+    const half = (): bigint => BigInt(fields!.imm4! * 4096 + fields!.imm12!);
+    if (encoding?.name === 'MOV (immediate), wide' && fields!.Rd === OPS) low = half();
+    else if (encoding?.name === 'MOVT' && fields!.Rd === OPS) high = half();
+    else if (encoding?.name === 'LDR (immediate)' && fields!.Rt === OPS && fields!.Rn === OPS && fields!.imm12 === 0)
+      return low === undefined || high === undefined ? undefined : (high << 16n) | low;
+  }
+  return undefined;
+}
 
 /** A branch's addend stands in the branch itself: relocated it leads as far from the new function as it did from itself. */
 function executeRelocated<V>(m: Machine<V>, word: number, type: number, _addend: bigint, newFunction: V): void {
@@ -46,14 +66,23 @@ export const proofFacts: ProofFacts = {
     // It drops the `lr` that the word before the site has pushed.
     idleSiteWord: encode('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 4 }),
     keptAtSite: [],
-    savedRegisters: { register: 3, pc: ARM_pc },
-    siteAddress: 0,
+    handlerArguments: { site: 0, returnAddress: 1, ops: OPS, findOps },
+    savedRegisters: {
+      register: 3,
+      size: sizeOfRegisters,
+      pc: savedRegister(15),
+      places: new Map(allButPc.map((n) => [n, savedRegister(n)])),
+    },
     graph: {
       site: 'ftrace_graph_regs_call',
       goesTo: 'ftrace_graph_regs_caller',
       callee: 'prepare_ftrace_return',
       siteAddress: 1,
       returnAddressPlace: 0,
+      unwindsFrom: new Map([
+        [2, FP],
+        [3, SP],
+      ]),
     },
   },
   executeRelocated,

@@ -28,8 +28,12 @@ const TOC = 2;
 const PACA = 13;
 const range = (first: number, last: number): number[] => Array.from({ length: last - first + 1 }, (_, i) => first + i);
 
-/** `struct pt_regs`: r0–r31, nip, msr, orig_gpr3, ctr, link (arch/powerpc/include/uapi/asm/ptrace.h). */
+/**
+ * `struct pt_regs`: r0–r31, nip, msr, orig_gpr3, ctr, link, xer, ccr, softe, trap, dar, dsisr, result
+ * (arch/powerpc/include/uapi/asm/ptrace.h).
+ */
 const savedRegister = (index: number): number => 8 * index;
+const link = savedRegister(36);
 
 /** `bl` to itself. */
 const callOfItself = encode('bl', { LI: 0 });
@@ -89,7 +93,7 @@ export const proofFacts: ProofFacts = {
     // The CR and the LR save doubleword; the parameter save area where there has to be one (section 2.2.3.3).
     callersFrame: { callees: [[8, 24]], parameters: 32 },
     backChain: { at: 0, returnAddressAt: 16 },
-    toc: { register: TOC, setUpWords: tocSetUpWords, savedAt: tocSave, restoreWord: restoreToc },
+    toc: { register: TOC, setUpWords: tocSetUpWords, savedAt: tocSave, restoreWord: restoreToc, kernels: '.TOC.' },
     // More than a page of it there is; `kernel_toc` is the third doubleword of `struct paca_struct` (asm/paca.h).
     processorArea: { register: PACA, size: 0x1000, addresses: new Map([[16, '.TOC.']]) },
   },
@@ -100,8 +104,18 @@ export const proofFacts: ProofFacts = {
     idleSiteWord: nop,
     // `mflr r0` stands before the site, and r2 has been set up or was right.
     keptAtSite: [0, TOC],
-    savedRegisters: { register: 6, pc: savedRegister(32), returnAddress: savedRegister(36) },
-    siteAddress: 3,
+    handlerArguments: { site: 3, returnAddress: 4, ops: 5 },
+    savedRegisters: {
+      register: 6,
+      size: savedRegister(44),
+      pc: savedRegister(32),
+      returnAddress: link,
+      // r0 and r12 hold nothing of the caller's, and of r2 nothing can be said.
+      places: new Map([
+        ...[SP, ...range(3, 10), ...range(13, 31)].map((n) => [n, savedRegister(n)] as const),
+        [LR, link],
+      ]),
+    },
   },
   executeRelocated,
   readCallee,
