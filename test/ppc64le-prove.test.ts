@@ -383,6 +383,16 @@ describe('The handler’s call in the kernel’s hook', () => {
     );
   });
 
+  test('is left out where the processor’s own area says so, and for nothing else', () => {
+    const flag = encode('lbz', { RT: 3, 'RA|0': 13, D: 2580 });
+    const way = 'way: that a handler is asked';
+    // f(NULL) would run the old code; so would f() for some callers' frames, or of a processor in some memory.
+    expect(without([flag, nop])).toEqual([way]);
+    expect(without([flag, encode('lbz', { RT: 3, 'RA|0': SP, D: 520 })])).toEqual([way]);
+    expect(without([flag, move(3, 13)])).toEqual([way]);
+    expect(without([flag, encode('lbz', { RT: 3, 'RA|0': 13, D: 2581 })])).toBe('proven');
+  });
+
   test('has room for what a callee keeps in its caller’s frame', () => {
     // One frame of 32 bytes more: the handler would write over its end.
     const small: [number, number][] = [

@@ -2,7 +2,7 @@
 
 import type { Callee } from '../arch/machine.ts';
 import type { SymbolicMachine, Trace, Write } from '../symbolic/machine.ts';
-import { same, type Term } from '../symbolic/terms.ts';
+import { type Atom, same, type Term } from '../symbolic/terms.ts';
 import { belongsToCallee, stackArgumentsOf } from './callee.ts';
 import { findExample } from './example.ts';
 import { handlerFinds, tracerFinds } from './handler-call.ts';
@@ -16,6 +16,7 @@ const mostFrames = 8;
 export const newFunctionRuns = 'the new function';
 export const oldCodeRuns = 'the old code';
 export const tracerRuns = 'the tracer of returns';
+export const handlerRuns = 'the handler';
 
 export class Checks {
   readonly failures: Failure[] = [];
@@ -28,6 +29,9 @@ export class Checks {
   /** What a handler finds, and what it is told of the site; `called` is the machine where it is called. */
   handler(called: SymbolicMachine): void {
     this.told(called, 'the site’s address', this.scene.facts.hook.handlerArguments.site);
+    const before = [handlerRuns, newFunctionRuns, oldCodeRuns].reduce((sum, name) => sum + ran(called, name), 0);
+    const { terms } = this.scene;
+    this.expect(called, 'handler-call', 'what has run before it', terms.constant(0), terms.constant(before));
     for (const { what, expected, found } of handlerFinds(this.scene, called))
       this.expect(called, 'handler-call', what, expected, found);
   }
@@ -38,6 +42,22 @@ export class Checks {
     if (!this.scene.isSent(called)) this.told(called, 'what the tracer is told', siteAddress);
     for (const { what, expected, found } of tracerFinds(this.scene, called))
       this.expect(called, 'handler-call', `${what}, for the tracer`, expected, found);
+  }
+
+  /**
+   * What holds where the old code goes on and no handler has been asked. A hook may have a way that asks none: while a
+   * processor is where handlers must not run. But whether a handler is asked is no matter of who calls the function, with what.
+   */
+  unasked(machine: SymbolicMachine): void {
+    const { terms, begin, hook } = this.scene;
+    const own = machine.assumed
+      .slice(begin.assumed.length)
+      .filter(({ condition }) => !same(condition, this.scene.traced));
+    const isProcessors = ({ origin }: Atom): boolean =>
+      origin.kind === 'unknown' && origin.at !== undefined && this.scene.isInProcessorArea(origin.at);
+    const depends = [...terms.atomsOf(...own.map(({ condition }) => condition))].some((atom) => !isProcessors(atom));
+    if (own.length > 0 && !depends) return;
+    this.expect(machine, 'way', 'that a handler is asked', terms.constant(hook.handlerCall), machine.pc);
   }
 
   private told(machine: SymbolicMachine, what: string, register: number): void {

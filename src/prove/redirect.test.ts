@@ -134,10 +134,22 @@ describe('The prover', () => {
     expect(judge(early)).toContain('callee-saved: r4');
   });
 
+  const branchTo = (from: number, to: number, cond?: number): number =>
+    at('B', { ...(cond !== undefined && { cond }), imm24: (to - from - 2) & 0xffffff });
+
   test('refutes a hook that never asks the handler', () => {
-    expect(judge(changed(move3, at('B', { imm24: handlerCall + 1 - move3 - 2 })))).toEqual([
+    expect(judge(changed(move3, branchTo(move3, loadAll)))).toEqual([
+      'way: that a handler is asked',
       'way: that any path reaches the new function',
     ]);
+  });
+
+  test('refutes a hook that asks the handler for some callers only, or more than once', () => {
+    const unlessNull = [...rightHook];
+    const compare = at('CMP (immediate)', { Rn: 0, imm12: 0 });
+    unlessNull.splice(move3, 0, compare, branchTo(move3 + 1, loadAll + 2, 0));
+    expect(judge(unlessNull)).toEqual(['way: that a handler is asked']);
+    expect(judge(changed(loadAll, branchTo(loadAll, move3)))).toContain('handler-call: what has run before it');
   });
 
   test('refutes a stub that writes to what is the caller’s', () => {

@@ -6,7 +6,7 @@ import { explore, type Limits } from '../symbolic/explore.ts';
 import type { SymbolicMachine } from '../symbolic/machine.ts';
 import { same, type Term } from '../symbolic/terms.ts';
 import { callFunction } from './callee.ts';
-import { Checks, newFunctionRuns, oldCodeRuns, ran, tracerRuns } from './checks.ts';
+import { Checks, handlerRuns, newFunctionRuns, oldCodeRuns, ran, tracerRuns } from './checks.ts';
 import type { Failure } from './obligations.ts';
 import { holds, type Scene } from './scene.ts';
 
@@ -105,14 +105,14 @@ class Run {
     const { hook, instructionSet } = scene.facts;
     const called = machine.fork();
     const size = (instructionSet.bits / 8) as 4 | 8;
-    machine.step('the handler', () => {
+    machine.step(handlerRuns, () => {
       const saved = machine.read(hook.savedRegisters.register);
       if (machine.decide(scene.redirected))
         machine.store(scene.above(saved, hook.savedRegisters.pc), size, scene.destination);
       const { returnAddress } = hook.savedRegisters;
       if (returnAddress !== undefined && scene.hook.tracesReturns !== false && machine.decide(scene.traced))
         this.traceReturn(machine, scene.above(saved, returnAddress), size);
-      callFunction(machine, scene.facts, handler, 'the handler');
+      callFunction(machine, scene.facts, handler, handlerRuns);
     });
     this.checks.handler(called);
   }
@@ -182,6 +182,7 @@ class Run {
     const given = new Map(saved.map((register) => [register, scene.begin.read(register)]));
     if (toc) given.set(toc.register, found.read(toc.register));
     this.callAndReturn(machine, oldCodeRuns, callee, sp, given);
+    if (ran(found, handlerRuns) === 0) this.checks.unasked(found);
     this.checks.oldCode(found, { sp, below, callee });
   }
 

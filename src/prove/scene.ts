@@ -104,8 +104,7 @@ export class Scene {
       return terms.memory(address, size);
     if (hook.ops !== undefined && 8 * size === set.bits && !address.base && address.plus === hook.ops) return this.ops;
     const area = convention.processorArea;
-    const areas = area ? [terms.initial(set.registers[area.register]!), this.areaAfter(area)] : [];
-    if (area && areas.some(({ base }) => address.base === base)) {
+    if (area && this.isInProcessorArea(address)) {
       const at = Number(address.plus);
       const symbol = 8 * size === set.bits ? area.addresses.get(at) : undefined;
       const known = symbol === undefined ? undefined : hook.symbol?.(symbol);
@@ -172,6 +171,14 @@ export class Scene {
   /** The TOC pointer of a caller that shares it with the old function. */
   get callersToc(): Term {
     return this.begin.read(this.facts.convention.toc!.register);
+  }
+
+  /** Whether an address is in the area of the processor that runs. */
+  isInProcessorArea({ base }: Term): boolean {
+    const { convention, instructionSet } = this.facts;
+    const area = convention.processorArea;
+    const areas = area ? [this.terms.initial(instructionSet.registers[area.register]!), this.areaAfter(area)] : [];
+    return areas.some((each) => each.base === base);
   }
 
   /** What the register of the processor's area holds once a function has run: it may have slept and gone on elsewhere. */

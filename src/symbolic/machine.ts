@@ -174,7 +174,7 @@ export class SymbolicMachine implements Machine<Term> {
       return this.stack.load(distance, size, this.lowest(), (why, width) => this.unknown(why, width));
     const known = this.start.elsewhere?.(address, size, this.pc);
     if (known !== undefined && known !== 'any') return known;
-    return this.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, known === 'any');
+    return this.unknown(`memory at ${this.terms.describe(address)}`, 8 * size, known === 'any', address);
   }
 
   store(address: Term, size: Size, value: Term): void {
@@ -193,9 +193,9 @@ export class SymbolicMachine implements Machine<Term> {
   }
 
   /** A number that nobody knows (`Terms.unknown`), for use within a step. */
-  unknown(why: string, width?: number, free?: boolean): Term {
+  unknown(why: string, width?: number, free?: boolean, at?: Term): Term {
     const index = this.meeting++;
-    this.met[index] ??= this.terms.unknown(why, width, free);
+    this.met[index] ??= this.terms.unknown(why, width, free, at);
     return this.met[index];
   }
 

@@ -17,9 +17,9 @@ export type Origin =
   | { readonly kind: 'memory'; readonly address: Term; readonly size: number }
   /**
    * A number of its own that nothing is known of. `free`: it may be any indeed; else it is only more than is said here,
-   * and no example can be made of it.
+   * and no example can be made of it. `at` is the address that it was loaded from, if it was.
    */
-  | { readonly kind: 'unknown'; readonly why: string; readonly free: boolean }
+  | { readonly kind: 'unknown'; readonly why: string; readonly free: boolean; readonly at?: Term | undefined }
   | { readonly kind: 'operation'; readonly operation: Operation; readonly a: Term; readonly b: Term };
 
 export interface Atom {
@@ -115,8 +115,8 @@ export class Terms {
   }
 
   /** A number of `width` bits that no other term has to do with. */
-  unknown(why: string, width: number = this.bits, free = true): Term {
-    return this.atom(`unknown ${this.count}`, { kind: 'unknown', why, free }, { width });
+  unknown(why: string, width: number = this.bits, free = true, at?: Term): Term {
+    return this.atom(`unknown ${this.count}`, { kind: 'unknown', why, free, at }, { width });
   }
 
   apply(operation: Operation, a: Term, b: Term): Term {
@@ -193,6 +193,18 @@ export class Terms {
     const ofTerm = ({ base, plus }: Term): bigint =>
       this.cut((base?.parts ?? []).reduce((sum, [atom, coefficient]) => sum + coefficient * ofAtom(atom), plus));
     return ofTerm(term);
+  }
+
+  /** What a term is made of, down through operations: all that numbers must be told for to `evaluate` it. */
+  *atomsOf(...all: Term[]): Iterable<Atom> {
+    const seen = new Set<Atom>();
+    for (let term = all.pop(); term; term = all.pop())
+      for (const [atom] of term.base?.parts ?? []) {
+        if (seen.has(atom)) continue;
+        seen.add(atom);
+        if (atom.origin.kind === 'operation') all.push(atom.origin.a, atom.origin.b);
+        else yield atom;
+      }
   }
 
   /** A term for people: `sp - 0x10`, `[sp + 4]`, `(r0 & 0xff)`. */
