@@ -148,6 +148,9 @@ describe('Of wrong stubs and hooks', () => {
 
   test('a hook that never asks the handler is refuted', () => {
     // In place of `mov r3, sp` it goes on behind the call of the handler: ten words ahead.
-    expect(through(0xe1a0300d, encode('B', { imm24: 8 }))).toEqual(['way: that any path reaches the new function']);
+    expect(through(0xe1a0300d, encode('B', { imm24: 8 }))).toEqual([
+      'way: that a handler is asked',
+      'way: that any path reaches the new function',
+    ]);
   });
 });
