@@ -228,6 +228,25 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     expect(verdict).toMatch(/__jump_table refers to it/);
   });
 
+  test('an unwind table that lets somebody unwind from a stub is seen', () => {
+    if (arch.platform.name !== 'arm') return;
+    const table = (model: ElfModel): Section => findSection(model, `.ARM.exidx${stubsOf(model).name}`)!;
+    const words = (model: ElfModel): DataView => new DataView(table(model).data.buffer, table(model).data.byteOffset);
+    const all = (reason: RegExp, change: (model: ElfModel) => void): void => {
+      for (const verdict of judge(change)) expect(verdict).toMatch(reason);
+    };
+    all(/0 unwind tables/, (model) => model.sections.splice(model.sections.indexOf(table(model)), 1));
+    all(/0 unwind tables/, (model) => (table(model).name = '.ARM.exidx.text.other'));
+    all(/which code the unwind table other is for/, (model) => (table(model).name = 'other'));
+    all(/2 unwind tables/, (model) =>
+      model.sections.push({ ...table(model), relocations: [...table(model).relocations] }),
+    );
+    // The compact model, with instructions to unwind in the word itself.
+    all(/not said of all its words/, (model) => words(model).setUint32(4, 0x80b0b0b0, true));
+    all(/not all for/, (model) => (table(model).relocations = []));
+    all(/several sections/, (model) => model.sections.push(newSection(stubsOf(model).name, SHT_PROGBITS, SHF_ALLOC)));
+  });
+
   test('code that is not executable, or not kept, is no code', () => {
     const all = (change: (section: Section) => void) => judge((model) => change(stubsOf(model)));
     for (const verdict of all((section) => (section.flags = SHF_ALLOC))) expect(verdict).toMatch(/executable/);

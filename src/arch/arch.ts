@@ -1,7 +1,7 @@
 // What an architecture has to tell the rest of the house. All knowledge of an architecture sits in its folder behind
 // this interface; no other room may know a register, an opcode or a relocation number.
 
-import type { Section } from '../elf/model.ts';
+import type { ElfModel, Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { ProofFacts, TableJumps } from './machine.ts';
 
@@ -255,6 +255,15 @@ export interface ShownTarget {
  */
 export type Shown = ShownTarget | 'differs' | 'nothing' | 'left-out' | 'unknown';
 
+/**
+ * Given a module, and whether anything else than its relocations writes to a section of it: says of places [from, to) in a
+ * section of code why somebody who unwinds from there would be led astray; undefined where nobody is.
+ */
+export type UnwindingOf = (
+  model: ElfModel,
+  isWritten: (section: Section) => boolean,
+) => (code: Section, from: number, to: number) => string | undefined;
+
 /** One architecture. `src/arch/arm/arm.ts` and `src/arch/ppc64le/ppc64le.ts` each export one. */
 export interface Architecture {
   readonly platform: Platform;
@@ -319,6 +328,8 @@ export interface Architecture {
   siblingCallsRemover?(
     functionAt: (address: LinkAddress) => FunctionText | undefined,
   ): (text: FunctionText) => Uint32Array;
+  /** What a module's unwind tables make of its stubs, where there are such tables. */
+  readonly unwindingOf?: UnwindingOf;
   /**
    * The section of stubs for the module, or of veneers by another name, and whatever sections must go with it (unwind
    * tables). Returns the offset of each in the section. Relocations are made by the caller from what it was given.

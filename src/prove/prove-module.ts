@@ -4,9 +4,10 @@
 // the old function's words are the image's, and the module's own copy must be the same. For a function of another module,
 // whose image is not at hand, they are the table's: those the core compares with memory before it redirects anything.
 //
-// What a proof says nothing about: whether code can be unwound while it runs (the stubs' sections say that it cannot be,
-// where tables are needed), and what a module's own code does when it is loaded.
+// Where a kernel unwinds by tables, they must forbid it for stubs. What a proof says nothing about is what a module's own code
+// does when it is loaded.
 
+import type { UnwindingOf } from '../arch/arch.ts';
 import type { ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { StubLoader } from '../kernel/load-module.ts';
@@ -78,19 +79,25 @@ export class Prover {
     const patch = readPatchModule(bytes, file);
     this.#checkKernel(patch, file);
     const loader = new StubLoader(patch);
+    const written = new Set(patch.recipes.map(({ place }) => place.section));
+    const unwinding = this.#kernel.arch.unwindingOf?.(patch.model, (section) => written.has(section));
     const chosen = patch.redirects.filter(({ oldName }) => only?.includes(oldName) ?? true);
     return chosen.map((redirect, i) => {
       const { oldName, module, oldAddress, site, newFunction } = redirect;
-      const verdict = this.#verdict(loader, redirect);
+      const verdict = this.#verdict(loader, unwinding, redirect);
       progress?.(i + 1, chosen.length);
       return { oldName, module, oldAddress, site, newName: newFunction.name, verdict };
     });
   }
 
-  #verdict(loader: StubLoader, redirect: ReadRedirect): Verdict {
+  #verdict(loader: StubLoader, unwinding: ReturnType<UnwindingOf> | undefined, redirect: ReadRedirect): Verdict {
     try {
       const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect, this.#facts);
       const stub = loader.load(redirect);
+      const { section, offset } = redirect.stub;
+      // Who unwinds from where the hook goes on looks at the word before it.
+      const astray = unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
+      if (astray !== undefined) throw cannotUnwind(redirect, astray);
       return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction, stub.jumps) });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
@@ -145,6 +152,14 @@ function ofTable(redirect: ReadRedirect, { convention }: ProofFacts): Uint32Arra
   }
   return oldWords.slice(0, site / instructionSize + 1);
 }
+
+const cannotUnwind = ({ oldName }: ReadRedirect, message: string): ReasonError =>
+  reasonError(
+    'proof-unknown',
+    `the stub of ${oldName}`,
+    `whoever unwinds from it may be led astray: ${message}`,
+    '`suture build` adds tables that forbid it',
+  );
 
 const differs = ({ oldName }: ReadRedirect, offset: number, message: string): ReasonError =>
   reasonError(

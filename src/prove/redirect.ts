@@ -11,7 +11,7 @@
 // one behind its call site, do what the ABI allows them (`callee.ts`).
 //
 // What is taken for granted: a module is small enough for its own relocations; what stands in the image stands in memory;
-// and a stub cannot be unwound where a tracer would have to unwind it (a module's unwind tables see to it).
+// and a stub cannot be unwound where a tracer would have to unwind it (`prove-module.ts` looks at the unwind tables).
 
 import type { Stub } from '../arch/arch.ts';
 import { type Callee, NotUnderstood, type ProofFacts } from '../arch/machine.ts';

@@ -36,6 +36,7 @@ import { R_ARM_ABS32, relocationKind } from './relocations.ts';
 import { selfModified } from './self-modified.ts';
 import { layOutStubs } from './stub-section.ts';
 import { disassemble } from './syntax.ts';
+import { unwindingOf } from './unwind-index.ts';
 
 export const arm: Architecture = {
   platform,
@@ -73,5 +74,6 @@ export const arm: Architecture = {
   shownTarget,
   linkedPointer,
   ftraceStub,
+  unwindingOf,
   layOutStubs,
 };
