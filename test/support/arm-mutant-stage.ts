@@ -5,10 +5,12 @@ import { platform } from '../../src/arch/arm/platform.ts';
 import { proofFacts } from '../../src/arch/arm/proof-facts.ts';
 import { N } from '../../src/arch/arm/state.ts';
 import type { Hook } from '../../src/prove/redirect.ts';
-import { mostEvents, room, type Stage, stack, stateFields, states } from './qemu-redirects.ts';
+import { mostEvents, room, type Stage, stack, stateFields, states, stops } from './qemu-redirects.ts';
 
 const at = { text: 0xbf800000, old: 0xc0800000, stub: 0xbf000000, stack: 0xc5000000 };
 const sp = at.stack + 0x8000;
+/** What handlers are called with. */
+const ops = 0x600df00d;
 /** r0–r14, and the flags. */
 const registers = [...Array.from({ length: 15 }, (_, n) => n), N];
 const [SP, LR] = [13, 14];
@@ -89,7 +91,9 @@ const programFor = (graphSite: number): string => `
 .section .stage, "awx", %progbits
 .globl _start, new_function, old_code, back, tracer, handler
 handler:                        @ r0: what it is told, r3: the saved registers
-  mov ip, r3
+${snapshot(stops.handler)}
+  ldr ip, [r3, #16]
+  ldr r0, [r3, #4]
   ldr r1, =block
   str r0, [r1, #4]
 ${currentState}
@@ -102,6 +106,9 @@ ${changeRegisters}
 return_to: .word 0
 
 graph_tracer:                   @ r0: where the return address is, r1: what it is told
+${snapshot(stops.graphTracer)}
+  ldr r0, [r3, #4]
+  ldr r1, [r3, #8]
   ldr r2, =block
   str r1, [r2, #8]
 ${currentState}
@@ -114,7 +121,7 @@ ${changeRegisters}
 .ltorg
 
 new_function:
-${snapshot(1)}
+${snapshot(stops.newFunction)}
 ${currentState}
 ${useStack}
   ldr r1, [r3, #16]
@@ -129,7 +136,7 @@ ${changeRegisters}
 .ltorg
 
 old_code:
-${snapshot(2)}
+${snapshot(stops.oldCode)}
 ${currentState}
   ldr sp, =${sp}
 ${useStack}
@@ -140,12 +147,17 @@ ${changeRegisters}
 .ltorg
 
 back:
-${snapshot(3)}
+${snapshot(stops.back)}
   b next_state
 .ltorg
 tracer:
-${snapshot(4)}
-  b next_state
+${snapshot(stops.tracer)}
+  add r3, r3, #4                @ what it gives back, and of ip and lr nothing
+  ldmia r3, {r0-r3}
+  ldr ip, =0x5a5a5a5a
+  mov lr, ip
+  b back
+.ltorg
 
 give_up:
   mov r7, #1
@@ -275,7 +287,7 @@ old_text: .space ${4 * room.old}
 .section .stubs, "awx", %progbits
 stub_text: .space ${4 * room.stub}
 .section .trace_op, "aw", %progbits
-.word 0
+.word ${ops}
 .section .stackmemory, "aw", %progbits
 .space 65536
 `;
@@ -303,7 +315,15 @@ export function armStage(hook: Hook): Stage {
     },
     compilerFlags: ['-march=armv7-a'],
     registers,
-    places: { old: BigInt(at.old), stub: BigInt(at.stub), sp: BigInt(sp), area: 0n },
+    places: {
+      old: BigInt(at.old),
+      stub: BigInt(at.stub),
+      sp: BigInt(sp),
+      area: 0n,
+      areaAfter: 0n,
+      toc: 0n,
+      ops: BigInt(ops),
+    },
     hookAt: hook.entry,
     hook(mutant, symbols) {
       return Array.from({ length: room.hook }, (_, i) => {

@@ -5,7 +5,7 @@ import { platform } from '../../src/arch/ppc64le/platform.ts';
 import { proofFacts } from '../../src/arch/ppc64le/proof-facts.ts';
 import { R_PPC64_REL16_HA } from '../../src/arch/ppc64le/relocations.ts';
 import { CR0, LR } from '../../src/arch/ppc64le/state.ts';
-import { mostEvents, room, type Stage, stack, stateFields, states } from './qemu-redirects.ts';
+import { mostEvents, room, type Stage, stack, stateFields, states, stops } from './qemu-redirects.ts';
 
 const at = {
   text: 0x40000000,
@@ -31,7 +31,11 @@ const block = 8 * 4 + mostEvents * event;
 /** PACA_FTRACE_ENABLED and PACATOC as the stock hook has them, and where that finds function_trace_op. */
 const flagAt = 2580;
 const tocAt = 16;
-const traceOp = at.area + 3072 - ((346 << 16) - 1424);
+const areaAfter = at.area + 2048;
+/** Where the area has the ops, and what they are. */
+const opsAt = 3072;
+const ops = 0x600df00d0badcafen;
+const toc = at.area + opsAt - ((346 << 16) - 1424);
 
 const address = (register: number, symbol: string): string =>
   `  lis ${register}, ${symbol}@ha\n  addi ${register}, ${register}, ${symbol}@l`;
@@ -94,6 +98,9 @@ const changeRegisters = `
 ${[0, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 9].map((n) => `  ld ${n}, ${8 * n}(9)`).join('\n')}
   bctr`;
 
+/** Whoever has slept may be on another processor. */
+const otherArea = `  lis 13, ${areaAfter >> 16}\n  ori 13, 13, ${areaAfter & 0xffff}`;
+
 const currentState = `${address(9, 'state')}\n  ld 9, 0(9)`;
 
 const program = `
@@ -101,7 +108,10 @@ const program = `
 .text
 .globl _start, new_function, old_code, back, tracer, handler
 handler:                        # r3: what it is told, r6: the saved registers
-  mflr 8
+${snapshot(stops.handler)}
+  ld 3, ${8 * (1 + 3)}(31)
+  ld 6, ${8 * (1 + 6)}(31)
+  ld 31, ${8 * 32}(31)
 ${currentState}
 ${address(7, 'block')}
   std 3, 8(7)
@@ -119,7 +129,7 @@ ${useStack}
 ${changeRegisters}
 
 new_function:
-${snapshot(1)}
+${snapshot(stops.newFunction)}
 ${currentState}
 ${useStack}
   ld 5, 40(9)
@@ -137,10 +147,11 @@ ${useStack}
   blt 1b
 2:addi 9, 9, ${functionSet}
   ld 31, ${8 * 32}(31)          # as it was
+${otherArea}
 ${changeRegisters}
 
 old_code:
-${snapshot(2)}
+${snapshot(stops.oldCode)}
 ${currentState}
   ld 5, ${8 * 3}(31)            # r2 it keeps
   std 5, ${functionSet + 16}(9)
@@ -153,14 +164,25 @@ ${each(13, 31)
   .map((n) => `  ld ${n}, ${savedAt + 8 * n}(9)`)
   .join('\n')}
   addi 9, 9, ${functionSet}
+${otherArea}
 ${changeRegisters}
 
 back:
-${snapshot(3)}
+${snapshot(stops.back)}
   b next_state
 tracer:
-${snapshot(4)}
-  b next_state
+${snapshot(stops.tracer)}
+  ld 3, ${8 * (1 + 3)}(31)
+  ld 4, ${8 * (1 + 4)}(31)
+  ld 2, ${8 * (1 + 2)}(31)
+  ld 0, ${8 + crAt}(31)          # what it gives back
+  mtcrf 255, 0
+  ld 31, ${8 * 32}(31)
+  lis 0, 0x5a5a                 # and what it does not
+${[5, 6, 7, 8, 9, 10, 11, 12].map((n) => `  mr ${n}, 0`).join('\n')}
+  mtctr 0
+  mtlr 0
+  b back
 
 give_up:
   li 0, 1
@@ -310,8 +332,10 @@ old_text: .space ${4 * room.old}
 stub_text: .space ${4 * room.stub}
 .section .area, "aw", %progbits
 area: .space ${tocAt}
-.quad ${traceOp}
-.space 4096
+.quad ${toc}
+.space ${opsAt - tocAt - 8}
+.quad ${ops}
+.space 2048
 .section .stackmemory, "aw", %progbits
 .space 65536
 `;
@@ -333,7 +357,15 @@ export const ppc64leStage: Stage = {
   },
   compilerFlags: [],
   registers,
-  places: { old: BigInt(at.old), stub: BigInt(at.stub), sp: BigInt(sp), area: BigInt(at.area) },
+  places: {
+    old: BigInt(at.old),
+    stub: BigInt(at.stub),
+    sp: BigInt(sp),
+    area: BigInt(at.area),
+    areaAfter: BigInt(areaAfter),
+    toc: BigInt(toc),
+    ops,
+  },
   hookAt: BigInt(at.hook),
   hook({ hook }, symbols) {
     const call = Number(hook.handlerCall - hook.entry);

@@ -21,11 +21,13 @@ export const room = { hook: 192, stub: 64, old: 8 } as const;
 /** States that each redirect runs from: one of each kind. */
 export const states = 16;
 /** Bytes of the stack that a case sets from the caller's stack pointer on, and those that are written down around it. */
-export const stack = { set: 512, below: 256, above: 256 } as const;
+export const stack = { set: 512, below: 1536, above: 256 } as const;
 /** Numbers in front of a state's registers. */
 export const stateFields = 8;
 /** How many places are written down in one run at most. */
-export const mostEvents = 3;
+export const mostEvents = 5;
+/** What each place that is written down is. */
+export const stops = { newFunction: 1, oldCode: 2, back: 3, tracer: 4, handler: 5, graphTracer: 6 } as const;
 
 /** A program for one architecture. */
 export interface Stage {
@@ -39,7 +41,7 @@ export interface Stage {
   /** Registers in the order in which the program loads and stores them. */
   readonly registers: readonly number[];
   /** Where things are; `old`, `stub`, `sp` and `area` are the program's, the others symbols of it. */
-  readonly places: Pick<Places, 'old' | 'stub' | 'sp' | 'area'>;
+  readonly places: Pick<Places, 'old' | 'stub' | 'sp' | 'area' | 'areaAfter' | 'toc' | 'ops'>;
   readonly hookAt: bigint;
   /** The hook's words as they run on the stage. */
   hook(mutant: Mutant, symbols: ReadonlyMap<string, bigint>): number[];
@@ -88,7 +90,7 @@ function makeState(
   const { instructionSet: set, convention, hook } = facts;
   const kind = kindOf(number);
   const { redirect } = mutant;
-  const begin = anyBeginning(facts, redirect, at, kind, random);
+  const begin = anyBeginning(facts, redirect, at, kind, random, random(0x10000));
   const size = (set.bits / 8) as 4 | 8;
   const clobbers = (): bigint[] => set.registers.map((_, n) => anyNumber(random, set.widths.get(n) ?? set.bits));
   const [byHandler, byFunction] = [clobbers(), clobbers()];
@@ -101,7 +103,7 @@ function makeState(
     kind.graph && kind.traces && !kind.redirects ? at.tracer : 0n,
     count > 0 ? BigInt(given + each * count) : 0n,
     redirect.siblingCalls === false ? 0n : 1n,
-    stage.flagAt === undefined ? 0n : BigInt(begin.byte(at.area + BigInt(stage.flagAt))),
+    stage.flagAt === undefined ? 0n : flagOf(stage, begin),
     BigInt(stage.graphWord?.(mutant, kind.graph) ?? 0),
   ];
   const memory = Uint8Array.from({ length: stack.set }, (_, i) => begin.byte(at.sp + BigInt(i)));
@@ -111,6 +113,10 @@ function makeState(
     bytes: joined([bytesOfNumbers(numbers, size), memory]),
   };
 }
+
+/** What each byte of the processor's area is that the hook may look at: 0 or 1. */
+const flagOf = ({ flagAt }: Stage, { at, byte }: Beginning): bigint =>
+  flagAt === undefined || byte(at.area + BigInt(flagAt)) === 0 ? 0n : 1n;
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -166,25 +172,29 @@ function faultOfRun(
   { begin, kind, results }: State,
   seen: WrittenDown,
 ): string | undefined {
-  const { at } = begin;
   const { redirect } = mutant;
-  const site = at.old + BigInt(4 * (redirect.prologue.length - 1));
+  const site = begin.at.old + BigInt(4 * (redirect.prologue.length - 1));
   const expectations = new Expectations(facts, redirect, begin);
   const handled = seen.told !== 0n;
   const sent = handled && kind.redirects;
   const byHandler = handled && facts.hook.savedRegisters.returnAddress !== undefined && kind.traces;
   const byTracer = seen.traced !== 0n && kind.traces && !sent;
-  const back = byHandler || byTracer ? at.tracer : at.back;
+  const isTraced = byHandler || byTracer;
+  const back = isTraced ? begin.at.tracer : begin.at.back;
   try {
     if (handled && seen.told !== site) return 'the handler is told another address';
     if (byTracer && seen.traced !== site) return 'the tracer is told another address';
-    const [first, second, ...more] = seen.events;
-    if (!first || !second || more.length > 0) return 'it goes another way';
-    if (first.id !== (sent ? 1n : 2n)) return 'it goes the wrong way';
+    const at = (id: number): Snapshot[] => seen.events.filter((each) => each.id === BigInt(id));
+    for (const each of at(stops.handler)) expectations.handler(each);
+    for (const each of at(stops.graphTracer)) expectations.graphTracer(each);
+    if (at(stops.handler).length > 1) return 'the handler is asked again';
+    const [first, ...returns] = seen.events.filter(({ id }) => id <= stops.tracer);
+    if (!first || first.id !== BigInt(sent ? stops.newFunction : stops.oldCode)) return 'it goes the wrong way';
     if (sent) expectations.newFunction(first, back);
     else expectations.oldCode(first, back);
-    if (second.id !== (back === at.tracer ? 4n : 3n)) return 'it returns to somewhere else';
-    expectations.caller(second, results, sent ? (redirect.stackArguments ?? 0) : 0);
+    const goesTo = isTraced ? [stops.tracer, stops.back] : [stops.back];
+    if (String(returns.map(({ id }) => id)) !== String(goesTo)) return 'it returns to somewhere else';
+    expectations.caller(returns.at(-1)!, results, sent ? (redirect.stackArguments ?? 0) : 0);
     return undefined;
   } catch (error) {
     if (error instanceof Fault) return error.message;
@@ -244,12 +254,17 @@ export async function qemuFaults(
   const seen = readBlocks(stage, stdout, at.sp);
   return mutants.map((mutant, n) => {
     let redirected = false;
+    const asked = new Map<bigint, boolean>();
     for (const [i, state] of made[n]!.entries()) {
       const one = seen.get(n * states + i);
       if (!one) return 'it crashes, or never ends';
       const fault = faultOfRun(facts, mutant, state, one);
       if (fault !== undefined) return fault;
-      redirected ||= one.events[0]?.id === 1n;
+      redirected ||= one.events.some(({ id }) => id === BigInt(stops.newFunction));
+      const flag = flagOf(stage, state.begin);
+      const isAsked = one.told !== 0n;
+      if ((asked.get(flag) ?? isAsked) !== isAsked) return 'whether a handler is asked depends on the caller';
+      asked.set(flag, isAsked);
     }
     return redirected ? undefined : 'it never redirects';
   });

@@ -18,8 +18,12 @@ export interface Places {
   readonly tracer: bigint;
   /** The caller's stack pointer. */
   readonly sp: bigint;
-  /** Where the processor's own area is. */
+  /** Where the processor's own area is, and that of the one on which the function returns. */
   readonly area: bigint;
+  readonly areaAfter: bigint;
+  /** The kernel's TOC pointer, and the value of `function_trace_op`. */
+  readonly toc: bigint;
+  readonly ops: bigint;
 }
 
 /** One run: what it begins with. */
@@ -53,6 +57,9 @@ function same(found: bigint, expected: bigint, what: string): void {
   if (found !== expected) throw new Fault(what);
 }
 
+/** How many frames may lie between the handler's caller's and the function's caller's. */
+const frameChainSteps = 8;
+
 export class Expectations {
   private readonly facts: ProofFacts;
   private readonly redirect: Redirect;
@@ -62,6 +69,76 @@ export class Expectations {
     this.facts = facts;
     this.redirect = redirect;
     this.begin = begin;
+  }
+
+  /** What a handler finds. Throws `Fault`. */
+  handler(seen: Seen): void {
+    const { convention, hook } = this.facts;
+    const { at } = this.begin;
+    this.calledFunction(seen);
+    same(seen.read(hook.handlerArguments.site), this.site, 'the handler is told another address');
+    same(seen.read(hook.handlerArguments.returnAddress), at.back, 'the handler is told another caller');
+    same(seen.read(hook.handlerArguments.ops), at.ops, 'the handler gets other ops');
+    const plain = this.untraced().registers;
+    const { instructionSet: set } = this.facts;
+    const { register, size, pc, places } = hook.savedRegisters;
+    const saved = seen.read(register);
+    const lowest = seen.read(set.stackPointer) + BigInt(convention.stackArguments.at);
+    if (saved < lowest || saved + BigInt(size) > plain[set.stackPointer]!)
+      throw new Fault('the saved registers are not in the frame');
+    const held = (place: number): bigint => this.word(seen, saved + BigInt(place));
+    same(held(pc), this.site + 4n, 'the saved pc');
+    for (const [n, place] of places)
+      if (n !== set.stackPointer || !this.framesAbove(seen).includes(held(place)))
+        same(held(place), plain[n]!, `${set.registers[n]!} among the saved registers`);
+  }
+
+  /** What the graph tracer finds that the hook calls. Throws `Fault`. */
+  graphTracer(seen: Seen): void {
+    this.calledFunction(seen);
+    const plain = this.untraced().registers;
+    for (const [register, n] of this.facts.hook.graph!.unwindsFrom)
+      same(seen.read(register), plain[n]!, `${this.facts.instructionSet.registers[n]!} for the tracer`);
+  }
+
+  /** What any function of the kernel finds. */
+  private calledFunction(seen: Seen): void {
+    const { convention, instructionSet: set } = this.facts;
+    const { at } = this.begin;
+    const sp = seen.read(set.stackPointer);
+    if (sp % BigInt(2 ** set.stackAlignment) !== 0n) throw new Fault('the handler’s stack is not aligned');
+    if (convention.backChain) {
+      const frames = this.framesAbove(seen);
+      if (frames.at(-1) !== at.sp) throw new Fault('the handler’s chain of frames');
+      if (frames[0]! < sp + BigInt(convention.stackArguments.at))
+        throw new Fault('the handler’s caller has too small a frame');
+      const back = this.word(seen, at.sp + BigInt(convention.backChain.returnAddressAt));
+      same(back, at.back, 'the return address in the caller’s frame');
+    }
+    if (convention.toc) same(seen.read(convention.toc.register), at.toc, 'the handler’s TOC pointer');
+  }
+
+  private get site(): bigint {
+    return this.begin.at.old + BigInt(4 * (this.redirect.prologue.length - 1));
+  }
+
+  private word(seen: Seen, address: bigint): bigint {
+    return load((a) => seen.byte(a), address, this.facts.instructionSet.bits / 8);
+  }
+
+  /** The frames that the stack pointer's leads to. */
+  private framesAbove(seen: Seen): bigint[] {
+    const { convention, instructionSet } = this.facts;
+    const { at } = this.begin;
+    const frames: bigint[] = [];
+    let frame = seen.read(instructionSet.stackPointer);
+    for (let n = 0; convention.backChain && n < frameChainSteps && frame !== at.sp; n++) {
+      const next = this.word(seen, frame + BigInt(convention.backChain.at));
+      frames.push(next);
+      if (next <= frame || next > at.sp) break;
+      frame = next;
+    }
+    return frames;
   }
 
   /** Throws `Fault`. `back` is where the new function is to return to in the end. */
@@ -116,8 +193,13 @@ export class Expectations {
     const { convention, instructionSet } = this.facts;
     const { registers } = this.begin;
     for (const [i, n] of convention.results.entries()) same(seen.read(n), results[i]!, `result ${i + 1}`);
+    const area = convention.processorArea?.register;
     for (const n of [...convention.atEntry.calleeSaved, instructionSet.stackPointer])
-      same(seen.read(n), registers[n]!, `${instructionSet.registers[n]!} on return`);
+      same(
+        seen.read(n),
+        n === area ? this.begin.at.areaAfter : registers[n]!,
+        `${instructionSet.registers[n]!} on return`,
+      );
     const { toc } = convention;
     if (toc && !this.begin.restoresToc)
       same(seen.read(toc.register), registers[toc.register]!, 'the TOC pointer on return');

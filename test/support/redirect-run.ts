@@ -13,7 +13,7 @@ import { type Beginning, Expectations, Fault, type Places, type Seen } from './r
 /** Numbers below what is asked for. */
 export type Random = (below: number) => number;
 
-const places: Readonly<Record<32 | 64, Places>> = {
+const places: Readonly<Record<32 | 64, Omit<Places, 'toc' | 'ops'>>> = {
   32: {
     old: 0xc0800000n,
     stub: 0xbf000000n,
@@ -22,6 +22,7 @@ const places: Readonly<Record<32 | 64, Places>> = {
     tracer: 0xc0765430n,
     sp: 0xc5001f00n,
     area: 0n,
+    areaAfter: 0n,
   },
   64: {
     old: 0xc000000000800000n,
@@ -31,6 +32,7 @@ const places: Readonly<Record<32 | 64, Places>> = {
     tracer: 0xc000000000765430n,
     sp: 0xc00000000501f000n,
     area: 0xc00000000fff0000n,
+    areaAfter: 0xc00000000ffd0000n,
   },
 };
 
@@ -64,13 +66,24 @@ export const kindOf = (kind: number): Kind => ({
   graph: (kind & 8) !== 0,
 });
 
-/** A beginning with anything in registers and memory. */
-export function anyBeginning(facts: ProofFacts, redirect: Redirect, at: Places, kind: Kind, random: Random): Beginning {
+/**
+ * A beginning with anything in registers and memory; many an argument is 0. `areaSalt` says what the processor's area has:
+ * the same each time for the same number.
+ */
+export function anyBeginning(
+  facts: ProofFacts,
+  redirect: Redirect,
+  at: Places,
+  kind: Kind,
+  random: Random,
+  areaSalt: number,
+): Beginning {
   const { instructionSet: set, convention } = facts;
   const setUp = convention.toc?.setUpWords(redirect.prologue) ?? 0;
   const fromAfar = setUp > 0 && kind.fromAfar;
   const behindCall = convention.toc && (fromAfar || random(2) === 0) ? convention.toc.restoreWord : anyInstruction;
   const registers = set.registers.map((_, n) => anyNumber(random, set.widths.get(n) ?? set.bits));
+  for (const n of convention.atEntry.arguments) if (random(2) === 0) registers[n] = 0n;
   registers[set.stackPointer] = at.sp;
   registers[convention.atEntry.returnAddress] = at.back;
   if (convention.processorArea) registers[convention.processorArea.register] = at.area;
@@ -87,10 +100,15 @@ export function anyBeginning(facts: ProofFacts, redirect: Redirect, at: Places, 
       // Whoever calls into another module has kept its pointer.
       const slot = convention.toc && fromAfar ? Number(address - at.sp) - convention.toc.savedAt : -1;
       if (slot >= 0 && slot < 8) return Number((registers[convention.toc!.register]! >> BigInt(8 * slot)) & 0xffn);
-      const hash = Number(((address + salt) * 2654435761n) % 251n);
+      const hashOf = (more: bigint): number => Number(((address + more) * 2654435761n) % 251n);
+      const area = convention.processorArea;
+      const inArea = area ? [at.area, at.areaAfter].find((start) => (address - start) >> 12n === 0n) : undefined;
+      if (inArea === undefined) return hashOf(salt);
+      const place = Number(address - inArea);
+      if ([...area!.addresses.keys()].includes(place & ~7)) return Number((at.toc >> BigInt(8 * (place & 7))) & 0xffn);
       // Of the processor's area a quarter is zero.
-      const inArea = convention.processorArea && (address - at.area) >> 12n === 0n;
-      return inArea && hash % 4 === 0 ? 0 : hash;
+      const hash = hashOf(BigInt(areaSalt));
+      return hash % 4 === 0 ? 0 : hash;
     },
   };
 }
@@ -100,6 +118,8 @@ export interface Outcome {
   readonly fault: string | undefined;
   /** Whether the new function was entered. */
   readonly redirected: boolean;
+  /** Whether a handler was asked. */
+  readonly asked: boolean;
 }
 
 class RedirectRun implements Seen {
@@ -116,17 +136,21 @@ class RedirectRun implements Seen {
   /** The distance below which there is nothing left; it follows the stack pointer. */
   private lowest = 0;
   private handled = false;
-  private traced = false;
+  /** Where the tracer of returns sends whoever comes to it; undefined where nobody is to come, or has come. */
+  private traced: bigint | undefined;
   private entered: 'the new function' | 'the old code' | undefined;
   private results: readonly bigint[] = [];
 
-  constructor(facts: ProofFacts, hook: Hook, redirect: Redirect, random: Random, kind: Kind) {
+  constructor(facts: ProofFacts, hook: Hook, redirect: Redirect, random: Random, kind: Kind, areaSalt: number) {
     this.facts = facts;
     this.hook = hook;
     this.redirect = redirect;
     this.random = random;
     this.kind = kind;
-    this.begin = anyBeginning(facts, redirect, places[facts.instructionSet.bits], kind, random);
+    const { bits } = facts.instructionSet;
+    const toc = hook.symbol?.(facts.convention.toc?.kernels ?? '') ?? 0n;
+    const ops = anyNumber(random, bits);
+    this.begin = anyBeginning(facts, redirect, { ...places[bits], toc, ops }, kind, random, areaSalt);
     this.expectations = new Expectations(facts, redirect, this.begin);
     const { at, registers, first } = this.begin;
     const memory = {
@@ -144,13 +168,13 @@ class RedirectRun implements Seen {
       if (!(error instanceof Fault || error instanceof NotUnderstood)) throw error;
       fault = error.message;
     }
-    return { fault, redirected: this.entered === 'the new function' };
+    return { fault, redirected: this.entered === 'the new function', asked: this.handled };
   }
 
   private runToTheEnd(): void {
     const { m, hook, facts, begin } = this;
     const graph = this.kind.graph ? hook.graph : undefined;
-    for (let steps = 0; !(m.pc === this.back && this.entered); steps++) {
+    for (let steps = 0; !(m.pc === begin.at.back && this.entered); steps++) {
       if (steps > mostSteps) throw new Fault('it never ends');
       this.loseBelow(this.distance - facts.instructionSet.redZone);
       if (m.pc === begin.at.newFunction) this.enterNewFunction();
@@ -161,8 +185,10 @@ class RedirectRun implements Seen {
       } else if (m.pc === hook.handlerCall) this.callHandler();
       else if (m.pc === graph?.site) m.pc = graph.goesTo;
       else if (m.pc === graph?.callee) this.callGraphTracer();
+      else if (m.pc === begin.at.tracer && this.entered) this.returnThroughTracer();
       else this.step();
     }
+    if (this.traced !== undefined) throw new Fault('it returns past who traces it');
     const isNew = this.entered === 'the new function';
     this.expectations.caller(this, this.results, isNew ? (this.redirect.stackArguments ?? 0) : 0);
   }
@@ -182,17 +208,17 @@ class RedirectRun implements Seen {
 
   private callHandler(): void {
     const { m, facts, kind } = this;
-    const { savedRegisters, handlerArguments } = facts.hook;
+    const { savedRegisters } = facts.hook;
     const size = (m.bits / 8) as 4 | 8;
-    if (m.read(handlerArguments.site) !== this.site) throw new Fault('the handler is told another address');
+    if (this.handled || this.entered) throw new Fault('the handler is asked again');
+    this.expectations.handler(this);
     this.handled = true;
     const saved = m.read(savedRegisters.register);
     if (kind.redirects) m.store(m.constant(saved + BigInt(savedRegisters.pc)), size, this.begin.at.stub);
     if (savedRegisters.returnAddress !== undefined && kind.traces) {
-      m.store(m.constant(saved + BigInt(savedRegisters.returnAddress)), size, this.begin.at.tracer);
-      this.traced = true;
+      this.traceReturn(m.constant(saved + BigInt(savedRegisters.returnAddress)), size);
     }
-    this.call(0, false);
+    this.call(0, false, true);
     m.pc += 4n;
   }
 
@@ -200,14 +226,33 @@ class RedirectRun implements Seen {
     const { m, facts, kind } = this;
     const { siteAddress, returnAddressPlace } = facts.hook.graph!;
     const back = m.read(facts.convention.atEntry.returnAddress);
+    this.expectations.graphTracer(this);
     const sent = this.handled && kind.redirects;
     if (!sent && m.read(siteAddress) !== this.site) throw new Fault('the tracer is told another address');
     if (!sent && kind.traces) {
-      m.store(m.read(returnAddressPlace), (m.bits / 8) as 4 | 8, this.begin.at.tracer);
-      this.traced = true;
+      this.traceReturn(m.read(returnAddressPlace), (m.bits / 8) as 4 | 8);
     }
     this.call(0, false);
     m.pc = back;
+  }
+
+  private traceReturn(place: bigint, size: 4 | 8): void {
+    this.traced = this.m.load(place, size);
+    this.m.store(place, size, this.begin.at.tracer);
+  }
+
+  /** It gives back what a function gives back, and its TOC pointer to whoever relies on it. */
+  private returnThroughTracer(): void {
+    const { m } = this;
+    const { results, toc } = this.facts.convention;
+    if (this.traced === undefined) throw new Fault('it returns to a tracer that does not wait for it');
+    const to = this.traced;
+    this.traced = undefined;
+    const kept = [...results, ...(toc && !this.begin.restoresToc ? [toc.register] : [])];
+    const values = kept.map((n) => [n, m.read(n)] as const);
+    this.call(0, false);
+    for (const [n, value] of values) m.registers[n] = value;
+    m.pc = to;
   }
 
   private enterNewFunction(): void {
@@ -216,7 +261,8 @@ class RedirectRun implements Seen {
     this.entered = 'the new function';
     this.expectations.newFunction(this, this.back);
     const back = m.read(this.facts.convention.atEntry.returnAddress);
-    this.call(redirect.stackArguments ?? 0, redirect.siblingCalls !== false);
+    this.call(redirect.stackArguments ?? 0, redirect.siblingCalls !== false, redirect.usesParameterArea !== false);
+    this.goOnElsewhere();
     this.results = this.facts.convention.results.map((n) => m.read(n));
     m.pc = back & ~3n;
   }
@@ -233,17 +279,24 @@ class RedirectRun implements Seen {
     this.call(0, false);
     if (convention.toc) m.registers[convention.toc.register] = toc!;
     for (const n of convention.atEntry.calleeSaved) m.registers[n] = this.begin.registers[n]!;
+    this.goOnElsewhere();
     this.results = convention.results.map((n) => m.read(n));
     m.pc = back & ~3n;
   }
 
+  /** Whoever has slept may be on another processor. */
+  private goOnElsewhere(): void {
+    const area = this.facts.convention.processorArea;
+    if (area) this.m.registers[area.register] = this.begin.at.areaAfter;
+  }
+
   /** A call: what it may change holds anything, and so does the stack below and what belongs to it above. */
-  private call(stackArguments: number, siblingCalls: boolean): void {
+  private call(stackArguments: number, siblingCalls: boolean, usesParameterArea = false): void {
     const { m } = this;
     const { convention, instructionSet } = this.facts;
     const sp = m.registers[instructionSet.stackPointer]!;
     this.loseBelow(this.distance);
-    for (const [from, to] of areasOf(this.facts, stackArguments, siblingCalls))
+    for (const [from, to] of areasOf(this.facts, stackArguments, siblingCalls, usesParameterArea))
       for (let place = from; place < to; place++) this.setByte(sp + BigInt(place), this.random(256));
     for (const n of convention.changedByCalls)
       m.registers[n] = anyNumber(this.random, instructionSet.widths.get(n) ?? instructionSet.bits);
@@ -254,7 +307,7 @@ class RedirectRun implements Seen {
   }
 
   private get back(): bigint {
-    return this.traced ? this.begin.at.tracer : this.begin.at.back;
+    return this.traced === undefined ? this.begin.at.back : this.begin.at.tracer;
   }
 
   /** From the caller's stack pointer to where it is now. */
@@ -288,6 +341,8 @@ class RedirectRun implements Seen {
     }
     const known = this.written.get(distance);
     if (known !== undefined) return known;
+    const inOps = this.hook.ops === undefined ? -1 : Number(address - this.hook.ops);
+    if (inOps >= 0 && inOps < this.m.bits / 8) return Number((this.begin.at.ops >> BigInt(8 * inOps)) & 0xffn);
     const text = this.hook.word(address & ~3n);
     return text === undefined ? this.begin.byte(address) : (text >>> (8 * Number(address & 3n))) & 0xff;
   }
@@ -304,10 +359,12 @@ export function areasOf(
   { convention }: ProofFacts,
   stackArguments: number,
   siblingCalls: boolean,
+  usesParameterArea: boolean,
 ): readonly (readonly [from: number, to: number])[] {
   const { callersFrame, stackArguments: given, toc } = convention;
   const areas: (readonly [number, number])[] = [...callersFrame.callees];
-  if (stackArguments > 0) areas.push([callersFrame.parameters, given.at + given.size * stackArguments]);
+  if (stackArguments > 0 || usesParameterArea)
+    areas.push([callersFrame.parameters, given.at + given.size * stackArguments]);
   if (siblingCalls && toc) areas.push([toc.savedAt, toc.savedAt + 8]);
   return areas;
 }
@@ -321,9 +378,16 @@ export function faultOf(
   runs = 16,
 ): string | undefined {
   let redirected = false;
+  const asked = new Map<number, boolean>();
+  const salts = [random(0x10000), random(0x10000)];
   for (let run = 0; run < runs || (!redirected && run < 4 * runs); run++) {
-    const outcome = new RedirectRun(facts, hook, redirect, random, kindOf(run)).run();
+    // Each half with what one processor has; more, if none of them lets a handler be asked.
+    const areaSalt = salts[Math.floor((2 * run) / runs)] ?? random(0x10000);
+    const outcome = new RedirectRun(facts, hook, redirect, random, kindOf(run), areaSalt).run();
     if (outcome.fault !== undefined) return outcome.fault;
+    if ((asked.get(areaSalt) ?? outcome.asked) !== outcome.asked)
+      return 'whether a handler is asked depends on the caller';
+    asked.set(areaSalt, outcome.asked);
     redirected ||= outcome.redirected;
   }
   return redirected ? undefined : 'it never redirects';
