@@ -29,11 +29,16 @@ export class Checks {
   /** What a handler finds, and what it is told of the site; `called` is the machine where it is called. */
   handler(called: SymbolicMachine): void {
     this.told(called, 'the site’s address', this.scene.facts.hook.handlerArguments.site);
+    for (const { what, expected, found } of handlerFinds(this.scene, called))
+      this.expect(called, 'handler-call', what, expected, found);
+  }
+
+  /** Whether a handler is asked for the first time, and before any function has run. */
+  asksOnce(called: SymbolicMachine): boolean {
     const before = [handlerRuns, newFunctionRuns, oldCodeRuns].reduce((sum, name) => sum + ran(called, name), 0);
     const { terms } = this.scene;
     this.expect(called, 'handler-call', 'what has run before it', terms.constant(0), terms.constant(before));
-    for (const { what, expected, found } of handlerFinds(this.scene, called))
-      this.expect(called, 'handler-call', what, expected, found);
+    return before === 0;
   }
 
   /** What the graph tracer finds. Of a site that is redirected it is told the stub's address. */

@@ -85,6 +85,7 @@ class Run {
       return true;
     }
     if (!pc.base && pc.plus === hook.handlerCall) {
+      if (!this.checks.asksOnce(machine)) return false;
       this.callHandler(machine);
       return true;
     }
