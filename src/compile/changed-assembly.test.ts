@@ -30,6 +30,10 @@ test('numbers of labels, constants and copies do not count', () => {
   expect(changedFunctions(file('hello'), file('hello', 77, 9))).toMatchObject({ changed: [], added: [], removed: [] });
 });
 
+test('a label that nothing leads to does not count', () => {
+  expect(changedFunctions(file('hello'), file('hello').replace('bx	lr', '.L99:\n	bx	lr')).changed).toEqual([]);
+});
+
 test('what stands behind a label does', () => {
   expect(changedFunctions(file('hello'), file('other'))).toMatchObject({ changed: ['f'], added: [], removed: [] });
   expect(changedFunctions(file('v1.2 .LC7'), file('v1.3 .LC7')).changed).toEqual(['f']);
@@ -56,6 +60,14 @@ test('a constant that refers to a constant is looked into, and to itself without
 	.type	f, @function\nf:\n\tld 3,.LC1@toc@l(3)\n\tld 3,.LC3@toc@l(3)\n\t.size	f,.-f\n`;
   expect(changedFunctions(through('a'), through('b')).changed).toEqual(['f']);
   expect(changedFunctions(through('a'), through('a')).changed).toEqual([]);
+});
+
+test('a constant that stands for another one is that one', () => {
+  const direct = '.LC1:\n\t.string	"a"\n\t.type	f, @function\nf:\n\tld 3,.LC1@toc@l(3)\n\t.size	f,.-f\n';
+  const through = direct.replace('ld 3,.LC1', 'ld 3,.LC7');
+  expect(changedFunctions(direct, `${through}.set .LC7,.LC1\n`).changed).toEqual([]);
+  expect(changedFunctions(direct, through.replace('f:', 'f:\n.set .LC7,.LC1')).changed).toEqual([]);
+  expect(changedFunctions(direct, through).changed).toEqual(['f']);
 });
 
 test('what __COUNTER__ is in the name of is what it holds', () => {

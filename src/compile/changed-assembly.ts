@@ -28,7 +28,7 @@ export function functionTexts(assembly: string): Map<string, string> {
       const plain = plainNumbers(name);
       found.set(plain, (found.get(plain) ?? '') + comparable(body, constants));
       name = undefined;
-    } else if (name !== undefined) {
+    } else if (name !== undefined && !/^\.set\s+\.LC/.test(line)) {
       body.push(line);
     }
   }
@@ -80,8 +80,12 @@ const numberedLabel = /\.LC\d+\b|\b[A-Za-z_]\w*\.\d+\b|\b__UNIQUE_ID_\w+/g;
 /** What stands behind each such label outside of functions: its directives, up to the next label, section or symbol. */
 function labelledData(lines: readonly string[]): Map<string, string[]> {
   const data = new Map<string, string[]>();
+  const others: [label: string, same: string][] = [];
   let label: string | undefined;
   for (const line of lines) {
+    // An entry of the TOC that another one has made already.
+    const [, alias, same] = /^\.set\s+([\w.]+),\s*([\w.]+)$/.exec(line) ?? [];
+    if (alias !== undefined) others.push([alias, same!]);
     const opened = /^([\w.]+):$/.exec(line)?.[1];
     if (opened !== undefined && opened.match(numberedLabel)?.[0] === opened) {
       label = opened;
@@ -94,6 +98,7 @@ function labelledData(lines: readonly string[]): Map<string, string[]> {
       data.get(label)!.push(line);
     }
   }
+  for (const [alias, same] of others) if (data.has(same)) data.set(alias, data.get(same)!);
   return data;
 }
 
@@ -111,7 +116,15 @@ function comparable(body: readonly string[], constants: ReadonlyMap<string, read
         if (lines === undefined) return plainNumbers(label);
         return `{${lines.map((each) => resolve(each, depth + 1)).join(';')}}`;
       })
-      .replace(/\.L[A-Z]*\d+\b/g, numbered);
+      .replace(codeLabel, numbered);
   };
-  return body.map((line) => resolve(line, 0)).join('\n');
+  // The compiler leaves labels behind that nothing leads to any more.
+  const led = new Set(body.flatMap((line) => (isLabel(line) ? [] : (line.match(codeLabel) ?? []))));
+  return body
+    .filter((line) => !isLabel(line) || led.has(line.slice(0, -1)))
+    .map((line) => resolve(line, 0))
+    .join('\n');
 }
+
+const codeLabel = /\.L[A-Z]*\d+\b/g;
+const isLabel = (line: string): boolean => /^\.L[A-Z]*\d+:$/.test(line);
