@@ -127,9 +127,10 @@ export class Prover {
       throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
     const bytes = image.bytes(oldAddress, instructionSize * oldWords.length);
     const view = bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-    const wrong = oldWords.findIndex((word, i) => word !== view?.getUint32(instructionSize * i, true));
-    if (wrong >= 0) {
-      throw differs(redirect, instructionSize * wrong, 'the module has another word for it than the image');
+    let same = 0;
+    while (same < oldWords.length && oldWords[same] === view?.getUint32(instructionSize * same, true)) same++;
+    if (same < oldWords.length) {
+      throw differs(redirect, instructionSize * same, 'the module has another word for it than the image');
     }
     const enclosing = image.enclosing(at(site));
     if (!this.#sites.has(at(site)) || enclosing?.start !== oldAddress)

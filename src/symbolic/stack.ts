@@ -41,8 +41,10 @@ export class Stack {
   load(distance: number, size: Size, lowest: number, unknown: (why: string, width: number) => Term): Term {
     if (distance < lowest) return unknown('the stack below the stack pointer', 8 * size);
     const distances = Array.from({ length: size }, (_, i) => distance + i);
+    const stored = distances.some((each) => this.bytes.has(each));
+    if (!stored && distance >= 0) return this.terms.memory(this.place(distance), size);
     // What was never stored there stays the same for as long as it is above the stack pointer.
-    if (distances.every((each) => each < 0 && !this.bytes.has(each)))
+    if (!stored && distances.every((each) => each < 0))
       this.store(distance, size, unknown('the stack where nothing was stored', 8 * size));
     const bytes = distances.map((each) => this.byte(each, unknown));
     return this.whole(bytes) ?? this.initial(bytes) ?? this.assembled(bytes);
@@ -60,8 +62,11 @@ export class Stack {
       this.store(distance, 1, unknown('the stack where nothing was stored', 8));
       return this.bytes.get(distance)!;
     }
-    const place = this.terms.apply('add', this.top, this.terms.constant(distance));
-    return { term: this.terms.memory(place, 1), index: 0 };
+    return { term: this.terms.memory(this.place(distance), 1), index: 0 };
+  }
+
+  private place(distance: number): Term {
+    return this.terms.apply('add', this.top, this.terms.constant(distance));
   }
 
   /** The bytes as the lowest ones of one term. */
@@ -105,9 +110,8 @@ export class Stack {
       const key = `${distance - index} ${keyOf(term)}`;
       if (key === last) continue;
       last = key;
-      const place = this.terms.apply('add', this.top, this.terms.constant(distance));
       lines.push(
-        `[${this.terms.describe(place)}] = ${this.terms.describe(term)}${index === 0 ? '' : `, from byte ${index} on`}`,
+        `[${this.terms.describe(this.place(distance))}] = ${this.terms.describe(term)}${index === 0 ? '' : `, from byte ${index} on`}`,
       );
     }
     return lines;

@@ -90,7 +90,8 @@ export const same = (a: Term, b: Term): boolean => a.base === b.base && a.plus =
 export class Terms {
   readonly bits: 32 | 64;
   private readonly bases = new Map<string, Base>();
-  private readonly atoms = new Map<string, Atom>();
+  /** Each atom by its key, as the term that is nothing but it. */
+  private readonly atoms = new Map<string, Term>();
   private readonly basePieces = new Map<Base, readonly Piece[] | undefined>();
   private count = 0;
 
@@ -250,12 +251,12 @@ export class Terms {
 
   /** The one atom of this key. */
   private atom(key: string, origin: Origin, known: Partial<Omit<Atom, 'id' | 'origin'>>): Term {
-    let atom = this.atoms.get(key);
-    if (!atom) {
-      atom = { id: this.count++, origin, lowZeros: 0, width: this.bits, depth: 0, ...known };
-      this.atoms.set(key, atom);
-    }
-    return { base: this.base([[atom, 1n]]), plus: 0n };
+    const term = this.atoms.get(key);
+    if (term) return term;
+    const atom = { id: this.count++, origin, lowZeros: 0, width: this.bits, depth: 0, ...known };
+    const made = { base: this.base([[atom, 1n]]), plus: 0n };
+    this.atoms.set(key, made);
+    return made;
   }
 
   private base(parts: readonly (readonly [Atom, bigint])[]): Base | undefined {

@@ -104,8 +104,20 @@ function isInvalidForm({ update, fields }: Encoding, word: number): boolean {
   return update && (field('RA', word) === 0 || (fields.includes('RT') && field('RA', word) === field('RT', word)));
 }
 
+/** Instructions that were decoded last, by some bits of the word: a few words make up most of a kernel. */
+const decoded: (Instruction | undefined)[] = Array.from({ length: 1 << 14 });
+
 /** The instruction that a word is, or undefined if the table does not claim it. */
 export function decode(word: number): Instruction | undefined {
+  const slot = (word ^ (word >>> 14) ^ (word >>> 21)) & (decoded.length - 1);
+  const known = decoded[slot];
+  if (known?.word === word >>> 0) return known;
+  const instruction = find(word);
+  decoded[slot] = instruction;
+  return instruction;
+}
+
+function find(word: number): Instruction | undefined {
   for (const encoding of candidates(word)) {
     if ((word & encoding.mask) >>> 0 !== encoding.value) continue;
     return isInvalidForm(encoding, word) ? undefined : { encoding, word: word >>> 0 };

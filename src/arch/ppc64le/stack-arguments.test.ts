@@ -51,6 +51,16 @@ describe('arguments on the stack', () => {
   });
 });
 
+test('An answer is for its words alone, even if they are changed behind it', () => {
+  const words = Uint32Array.of(open, ld(112 + 96), close, blr);
+  expect(findStackArguments(words)).toMatchObject({ doublewords: 9 });
+  words[1] = ld(112 + 104);
+  expect(findStackArguments(words)).toMatchObject({ doublewords: 10 });
+  expect(sure(open, ld(112 + 96), close, blr)).toBe(9);
+  // The same sum: 31 more in one word, one less in the word before.
+  expect(sure(open - 1, ld(112 + 96) + 31, close, blr)).not.toBe(9);
+});
+
 describe('what stands behind the words', () => {
   test('is not known, so control must not get there', () => {
     expect(sure(ld(96), nop)).toMatch(/runs out at its end/);
