@@ -82,6 +82,13 @@ const cases: readonly Case[] = [
     applied: 'grep -q "^1 Linux" /proc/version && grep -q "^2 Linux" /proc/version',
   },
   {
+    name: 'a jump label of a tracepoint that the kernel keeps to itself',
+    edits: [['fs/exec.c', 'if (depth > 5)', '\t\tif (depth > 0)']],
+    replaced: ['fs/exec.c: bprm_execve'],
+    show: "printf '#!/bin/sh\\necho ran\\n' > /tmp/script; chmod +x /tmp/script; /tmp/script",
+    applied: '! /tmp/script 2> /dev/null',
+  },
+  {
     name: 'two files of a module, and its data',
     edits: [
       ['drivers/block/zram/zcomp.c', '"%s ", backends[i]);', '\t\t\t\t\t"+%s ", backends[i]);'],

@@ -208,7 +208,7 @@ class Selector {
         if (!this.#correlation.original.has(to.piece) || this.#exported.has(name)) continue;
         if (isTracepoint(name)) {
           this.#remarks.add(`${called(owner)} no longer passes ${name}: the tracepoint is not exported`);
-          return;
+          continue;
         }
         this.#refuse(
           'jump-label',

@@ -44,7 +44,7 @@ export class ImagePlaces implements KernelPlaces {
     const symbol = plainSymbol(this.#plain, piece, this.#path);
     const { furtherSymbols } = this.#names;
     const address = this.#match.addressOf(symbol);
-    if (symbol.binding !== STB_LOCAL && this.#isExported(symbol.name, address)) return this.#undefined(symbol.name);
+    if (symbol.binding !== STB_LOCAL && this.#isExportedAt(symbol.name, address)) return this.#undefined(symbol.name);
     const told = furtherSymbols.get(symbol.name) ?? [];
     const found = address ?? (told.length === 1 ? told[0] : undefined);
     if (found === undefined) {
@@ -98,7 +98,11 @@ export class ImagePlaces implements KernelPlaces {
     return { oldName: piece.name, sympos: named.length > 1 ? at + 1 : 0, module: '' };
   }
 
-  #isExported(name: string, address: LinkAddress | undefined): boolean {
+  isExported(name: string): boolean {
+    return this.#names.image.exports.has(name);
+  }
+
+  #isExportedAt(name: string, address: LinkAddress | undefined): boolean {
     const exported = this.#names.image.exports.get(name);
     return exported !== undefined && (address === undefined || exported.address === address);
   }

@@ -17,6 +17,7 @@ const places: KernelPlaces = {
   replaced: ({ name }: Piece) => ({ oldName: name, sympos: 0, module: '' }),
   original: ({ name }: Piece) => newSymbol(`kernel's ${name}`, { place: 'absolute', value: 0x1000n }),
   external: ({ name }: ElfSymbol) => newSymbol(name === '_mcount' ? name : `elsewhere's ${name}`),
+  isExported: () => false,
 };
 
 /** Files of a patch, each as `before --- after`. */
@@ -163,6 +164,40 @@ describe('files of modules', () => {
     ['', 'other', "elsewhere's added"],
   ])('a call in %j of what is new in %j leads to %s', (from, to, expected) => {
     expect(leadsTo(from, to)).toBe(expected);
+  });
+});
+
+describe('a jump label whose key the kernel keeps to itself', () => {
+  /** R_PPC64_REL32, R_PPC64_REL64; an entry is code, target and key (struct jump_entry in linux/jump_label.h, Linux 6.1). */
+  const withLabel = (key: string): ChangedFile => {
+    const [before, after] = ['code f', 'code f\n  word 60000000'].map(textObject) as [ElfModel, ElfModel];
+    for (const model of [before, after]) {
+      const f = model.symbols.find(({ name }) => name === 'f')!;
+      const keySymbol = newSymbol(key);
+      const table = newSection('__jump_table', SHT_PROGBITS, SHF_ALLOC, new Uint8Array(16), { align: 8 });
+      table.relocations.push(
+        { offset: 0, type: 26, symbol: f, addend: 0n },
+        { offset: 4, type: 26, symbol: f, addend: 4n },
+        { offset: 8, type: 44, symbol: keySymbol, addend: 8n },
+      );
+      model.sections.push(table);
+      model.symbols.push(keySymbol);
+    }
+    const diff = diffObjects({ name: 'before', model: before }, { name: 'after', model: after });
+    return { path: 'file.c', module: '', diff, places };
+  };
+
+  it('is refused, since the kernel’s loader would follow it', () => {
+    expect(codesOf(() => resolveFiles(ppc64le, [withLabel('some_key')]))).toEqual(['jump-label file.c: f']);
+  });
+
+  it('gets one that is never on if it is a tracepoint’s, and that is said', () => {
+    const resolved = resolveFiles(ppc64le, [withLabel('__tracepoint_x')]);
+    expect(resolved.remarks).toEqual(['file.c: f no longer passes __tracepoint_x: the tracepoint is not exported']);
+    const { object } = joinFiles(ppc64le, frameOf(1), resolved);
+    const [, , key] = object.sections.find(({ name }) => name === '__jump_table')!.relocations;
+    expect(key).toMatchObject({ offset: 8, addend: 0n, symbol: { name: 'suture_no_key' } });
+    expect(object.sections.find(({ name }) => name === '.data.suture_no_key')?.data).toEqual(new Uint8Array(16));
   });
 });
 

@@ -4,7 +4,8 @@
 import type { Architecture } from '../arch/arch.ts';
 import type { Link, ObjectDiff, Piece, Reference } from '../diff/diff.ts';
 import { isTracepoint } from '../diff/names.ts';
-import { STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
+import { SHF_ALLOC, SHF_WRITE, SHT_PROGBITS, STB_LOCAL, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
+import { isSection, newSection, newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { linkAddress } from '../elf/units.ts';
 import { type Reason, ReasonError } from '../reason.ts';
@@ -64,29 +65,34 @@ export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]):
   const pieces: Piece[] = [];
   const remarks = new Set<string>();
   const provided = newGlobals(files);
+  const never = keyThatIsNeverOn();
   const replaced = files.flatMap(({ path, module, diff, places }) => {
     const newGlobal = (name: string) => provided.get(`${module} ${name}`) ?? provided.get(` ${name}`);
     for (const piece of diff.selection.included) {
       const found = piece.references.map((reference) => {
         const link = linkTo(diff.selection.links.get(reference)!, newGlobal);
-        return { reference, resolved: { link, symbol: attempt(() => kernelSymbol(link, places)) } };
+        const resolved: ResolvedLink = { link, symbol: attempt(() => kernelSymbol(link, places)) };
+        return { reference, resolved };
       });
       const key = arch.objectCode.tables.some(
         (table) => table.use === 'followed' && table.section === piece.section.name,
       )
-        ? found.find(({ resolved: { symbol } }) => symbol && !isLoaders(symbol))
+        ? found.find(({ resolved: { symbol } }) => symbol && !isLoaders(symbol, places))
         : undefined;
       if (key) {
         const owner = `${path}: ${piece.references[0]?.to.piece?.name}`;
         const { to } = key.reference;
         const name = (to.piece ? to.piece.name : to.symbol?.name) ?? '';
-        if (isTracepoint(name)) remarks.add(`${owner} no longer passes ${name}: the tracepoint is not exported`);
-        else reasons.push(keyOfKernel(owner, name));
-        continue;
+        if (!isTracepoint(name)) {
+          reasons.push(keyOfKernel(owner, name));
+          continue;
+        }
+        remarks.add(`${owner} no longer passes ${name}: the tracepoint is not exported`);
+        key.resolved = { link: { kind: 'external', symbol: undefined }, symbol: never, offset: to.offset & 3 };
       }
       pieces.push(piece);
       for (const { reference, resolved } of found) {
-        if (resolved.symbol) symbols.add(resolved.symbol);
+        if (resolved.symbol && resolved.symbol !== never) symbols.add(resolved.symbol);
         links.set(reference, resolved);
       }
     }
@@ -104,9 +110,22 @@ export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]):
   return { files, replaced, pieces, links, objects, bound, remarks: [...remarks] };
 }
 
+/**
+ * A static key of the patch's own that nobody switches on, for jump labels whose key the kernel keeps to itself; so their code
+ * stays in the module's tables, where a proof finds what may jump where. Zeroes are a key that is off, and 16 bytes hold one
+ * of either word size; its two low bits say how the label was compiled (struct static_key and jump_entry in
+ * linux/jump_label.h, Linux 6.1).
+ */
+function keyThatIsNeverOn(): ElfSymbol {
+  const place = newSection('.data.suture_no_key', SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, new Uint8Array(16), {
+    align: 8,
+  });
+  return newSymbol('suture_no_key', { binding: STB_LOCAL, type: STT_OBJECT, size: 16n, place });
+}
+
 /** Whether the kernel's loader finds a symbol by itself. */
-const isLoaders = ({ name, place }: ElfSymbol): boolean =>
-  place === 'undefined' && lateModules([{ name }]).length === 0;
+const isLoaders = ({ name, place }: ElfSymbol, places: KernelPlaces): boolean =>
+  place === 'undefined' && places.isExported(name);
 
 const keyOfKernel = (place: string, key: string): Reason => ({
   code: 'jump-label',
@@ -193,6 +212,10 @@ export function joinFiles(
     for (const relocation of relocations)
       relocation.symbol = byName.get(relocation.symbol?.name ?? '') ?? relocation.symbol;
   frame.symbols = frame.symbols.filter(({ name }) => !byName.has(name));
+  for (const { symbol } of links.values()) {
+    const own = symbol?.place;
+    if (isSection(own) && !frame.sections.includes(own)) frame.sections.push(own);
+  }
   addLooseSymbols(frame);
   return {
     object: frame,

@@ -19,4 +19,6 @@ export interface KernelPlaces {
   original(piece: Piece): ElfSymbol;
   /** The same for what another object of the kernel defines. */
   external(symbol: ElfSymbol): ElfSymbol;
+  /** Whether the kernel's loader finds a name by itself. */
+  isExported(name: string): boolean;
 }

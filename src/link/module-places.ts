@@ -89,6 +89,10 @@ export class ModulePlaces implements KernelPlaces {
     return other && theirs ? this.#late(theirs, other) : this.#make(name);
   }
 
+  isExported(name: string): boolean {
+    return this.#around.image.exports.has(name);
+  }
+
   /** The module's own symbol for what the file has under a symbol. */
   #symbolOf(symbol: ElfSymbol, place: string): ElfSymbol {
     const found = this.#match.placeOf(symbol);

@@ -16,6 +16,8 @@ export interface ResolvedLink {
   readonly link: Link;
   /** Undefined where the piece goes along, and for a relocation without a symbol. */
   readonly symbol: ElfSymbol | undefined;
+  /** Bytes from the symbol, where they are not those from the piece that was referred to. */
+  readonly offset?: number;
 }
 
 /**
@@ -32,7 +34,7 @@ export function relocatePiece(
   const table = arch.objectCode.tables.find(({ section, fromStart }) => fromStart && section === piece.section.name);
   for (const reference of piece.references) {
     const { type, slot, to } = reference;
-    const { link, symbol } = links.get(reference)!;
+    const { link, symbol, offset: distance = to.offset } = links.get(reference)!;
     if (type === resolvedBranch) {
       checkBranch(piece, placed, reference, link, placer);
       continue;
@@ -42,7 +44,7 @@ export function relocatePiece(
     const goesAlong = slot ?? (link.kind === 'included' ? link.piece : undefined);
     const bias = table ? reference.offset % table.entrySize : 0;
     const lead = arch.objectCode.relocatedPlace(type)?.lead ?? 0;
-    const addend = BigInt((slot ? 0 : to.offset) - lead + bias);
+    const addend = BigInt((slot ? 0 : distance) - lead + bias);
     if (!arch.elf.rela) putAddend(arch, piece, placed, offset, type, addend);
     placed.section.relocations.push({
       offset,
