@@ -3,7 +3,7 @@
 
 import type { ElfModel, Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
-import type { ProofFacts, TableJumps } from './machine.ts';
+import type { ProofFacts, WaysIn } from './machine.ts';
 
 /** Plain data about the platform: what the distribution, the kernel's build and QEMU call it. */
 export interface Platform {
@@ -278,7 +278,7 @@ export interface Architecture {
   relocationReach(type: number, next: number | undefined): number;
   /** Tables of modules by which the kernel rewrites their code. */
   readonly rewriteTables: readonly RewriteTable[];
-  /** Tables of jumps; none where nobody asks what a function does with its caller's frame. */
+  /** Tables of jumps within functions; none where nobody asks what a function does with its caller's frame. */
   readonly jumpTables: readonly JumpTable[];
   /** What a relocation that is no call does, for when it is done late; undefined where that cannot be said as a recipe. */
   lateRelocation(type: number): RecipeShape | undefined;
@@ -317,10 +317,10 @@ export interface Architecture {
   linkedPointer(address: LinkAddress, image: KernelText): LinkAddress | undefined;
   /**
    * The ftrace way's stub for one function. `site` is the call site's address within `old`. `replacement` is the new
-   * function's code as compiled for the module, its relocations not applied, `jumps` those of its tables.
+   * function's code as compiled for the module, its relocations not applied, `waysIn` where the module leads into it.
    * Throws `ReasonError`: `prologue-unknown`, `stack-arguments`.
    */
-  ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, jumps?: TableJumps): Stub;
+  ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, waysIn?: WaysIn): Stub;
   /**
    * For code that was compiled with sibling calls, as a kernel is and a fix is not: gives a function's words as they would be
    * without, as far as that is known. `functionAt` gives the function that begins at an address.

@@ -245,8 +245,13 @@ export interface Callee {
   readonly siblingCalls?: boolean | undefined;
 }
 
-/** Jumps within a function that its words do not show: from the words at these indexes to those at others. */
-export type TableJumps = ReadonlyMap<number, readonly number[]>;
+/** Ways into a function's words that the words do not show; words are told by their indexes. */
+export interface WaysIn {
+  /** By the module's tables control goes on from these words at others. */
+  readonly jumps: ReadonlyMap<number, readonly number[]>;
+  /** Words that anything of the module refers to: nobody else comes to one that no branch leads to. */
+  readonly referred: ReadonlySet<number>;
+}
 
 /** What a proof must know of an architecture. */
 export interface ProofFacts {
@@ -259,10 +264,10 @@ export interface ProofFacts {
    */
   executeRelocated<V>(machine: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void;
   /**
-   * What the code of a function tells of it, all its words from its entry on, with the jumps of its tables; relocations need
-   * not be applied.
+   * What the code of a function tells of it, all its words from its entry on, and the ways into them if these are known;
+   * relocations need not be applied.
    */
-  readCallee(code: Uint32Array, jumps?: TableJumps): Callee;
+  readCallee(code: Uint32Array, waysIn?: WaysIn): Callee;
   /** Whether a kernel that rewrites this word in itself only ever takes one that does the same as far as machines see. */
   rewrittenAlike?(word: number): boolean;
 }

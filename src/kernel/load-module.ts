@@ -14,7 +14,7 @@
 // What a module's own code does, its init function for one, is no matter of a proof.
 
 import type { StubRelocation } from '../arch/arch.ts';
-import type { TableJumps } from '../arch/machine.ts';
+import type { WaysIn } from '../arch/machine.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, STT_FUNC } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
 import type { Relocation, Section } from '../elf/model.ts';
@@ -24,16 +24,16 @@ import { wordsOf } from './old-function.ts';
 import { patchSection } from './patch-module.ts';
 import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
 import { rewrittenCode } from './rewritten-code.ts';
-import { tableJumps } from './table-jumps.ts';
+import { waysIn } from './ways-in.ts';
 
 /** A stub as the file has it, with the relocations that the loader applies to it. */
 export interface LoadedStub {
   readonly words: Uint32Array;
   /** In the order of their places, each against the new function, at most one a word. */
   readonly relocations: readonly StubRelocation[];
-  /** The new function's words as the file has them, and the jumps that the module's tables tell of. */
+  /** The new function's words as the file has them, and the ways into them. */
   readonly newFunction: Uint32Array;
-  readonly jumps: TableJumps;
+  readonly waysIn: WaysIn | undefined;
 }
 
 /** No relocation changes more bytes than this. */
@@ -114,8 +114,13 @@ export class StubLoader {
     const words = wordsOf(code);
     this.#checkPlaces(redirect, words);
     const { section, offset } = newFunction;
-    const jumps = tableJumps(arch, model, section, offset, offset + size);
-    return { words: stub.words, relocations: this.#relocations(redirect), newFunction: words, jumps };
+    const places = between(this.#referred.get(section) ?? [], offset, offset + size).map((each) => each.offset);
+    return {
+      words: stub.words,
+      relocations: this.#relocations(redirect),
+      newFunction: words,
+      waysIn: waysIn(arch, model, section, offset, offset + size, places),
+    };
   }
 
   /**

@@ -16,7 +16,7 @@ import {
   wayFtrace,
   writePatchTable,
 } from '../kernel/patch-module.ts';
-import { tableJumps } from '../kernel/table-jumps.ts';
+import { waysIn } from '../kernel/ways-in.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { defineSymbol, sectionSymbol } from './finish-module.ts';
 import { dataSection, putPointer } from './module-sections.ts';
@@ -85,13 +85,17 @@ export function makeRedirect(
   }
   const start = Number(symbol.value);
   const end = start + (Number(symbol.size) & ~3);
-  const jumps = tableJumps(arch, module, place, start, end);
   return {
     old,
     sympos,
     newName,
     symbol,
-    stub: arch.ftraceStub(old, old.site, wordsOf(place.data.subarray(start, end)), jumps),
+    stub: arch.ftraceStub(
+      old,
+      old.site,
+      wordsOf(place.data.subarray(start, end)),
+      waysIn(arch, module, place, start, end),
+    ),
   };
 }
 

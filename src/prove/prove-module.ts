@@ -98,7 +98,7 @@ export class Prover {
       // Who unwinds from where the hook goes on looks at the word before it.
       const astray = unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
       if (astray !== undefined) throw cannotUnwind(redirect, astray);
-      return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction, stub.jumps) });
+      return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction, stub.waysIn) });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };

@@ -6,7 +6,7 @@
 // added to an address. So a walk that does not follow them says the same as one that does, as long as no index meets an
 // address; where one does, it ends with `NeedsConstants`.
 
-import type { TableJumps } from '../machine.ts';
+import type { WaysIn } from '../machine.ts';
 import { afterCall, assigned, joinedRegisters, type Registers, SP, spOf } from './followed-registers.ts';
 import {
   alignedDown,
@@ -123,7 +123,7 @@ export class Walk {
     joinsArguments: false,
   };
   private readonly words: Uint32Array;
-  private readonly jumps: TableJumps;
+  private readonly waysIn: WaysIn | undefined;
   /** Behind it is only padding. */
   private readonly codeEnd: number;
   /** Whether constants in what is made without sp are followed. */
@@ -140,8 +140,8 @@ export class Walk {
   /** While a guess is tried: what stood in `reached` before. */
   private changes: { index: number; before: Registers | undefined }[] | undefined;
 
-  constructor(words: Uint32Array, jumps: TableJumps, constants: boolean) {
-    this.jumps = jumps;
+  constructor(words: Uint32Array, waysIn: WaysIn | undefined, constants: boolean) {
+    this.waysIn = waysIn;
     this.constants = constants;
     this.words = words;
     this.codeEnd = words.findLastIndex((word) => !isPadding(word)) + 1;
@@ -199,10 +199,15 @@ export class Walk {
     return this.frames;
   }
 
-  /** The first word from an index on that control did not reach and that is neither padding nor part of a table. */
+  /**
+   * The first word from an index on that control did not reach yet and may: it is neither padding nor part of a table, and
+   * something refers to it, if that is known, or it stands behind a trap that WARN comes back from.
+   */
   firstUnreached(from: number): number | undefined {
     for (let index = from; index < this.words.length; index++) {
-      if (!this.reached[index] && !this.found.tables.has(index) && !isPadding(this.words[index]!)) return index;
+      if (this.reached[index] || this.found.tables.has(index) || isPadding(this.words[index]!)) continue;
+      const isBehindTrap = this.reached[index - 1] && trapsAlways(this.instructionAt(index - 1));
+      if (!this.waysIn || this.waysIn.referred.has(index) || isBehindTrap) return index;
     }
     return undefined;
   }
@@ -248,7 +253,7 @@ export class Walk {
     }
     const { word } = instruction;
     const { name } = instruction.encoding;
-    for (const target of this.jumps.get(index) ?? []) this.enter(target, before);
+    for (const target of this.waysIn?.jumps.get(index) ?? []) this.enter(target, before);
 
     if (name === 'b' || name === 'bc') {
       const distance = field(name === 'b' ? 'LI' : 'BD', word) / 4;

@@ -64,7 +64,7 @@
 import type { LinkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
 import type { FunctionText, Stub, StubRelocation, StubWord } from '../arch.ts';
-import type { TableJumps } from '../machine.ts';
+import type { WaysIn } from '../machine.ts';
 import { checkPrologue } from './call-sites.ts';
 import { frameHeader } from './frame-address.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
@@ -128,9 +128,9 @@ export function makeStub(stackDoublewords: number): Stub {
 }
 
 /** `Architecture.ftraceStub`. Throws `prologue-unknown` and `stack-arguments`. */
-export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, jumps?: TableJumps): Stub {
+export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, waysIn?: WaysIn): Stub {
   checkPrologue(old, site);
-  const { doublewords, uncertain } = findStackArguments(replacement, jumps);
+  const { doublewords, uncertain } = findStackArguments(replacement, waysIn);
   if (uncertain !== undefined) {
     throw reasonError(
       'stack-arguments',

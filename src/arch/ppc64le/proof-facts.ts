@@ -12,7 +12,7 @@ import {
   NotUnderstood,
   type ProofFacts,
   signExtend,
-  type TableJumps,
+  type WaysIn,
   withNumber,
 } from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
@@ -58,8 +58,8 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
 }
 
 /** A branch out of it would be a sibling call; then what is left to tell is not certain either. */
-function readCallee(code: Uint32Array, jumps?: TableJumps): Callee {
-  const { doublewords, uncertain } = findStackArguments(code, jumps);
+function readCallee(code: Uint32Array, waysIn?: WaysIn): Callee {
+  const { doublewords, uncertain } = findStackArguments(code, waysIn);
   if (uncertain !== undefined) return {};
   return {
     stackArguments: Math.max(0, doublewords - registerArguments),

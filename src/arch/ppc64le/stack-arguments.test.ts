@@ -73,13 +73,17 @@ describe('what stands behind the words', () => {
   });
 });
 
-test('a jump that a table tells of brings what is known where it starts, and no guess is needed', () => {
+test('a jump that a table tells of brings what is known where it starts, and nobody comes where nothing leads', () => {
   const addressOfVariable = encode('addi', { RT: 3, 'RA|0': 1, SI: 32 });
   const far = encode('addi', { RT: 3, 'RA|0': 3, SI: 404 });
   const words = Uint32Array.of(open, nop, addressOfVariable, bl, nop, close, blr, far, bl, b(-4));
   expect(findStackArguments(words).uncertain).toMatch(/hands on the address of an argument/);
-  expect(findStackArguments(words, new Map([[1, [7]]])).uncertain).toBeUndefined();
-  expect(findStackArguments(words, new Map([[3, [7]]])).uncertain).toMatch(/hands on the address of an argument/);
+  const known = (jumps: [number, number[]][], ...referred: number[]) =>
+    findStackArguments(words, { jumps: new Map(jumps), referred: new Set(referred) }).uncertain;
+  expect(known([[1, [7]]], 7)).toBeUndefined();
+  expect(known([[3, [7]]], 7)).toMatch(/hands on the address of an argument/);
+  expect(known([], 7)).toMatch(/hands on the address of an argument/);
+  expect(known([])).toBeUndefined();
 });
 
 describe('code that no branch leads to', () => {

@@ -16,7 +16,7 @@
 // that the tables do not know, a branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
 // on stack arguments that it does not touch, and no word would show it.
 
-import type { TableJumps } from '../machine.ts';
+import type { WaysIn } from '../machine.ts';
 import { type Found, NeedsConstants, registerArguments, trapsAlways, Uncertain, Walk } from './argument-walk.ts';
 import { atEntry, type Registers, spOf } from './followed-registers.ts';
 
@@ -37,8 +37,8 @@ const mostUnreached = 1000;
 const mostFrames = 16;
 
 /**
- * Goes on at code that no branch in the words leads to, and no jump of a table that is known: what a WARN comes back to, and
- * in a kernel's image what a jump label or an access to user memory reaches. Its frame is one that the rest of the function has; a wrong guess contradicts the code
+ * Goes on at code that no branch in the words leads to, and no jump of a table that is known: what a WARN comes back to, what
+ * code elsewhere branches to, and in a kernel's image what a jump label or an access to user memory reaches. Its frame is one that the rest of the function has; a wrong guess contradicts the code
  * that it runs into. Code behind a WARN's trap has the trap's frame if that fits; if several others fit, all count.
  */
 function walkUnreached(walk: Walk, start: number): void {
@@ -66,32 +66,32 @@ function walkUnreached(walk: Walk, start: number): void {
 
 /**
  * What a function does with its caller's parameter save area.
- * `words` are its instructions from the global entry on; relocations need not be applied. `jumps` are those that its tables
- * tell of; what is reached by others is guessed at.
+ * `words` are its instructions from the global entry on; relocations need not be applied. `waysIn`
+ * is how a module leads into them; where that is not known, what no branch leads to is guessed at.
  */
-export function findStackArguments(words: Uint32Array, jumps: TableJumps = new Map()): StackArguments {
-  if (jumps.size > 0) return walkAsNeeded(words, jumps);
+export function findStackArguments(words: Uint32Array, waysIn?: WaysIn): StackArguments {
+  if (waysIn) return walkAsNeeded(words, waysIn);
   // Whoever proves a module asks for the very words that its maker has asked for just before.
   const key = words.reduce((sum, word) => (Math.imul(sum, 31) + word) | 0, words.length);
   const known = answers.get(key);
   if (known?.words.length === words.length && known.words.every((word, i) => word === words[i])) return known.answer;
-  const answer = walkAsNeeded(words, jumps);
+  const answer = walkAsNeeded(words, undefined);
   if (answers.size === mostAnswers) answers.clear();
   answers.set(key, { words: words.slice(), answer });
   return answer;
 }
 
-/** Answers for words without jumps of tables, by a sum of the words, which are compared one by one before an answer is given again. */
+/** Answers for words alone, by a sum of the words, which are compared one by one before an answer is given again. */
 const answers = new Map<number, { readonly words: Uint32Array; readonly answer: StackArguments }>();
 /** A patch module has 4096 redirects at most. */
 const mostAnswers = 8192;
 
-function walkAsNeeded(words: Uint32Array, jumps: TableJumps): StackArguments {
+function walkAsNeeded(words: Uint32Array, waysIn: WaysIn | undefined): StackArguments {
   try {
-    return walkThrough(new Walk(words, jumps, false));
+    return walkThrough(new Walk(words, waysIn, false));
   } catch (error) {
     if (!(error instanceof NeedsConstants)) throw error;
-    return walkThrough(new Walk(words, jumps, true));
+    return walkThrough(new Walk(words, waysIn, true));
   }
 }
 

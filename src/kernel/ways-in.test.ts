@@ -1,12 +1,12 @@
-// Of the jumps that no word of a function shows only the module's tables tell; what they say decides what a function may do
-// with its caller's frame.
+// Of ways into a function that its words do not show only the module tells; what it says decides what the function may do with
+// its caller's frame.
 
 import { expect, test } from 'vitest';
 import { arm } from '../arch/arm/arm.ts';
 import { ppc64le } from '../arch/ppc64le/ppc64le.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, SHT_RELA } from '../elf/constants.ts';
 import { newModel, newSection, newSymbol } from '../elf/elf.ts';
-import { tableJumps } from './table-jumps.ts';
+import { waysIn } from './ways-in.ts';
 
 const REL32 = 26;
 
@@ -23,10 +23,14 @@ test('The jumps within one function are those of all tables whose two places lie
   const further = newSection('.further', SHT_RELA, 0n);
   further.relocationTable = { target: faults, relocations: [to(0, 20), to(4, 28)] };
   model.sections.push(text, jumps, faults, further);
-  const found = tableJumps(ppc64le, model, text, 16, 32);
-  expect([...found]).toEqual([
+  expect(waysIn(ppc64le, model, text, 16, 32)).toBeUndefined();
+  text.relocations.push(to(40, 60));
+  const found = waysIn(ppc64le, model, text, 16, 32)!;
+  expect([...found.jumps]).toEqual([
     [0, [2, 3]],
     [1, [3]],
   ]);
-  expect(tableJumps(arm, model, text, 16, 32).size).toBe(0);
+  expect([...found.referred].sort()).toEqual([0, 1, 2, 3]);
+  expect([...waysIn(ppc64le, model, text, 16, 32, [12, 20])!.referred]).toEqual([1]);
+  expect(waysIn(arm, model, text, 16, 32)).toBeUndefined();
 });
