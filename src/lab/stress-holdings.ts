@@ -2,9 +2,11 @@
 // with their references, armed call sites, directories of patches.
 //
 // SLUB counts as in use what a processor has set aside of a slab, up to whole slabs: with pages of 64 KiB thousands of
-// objects. So each cache is told to take back what processors have set aside, and counted in the same moment; that is done
-// several times, and the least count taken, for whoever allocates in between only adds to it. What is left is exact to the
-// object but for what counting itself uses.
+// objects. Where it checks its caches (`exactSlabs`) processors set nothing aside, and the counts are exact to the object
+// (mm/slub.c, 6.1: kmem_cache_debug()).
+
+/** For the guest's kernel: each allocation and each free is checked. Without it the counts are not exact. */
+export const exactSlabs = 'slub_debug=F';
 
 export interface Holdings {
   /**
@@ -22,22 +24,13 @@ export interface Holdings {
 
 /** Prints what `readHoldings` reads. For busybox's shell; tracefs must be mounted. */
 export const holdingsScript = `
-# On one processor: the other one opens no files meanwhile.
-taskset -p 1 $$ > /dev/null
-slab=/sys/kernel/slab
-sed 1,2d /proc/slabinfo | while read -r cache rest; do
-  read -r reclaimable 2> /dev/null < $slab/$cache/reclaim_account || continue
-  [ "$reclaimable" = 1 ] || echo $cache
-done > /run/caches
-for pass in 1 2 3 4; do
-  # The same inodes at the same point of every pass.
-  sync
-  echo 3 > /proc/sys/vm/drop_caches
-  while read -r cache; do
-    echo 1 > $slab/$cache/shrink
-    read -r objects rest < $slab/$cache/objects
-    echo "slab $cache $objects"
-  done < /run/caches
+sync
+# This also frees what waits for readers of RCU (kernel/rcu/tree.c: kfree_rcu_shrink_scan()), in a moment.
+echo 3 > /proc/sys/vm/drop_caches
+usleep 500000
+sed 1,2d /proc/slabinfo | while read -r cache objects rest; do
+  read -r reclaimable < /sys/kernel/slab/$cache/reclaim_account
+  [ "$reclaimable" = 1 ] || echo "slab $cache $objects"
 done
 sed 's/^/meminfo /' /proc/meminfo
 echo "vmalloc $(grep -vcE 'unpurged|vm_map_ram' /proc/vmallocinfo)"
@@ -55,14 +48,13 @@ export function readHoldings(text: string): Holdings {
     return { kind: line.slice(0, space), rest: line.slice(space + 1) };
   });
   const of = (kind: string) => lines.filter((line) => line.kind === kind).map(({ rest }) => rest);
-  const slab = new Map<string, number>();
-  for (const line of of('slab')) {
-    const [name, objects] = line.split(' ') as [string, string];
-    if (!follows.has(name)) slab.set(name, Math.min(Number(objects), slab.get(name) ?? Number.POSITIVE_INFINITY));
-  }
+  const slab = of('slab')
+    .map((line) => line.split(' '))
+    .map(([name, objects]): [string, number] => [name!, Number(objects)])
+    .filter(([name]) => !follows.has(name));
   const unreclaimable = of('meminfo').find((line) => line.startsWith('SUnreclaim:'));
   return {
-    slab,
+    slab: new Map(slab),
     slabKilobytes: Number(/\d+/.exec(unreclaimable ?? '')?.[0]),
     vmallocAreas: Number(of('vmalloc')[0]),
     exact: of('exact'),
@@ -70,8 +62,9 @@ export function readHoldings(text: string): Holdings {
 }
 
 /**
- * How many more objects a cache, and how many more areas vmalloc may have. Counting a kernel that does nothing gave up to 40
- * objects more or less (on ARM one cache holds what hangs on files and on inodes), and an area (a worker's stack).
+ * How many more objects a cache, and how many more areas vmalloc may have. The core's stock of entries for tasks that die
+ * (core/dying.c) holds between 32 and 64 more than there are tasks; a worker that the kernel has started has some four
+ * objects of a size and a stack in vmalloc.
  */
 const tolerated = { objects: 64, areas: 8 } as const;
 

@@ -76,7 +76,7 @@ end_replace() { for patch in stress_a stress_b; do [ ! -e /sys/module/$patch ] |
 cycle_forced() {
   insmod /stress_a.ko version=1
   state_of stress_a transition
-  [ "$state" = 1 ] && echo 1 > ${sysfs}/stress_a/force && usleep 400000
+  [ "$state" = 1 ] && echo 1 > ${sysfs}/stress_a/force && usleep 1500000
   settle stress_a
   take_back stress_a
 }

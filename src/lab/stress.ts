@@ -8,7 +8,7 @@
 import { type Guest, withGuest } from './guest.ts';
 import type { GuestKernel } from './guest-kernel.ts';
 import { alarm } from './kernel-log.ts';
-import { grown, growth, type Holdings, holdingsScript, noGrowth, readHoldings } from './stress-holdings.ts';
+import { exactSlabs, grown, growth, type Holdings, holdingsScript, noGrowth, readHoldings } from './stress-holdings.ts';
 import { stressScript, tracing } from './stress-script.ts';
 
 export interface StressPlan {
@@ -53,7 +53,7 @@ export interface StressPhase {
 
 /** Cycles for which the guest may take one command's time. */
 const cyclesAtOnce = 20;
-/** Cycles of each phase that come first and are not counted: caches fill, the tracers' buffers grow to their size. */
+/** Cycles of each phase that come first: caches fill, the tracers' buffers grow to their size. Of what they came to, only faults count. */
 const warmUp = 4;
 /** The phase without patches is shorter: what it came to hold is all that the others may. */
 const baselineShare = 10;
@@ -89,7 +89,7 @@ export function stress(
     for (const { name, kind } of phases) {
       const run = (end: number) => cycles(guest, kind, end, (done) => onCycles(name, done));
       const count = kind === 'alone' ? Math.ceil(plan.cycles / baselineShare) : plan.cycles;
-      await run(warmUp);
+      const warmed = await run(warmUp);
       const before = await holdings(guest);
       const started = performance.now();
       const { counts, said } = await run(count);
@@ -103,7 +103,9 @@ export function stress(
       if (kind === 'alone') baseline = growth(before, after);
       else if (kind === phases.at(-1)!.kind) leaks.push(...(await leftBehind(guest, untouched)));
       const done = kind === 'alone' ? 0 : count;
-      const result = { name, cycles: done, seconds, ...counts, before, after, leaks, alarms: said };
+      const alarms = [...warmed.said, ...said, ...(await logged(guest))];
+      const mixed = warmed.counts.mixed + counts.mixed;
+      const result = { name, cycles: done, seconds, ...counts, mixed, before, after, leaks, alarms };
       onPhase(result);
       results.push(result);
     }
@@ -117,8 +119,9 @@ export function stress(
  */
 export function stressForced(kernel: GuestKernel, plan: Omit<StressPlan, 'cycles'>): Promise<number> {
   return withGuest(kernel, guestOptions(plan), async (guest) => {
-    await guest.succeed('insmod /suture.ko; insmod /stress_target.ko block_ms=200');
-    for (let tries = 0; tries < 20; tries++) {
+    await guest.succeed('insmod /suture.ko; insmod /stress_target.ko block_ms=1000');
+    // It is inside for a second of every four.
+    for (let tries = 0; tries < 40; tries++) {
       await guest.succeed(inShell('cycle_forced'), { timeout: 200 });
       const { mixed } = await readCalls(guest);
       if (mixed > 0) return mixed;
@@ -140,6 +143,7 @@ const guestOptions = ({ core, target, patches: [a, b] }: Omit<StressPlan, 'cycle
   ],
   cpus: 2,
   memoryMegabytes,
+  kernelArguments: [exactSlabs],
 });
 
 async function cycles(
@@ -164,7 +168,7 @@ async function cycles(
       else waited += Number(count);
     }
     // Before the log goes round.
-    said.push(...(await guest.succeed('dmesg -c')).split('\n').filter((line) => alarm(line) !== undefined));
+    said.push(...(await logged(guest)));
     onCycles(to);
   }
   const last = await guest.succeed(inShell(`end_${kind}; stop_others`), { timeout: 600 });
@@ -180,6 +184,10 @@ async function cycles(
   };
   return { counts, said };
 }
+
+/** The alarms in the kernel's log since it was last asked for. */
+const logged = async (guest: Guest): Promise<string[]> =>
+  (await guest.succeed('dmesg -c')).split('\n').filter((line) => alarm(line) !== undefined);
 
 /** What the target module has counted. */
 async function readCalls(guest: Guest) {
