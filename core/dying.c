@@ -17,11 +17,16 @@
  * Locking. What changes the list takes a raw spinlock, for tracepoints disable
  * preemption. With the machine stopped nobody holds it. The handler and those who look
  * take none: entries are freed when RCU's readers are done, and a task that dies is in
- * the kernel, where RCU is watching. Nothing can be allocated in a tracepoint on a kernel
- * with PREEMPT_RT, so there is a stock of entries, one for each task and some more.
+ * the kernel, where RCU is watching.
+ *
+ * Entries come from a stock, one for each task that there was when it was filled, and
+ * some more. A crowd that came since and dies at once has used it up before more are
+ * made; each then asks for memory itself. In a tracepoint a kernel with PREEMPT_RT cannot
+ * give any: there such a crowd is out of memory.
  */
 #define pr_fmt(fmt) "suture: " fmt
 
+#include <linux/cpumask.h>
 #include <linux/errno.h>
 #include <linux/hashtable.h>
 #include <linux/rcupdate.h>
@@ -56,12 +61,26 @@ static DEFINE_RAW_SPINLOCK(dying_lock);
 static void fill_stock(struct work_struct *work);
 static DECLARE_WORK(stock_work, fill_stock);
 
-/* As many as there are tasks: all can die before the next filling. */
+/* One entry more. False if there is no memory. */
+static bool add_to_stock(gfp_t gfp)
+{
+	struct dying *entry = kmalloc(sizeof(*entry), gfp);
+	unsigned long flags;
+
+	if (!entry)
+		return false;
+	raw_spin_lock_irqsave(&dying_lock, flags);
+	hlist_add_head(&entry->node, &stock);
+	stocked++;
+	raw_spin_unlock_irqrestore(&dying_lock, flags);
+	return true;
+}
+
+/* As many as there are tasks: all of them can die before the next filling. */
 static void fill_stock(struct work_struct *work)
 {
 	struct task_struct *process, *task;
 	unsigned int count = STOCK_MARGIN;
-	struct dying *entry;
 
 	rcu_read_lock();
 	for_each_process_thread(process, task)
@@ -70,13 +89,8 @@ static void fill_stock(struct work_struct *work)
 
 	WRITE_ONCE(low_stock, count);
 	while (READ_ONCE(stocked) < count + STOCK_MARGIN) {
-		entry = kmalloc(sizeof(*entry), GFP_KERNEL);
-		if (!entry)
+		if (!add_to_stock(GFP_KERNEL))
 			return;
-		raw_spin_lock_irq(&dying_lock);
-		hlist_add_head(&entry->node, &stock);
-		stocked++;
-		raw_spin_unlock_irq(&dying_lock);
 	}
 }
 
@@ -125,6 +139,9 @@ static void task_exits(void *data, struct task_struct *task)
 	unsigned long flags;
 	bool added;
 
+	/* One for whoever may be at this on another processor. */
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) && READ_ONCE(stocked) < nr_cpu_ids)
+		add_to_stock(GFP_NOWAIT | __GFP_NOWARN);
 	raw_spin_lock_irqsave(&dying_lock, flags);
 	added = add(task);
 	raw_spin_unlock_irqrestore(&dying_lock, flags);

@@ -400,6 +400,13 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
       expect(log).not.toContain('invalidated by itself');
       await guest.succeed(`${takeBack('invalidating')}; ${takeBack('flushing')}`);
     });
+
+    it('is known also when many more die at once than there were before', async () => {
+      const sleepers = 'i=0; while [ $i -lt 1500 ]; do sleep 1000 & i=$((i + 1)); done';
+      await guest.succeed('dmesg -c > /dev/null; rmmod suture; insmod /suture.ko');
+      await guest.run(`setsid sh -c '${sleepers}; kill -9 0'; ${until('! pidof sleep')}`, { timeout: 300 });
+      expect(await guest.succeed('dmesg')).not.toContain('no memory for tasks that die');
+    });
   });
 
   it.each(Object.keys(whileStopped[architecture]))(
