@@ -75,6 +75,7 @@ export const reasonCodes = {
   'data-changed': ['refused', 'the fix changes data that the kernel has in use, or has read already'],
   'export-changed': ['refused', 'the fix changes which symbols are exported'],
   'variable-ambiguous': ['refused', 'it cannot be told which variable of the original one of the new code is'],
+  'type-changed': ['refused', 'the fix lays out a structure otherwise, of which the kernel may have objects'],
   'layout-changed': ['refused', 'the new code counts on how variables lie in their section, and they lie otherwise'],
   'jump-label': ['refused', 'the new code has a jump label whose key a patch cannot refer to'],
   'sibling-call': ['refused', 'the new code leaves a function by a jump that a patch must not have'],

@@ -213,6 +213,13 @@ describe.each(stockKernels)('$name', ({ name, package: wanted, architecture }) =
     expect(readdirSync(scratch)).not.toContain('data.ko');
   });
 
+  it('refuses a structure that lies otherwise than what the kernel has allocated', async () => {
+    const grown: Edit = ['fs/eventfd.c', '	unsigned int flags;', '	unsigned int flags;\n\tunsigned int more;'];
+    expect(await reasonsOf([grown])).toMatchObject([
+      { code: 'type-changed', place: 'fs/eventfd.c: struct eventfd_ctx', remedy: expect.stringMatching(/shadow/) },
+    ]);
+  });
+
   it('names files, functions and what is bound where, with --json', async () => {
     const patch = join(scratch, 'json.patch');
     writeFileSync(patch, patchOf([cmdline]), 'latin1');

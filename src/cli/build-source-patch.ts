@@ -7,6 +7,7 @@ import { compileFrame } from '../compile/compile-fix.ts';
 import { buildCore } from '../compile/core-module.ts';
 import { compilePairs, type ObjectPair, type PairOptions } from '../compile/pairs.ts';
 import { diffObjects } from '../diff/diff.ts';
+import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
@@ -79,9 +80,12 @@ export async function buildSourcePatch(
   const files = pairs.map(
     ({ path, module }, i): ChangedFile => ({ path, module, diff: diffs[i]!, places: places[i]! }),
   );
-  refuse(
-    files.flatMap(({ path, diff }) => diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` }))),
-  );
+  refuse([
+    ...files.flatMap(({ path, diff }) =>
+      diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` })),
+    ),
+    ...pairs.flatMap(changedTypes),
+  ]);
   const resolved = resolveFiles(arch, files);
   if (resolved.replaced.length === 0) throw nothing(place, files);
 
@@ -159,6 +163,18 @@ function modulesAround(pairs: readonly ObjectPair[], exporters: ReadonlyMap<stri
     patched.symbols.flatMap(({ name, place }) => (place === 'undefined' ? (exporters.get(name) ?? []) : [])),
   );
   return [...new Set([...ofModules.map(({ module }) => module), ...used])];
+}
+
+/** What the kernel has made of a type stays as it is, so new code must find it so. */
+function changedTypes({ path, original, patched }: ObjectPair): Reason[] {
+  const [before, after] = [typeLayouts(original, path), typeLayouts(patched, path)];
+  if (!before || !after) return [];
+  return changedLayouts(before, after).map((type) => ({
+    code: 'type-changed',
+    place: `${path}: ${type}`,
+    message: 'the fix lays it out otherwise, and the kernel may have objects that lie as before',
+    remedy: 'leave it as it is, and keep what is new in a shadow variable (klp_shadow_alloc)',
+  }));
 }
 
 function refuse([first, ...rest]: readonly Reason[]): void {

@@ -56,6 +56,9 @@ export const sectionedFlags = (platform: Platform): string[] => [
   ...platform.sectionedFlags,
 ];
 
+/** The flags of both halves of a pair: the compiler describes the types that it used as well (.BTF), which changes no code. */
+export const pairFlags = (platform: Platform): string[] => [...sectionedFlags(platform), '-gbtf'];
+
 /** `fs/proc/cmdline.c` → `fs/proc/cmdline.o`. */
 export const objectName = (path: string): string => path.replace(/\.[cS]$/, '.o');
 
@@ -71,7 +74,7 @@ export async function originalObjects(
   paths: readonly string[],
   progress: (text: string) => void,
 ): Promise<OriginalObject[]> {
-  const form = [...sectionedFlags(platform), platform.assemblyForModule?.name ?? ''];
+  const form = [...pairFlags(platform), platform.assemblyForModule?.name ?? ''];
   const identity = [await buildIdentity(kernel, source), ...form].join();
   const keyOf = (path: string) =>
     join(kernel.folder, 'objects', createHash('sha256').update(identity).update(path).digest('hex').slice(0, 24));
@@ -130,7 +133,7 @@ async function compileBoth(
   }
   const compilerRun = readCompilerRun(await readFile(noted, 'utf8'), object);
   const plain = new Uint8Array(await readFile(join(tree.folder, object)));
-  const sectioned = await compileAgain(tree, path, compilerRun, tree.source, sectionedFlags(tree.platform));
+  const sectioned = await compileAgain(tree, path, compilerRun, tree.source, pairFlags(tree.platform));
   const module = compilerRun.words.includes('-DMODULE')
     ? (/^-DKBUILD_MODNAME="(.*)"$/.exec(
         compilerRun.words.find((word) => word.startsWith('-DKBUILD_MODNAME=')) ?? '',

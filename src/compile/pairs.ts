@@ -21,7 +21,7 @@ import {
   type OriginalObject,
   objectName,
   originalObjects,
-  sectionedFlags,
+  pairFlags,
 } from './original-objects.ts';
 import { bypassed, type ChangedFiles, makePatchedTree } from './patched-tree.ts';
 import { type FilePatch, parseUnifiedDiff } from './unified-diff.ts';
@@ -285,7 +285,7 @@ async function compilePatched(
       await mkdir(objects);
       const own = await makeObjectTree(tree.kernel, tree.platform, tree.source, objects);
       if (existsSync(original.made)) await cp(original.made, objects, { recursive: true });
-      outputs[i] = await compileAgain(own, original.path, original.run, patched, sectionedFlags(tree.platform));
+      outputs[i] = await compileAgain(own, original.path, original.run, patched, pairFlags(tree.platform));
       const { files, folders } = await bypassed(tree.source, patched, changed, outputs[i].read);
       for (const each of folders) real.add(each);
       if (files.length > 0 && folders.length === 0) {
