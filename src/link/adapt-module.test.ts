@@ -241,6 +241,23 @@ describe('a livepatch module', () => {
     expect(adapt(klpModule())).toEqual(adapt(klpModule()));
   });
 
+  it('may have been compiled with debug information, which is left out', () => {
+    const module = klpModule(({ maker }) => {
+      const debug = newSection('.debug_info', SHT_PROGBITS, 0n, new Uint8Array(8));
+      const info = findSection(maker.model, '.modinfo')!;
+      const inDebug = newSymbol('', { binding: 0, type: 3, place: debug });
+      maker.model.symbols.push(inDebug);
+      debug.relocations.push(
+        { offset: 0, type: ABS32, symbol: maker.symbol('__UNIQUE_ID_license1', { place: info }), addend: undefined },
+        { offset: 4, type: ABS32, symbol: inDebug, addend: undefined },
+      );
+      maker.model.sections.push(debug);
+    });
+    const adapted = readElf(adapt(module), 'p.ko');
+    expect(adapted.sections.map(({ name }) => name)).not.toContain('.debug_info');
+    expect(readPatchModule(adapt(klpModule()), 'p.ko').redirects).toHaveLength(2);
+  });
+
   it('needs the modules that it patches and those whose symbols it has', () => {
     const module = klpModule(({ maker, data }) => {
       maker.relocate(data, 148, ABS32, late(maker, '.klp.sym.other.thing,0'));

@@ -6,8 +6,9 @@
 // kernel refuses, becomes `livepatch:=Y`, which kmod takes for the same and the kernel for nothing. All else stays.
 
 import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
+import { SHF_ALLOC } from '../elf/constants.ts';
 import { findSection, isSection, setData, writeElf } from '../elf/elf.ts';
-import type { ElfModel } from '../elf/model.ts';
+import type { ElfModel, Section } from '../elf/model.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction } from '../kernel/old-function.ts';
@@ -86,6 +87,7 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
     }
   };
 
+  dropDebugInformation(module);
   const late = bindLate(module, arch, sources.image, targets, attempt);
   const objects = (patch?.objects ?? []).map((object): LinkedObject => {
     const target = object.module === undefined ? undefined : attempt(() => targetOf(object.module!, targets));
@@ -192,6 +194,13 @@ function replaceVersions({ arch, abi, module, sources }: AdaptInput, bound: Read
   dropSection(module, '__versions');
   const section = versionsSection(arch, abi, sources.image, bound);
   if (section) module.sections.push(section);
+}
+
+/** What debuggers read refers to everything, also to what is made anew here; the kernel never loads it. */
+function dropDebugInformation(module: ElfModel): void {
+  const isDropped = ({ name, flags }: Section) => (flags & SHF_ALLOC) === 0n && /^\.(debug_|BTF|ctf)/.test(name);
+  module.symbols = module.symbols.filter(({ place }) => !isSection(place) || !isDropped(place));
+  module.sections = module.sections.filter((section) => !isDropped(section));
 }
 
 /** The modinfo with livepatch's key renamed, and with what binding has added: the core, and namespaces. */
