@@ -232,7 +232,11 @@ exit $status`;
 insmod ${own}/patch.ko || exit
 cd ${livepatchFolder}/* || exit
 ${waitFor('[ "$(cat transition)" = 0 ]', `the transition to the patch does not end: ${stateOf('.')}`)}
-[ "$(cat enabled)" = 1 ] || { echo the patch is loaded but not enabled; exit 1; }`,
+[ "$(cat enabled)" = 1 ] || { echo the patch is loaded but not enabled; exit 1; }
+for each in */patched; do
+  module=\${each%/patched}
+  [ "$(cat $each)" = 1 ] || echo "not in effect yet in $module, which is not loaded here (--load $module)"
+done`,
     'check applied': checkIn('applied'),
     revert: `
 cd ${livepatchFolder}/* || exit
