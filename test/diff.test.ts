@@ -77,6 +77,14 @@ describe.each(machines)('a fix of one function of many for %s', (machine) => {
   });
 });
 
+test('Thumb code is refused: its words are not those that are read here', async () => {
+  const [original, patched] = await compilePair('arm', 'int f(void) { return MARK; }', ['-mthumb', '-DMARK=7']);
+  expect(() => diffObjects(original, patched)).toThrow(/instructions of a set that Suture does not read/);
+  const [arm] = await compilePair('arm', 'int f(void) { return MARK; }', ['-DMARK=7']);
+  const [other] = await compilePair('arm', 'int f(void) { return MARK; }', ['-DMARK=8']);
+  expect(diffObjects(arm, other).changed.map(({ name }) => name)).toEqual(['f']);
+});
+
 test('each reason that a difference can have is in a case', () => {
   const expected = goldenCases(new URL('diff/cases.txt', import.meta.url)).map((each) => each.expected);
   const codes = ['data-changed', 'init-text', 'export-changed', 'variable-ambiguous', 'layout-changed', 'no-call-site'];

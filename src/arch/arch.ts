@@ -204,6 +204,8 @@ export interface ObjectCode {
   loadsArgument(word: number): { readonly argument: number; readonly value: number } | undefined;
   /** Whether a symbol only marks a place for tools, and names nothing. */
   isMarker(name: string): boolean;
+  /** What to do about instructions of another set, which this does not read, if a marker tells of such. */
+  otherSet?(marker: string): string | undefined;
   /** Whether the compiler may reach several variables from one address in their section (-fsection-anchors). */
   readonly sectionAnchors: boolean;
   /** The section of pointers that code loads through the TOC, one by one. */

@@ -59,7 +59,7 @@ export interface DiffOptions {
 
 /**
  * Compares two relocatable objects. Throws `elf-malformed`, and `objects-unrelated` for two that cannot be of one source: of
- * different machines, or not relocatable.
+ * different machines, or not relocatable; `elf-unsupported` for instructions of a set that is not known.
  */
 export function diffObjects(original: NamedObject, patched: NamedObject, options: DiffOptions = {}): ObjectDiff {
   checkRelated(original, patched);
@@ -84,6 +84,13 @@ function checkRelated(original: NamedObject, patched: NamedObject): void {
   for (const { model, name } of [original, patched])
     if (model.header.type !== ET_REL)
       throw reasonError('objects-unrelated', name, 'it is not a relocatable object (.o)', remedy);
+  for (const { model, name } of [original, patched]) {
+    const code = architectureOfElf(model.header)?.objectCode;
+    const [toDo] = model.symbols.flatMap((symbol) => code?.otherSet?.(symbol.name) ?? []);
+    // Read as those of the set that is known they might seem to differ in nothing.
+    if (toDo)
+      throw reasonError('elf-unsupported', name, 'it has instructions of a set that Suture does not read', toDo);
+  }
   const [a, b] = [original.model.header, patched.model.header];
   if (a.machine !== b.machine || a.class !== b.class)
     throw reasonError(

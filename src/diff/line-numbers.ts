@@ -81,7 +81,10 @@ export function onlyLinesDiffer(
   const [a, b] = [view(before), view(after)];
   const base = piece.origin - piece.start;
   let next = 0;
-  for (let at = (4 - (piece.start & 3)) & 3; at + 4 <= before.length; at += 4) {
+  const first = (4 - (piece.start & 3)) & 3;
+  for (let at = 0; at < Math.min(first, before.length); at++) if (before[at] !== after[at]) return false;
+  let at = first;
+  for (; at + 4 <= before.length; at += 4) {
     const [old, now] = [a.getUint32(at, true), b.getUint32(at, true)];
     if (old === now) continue;
     const [was, is] = [code.loadsArgument(old), code.loadsArgument(now)];
@@ -95,7 +98,7 @@ export function onlyLinesDiffer(
       return false;
   }
   // Bytes behind the last whole word.
-  for (let at = before.length & ~3; at < before.length; at++) if (before[at] !== after[at]) return false;
+  for (; at < before.length; at++) if (before[at] !== after[at]) return false;
   return true;
 }
 

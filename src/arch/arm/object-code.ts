@@ -73,6 +73,7 @@ export const objectCode: ObjectCode = {
   },
   // Mapping symbols: IHI 0044, section 4.5.5.
   isMarker: (name) => /^\$[adt](\.|$)/.test(name),
+  otherSet: (marker) => (/^\$t(\.|$)/.test(marker) ? 'compile it with -marm, not to Thumb instructions' : undefined),
   sectionAnchors: true,
   mcount: '__gnu_mcount_nc',
   tables: [
