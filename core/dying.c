@@ -49,6 +49,9 @@ struct dying {
 /* By task. */
 static DEFINE_HASHTABLE(dying_tasks, 8);
 
+/* Entries with a task, in dying_tasks. */
+static unsigned int listed;
+
 /* Entries without a task, how many there are, and below how many more are made. */
 static HLIST_HEAD(stock);
 static unsigned int stocked, low_stock;
@@ -76,16 +79,28 @@ static bool add_to_stock(gfp_t gfp)
 	return true;
 }
 
-/* As many as there are tasks: all of them can die before the next filling. */
-static void fill_stock(struct work_struct *work)
+/**
+ * suture_count_tasks() - how many tasks there are, the dying ones included
+ *
+ * Return: their number, or more: a dying task that is on the kernel's list still is
+ * counted twice.
+ */
+unsigned int suture_count_tasks(void)
 {
 	struct task_struct *process, *task;
-	unsigned int count = STOCK_MARGIN;
+	unsigned int count = READ_ONCE(listed);
 
 	rcu_read_lock();
 	for_each_process_thread(process, task)
 		count++;
 	rcu_read_unlock();
+	return count;
+}
+
+/* As many as there are tasks: all of them can die before the next filling. */
+static void fill_stock(struct work_struct *work)
+{
+	unsigned int count = suture_count_tasks() + STOCK_MARGIN;
 
 	WRITE_ONCE(low_stock, count);
 	while (READ_ONCE(stocked) < count + STOCK_MARGIN) {
@@ -131,6 +146,7 @@ static bool add(struct task_struct *task)
 	stocked--;
 	entry->task = task;
 	hash_add_rcu(dying_tasks, &entry->node, (unsigned long)task);
+	WRITE_ONCE(listed, listed + 1);
 	return true;
 }
 
@@ -159,8 +175,10 @@ static void task_is_freed(void *data, struct task_struct *task)
 
 	raw_spin_lock_irqsave(&dying_lock, flags);
 	entry = find(task);
-	if (entry)
+	if (entry) {
 		hash_del_rcu(&entry->node);
+		WRITE_ONCE(listed, listed - 1);
+	}
 	raw_spin_unlock_irqrestore(&dying_lock, flags);
 
 	if (entry)

@@ -116,13 +116,7 @@ static void put_laggards(struct laggards *all, unsigned int first,
  */
 bool suture_make_room(void)
 {
-	struct task_struct *process, *task;
-	unsigned int count = nr_cpu_ids;
-
-	rcu_read_lock();
-	for_each_process_thread(process, task)
-		count++;
-	rcu_read_unlock();
+	unsigned int count = nr_cpu_ids + suture_count_tasks();
 
 	count += count / 4 + 64;
 	if (spare && spare->room >= count)

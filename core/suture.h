@@ -170,8 +170,9 @@ void suture_remind_laggards(void);
 void klp_send_signals(void);
 bool suture_name_laggards(const struct module *mod, int state);
 
-/* dying.c; the second with the machine stopped */
+/* dying.c; suture_each_unlisted() with the machine stopped */
 bool suture_is_known_dying(const struct task_struct *task);
+unsigned int suture_count_tasks(void);
 int suture_each_unlisted(int (*look)(struct task_struct *task, void *data),
 			 void *data);
 int suture_start_listing(void);
