@@ -131,3 +131,27 @@ export class ReasonError extends Error {
 export function reasonError(code: ReasonCode, place: string, message: string, remedy = ''): ReasonError {
   return new ReasonError({ code, place, message, remedy });
 }
+
+/** Throws a `ReasonError` with these reasons, if there are any. */
+export function throwReasons(reasons: readonly Reason[]): void {
+  const [first, ...others] = reasons;
+  if (first) throw new ReasonError(first, ...others);
+}
+
+/** Runs a step. If it is refused, its reasons are kept and nothing is returned; any other error goes through. */
+export type Attempt = <T>(step: () => T) => T | undefined;
+
+/** For work that goes on after a refusal, to find every reason and not only the first: a list, and what adds to it. */
+export function collectReasons(): { readonly reasons: Reason[]; readonly attempt: Attempt } {
+  const reasons: Reason[] = [];
+  const attempt: Attempt = (step) => {
+    try {
+      return step();
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+      reasons.push(...error.reasons);
+      return undefined;
+    }
+  };
+  return { reasons, attempt };
+}

@@ -20,7 +20,7 @@ import { ModulePlaces, type ModuleSurroundings } from '../link/module-places.ts'
 import { checkFidelity } from '../match/fidelity.ts';
 import { matchObject } from '../match/match.ts';
 import { matchModule } from '../match/match-module.ts';
-import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { type Reason, reasonError, throwReasons } from '../reason.ts';
 import { checkPatchName } from './build-patch.ts';
 import { type FindTargets, readTargets } from './read-targets.ts';
 
@@ -80,7 +80,7 @@ export async function buildSourcePatch(
   const files = pairs.map(
     ({ path, module }, i): ChangedFile => ({ path, module, diff: diffs[i]!, places: places[i]! }),
   );
-  refuse([
+  throwReasons([
     ...files.flatMap(({ path, diff }) =>
       diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` })),
     ),
@@ -175,10 +175,6 @@ function changedTypes({ path, original, patched }: ObjectPair): Reason[] {
     message: 'the fix lays it out otherwise, and the kernel may have objects that lie as before',
     remedy: 'leave it as it is, and keep what is new in a shadow variable (klp_shadow_alloc)',
   }));
-}
-
-function refuse([first, ...rest]: readonly Reason[]): void {
-  if (first) throw new ReasonError(first, ...rest);
 }
 
 function nothing(place: string, files: readonly ChangedFile[]) {

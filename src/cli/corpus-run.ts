@@ -18,7 +18,7 @@ import { guestKernel } from '../lab/guest-kernel.ts';
 import { rehearseSeries, type SeriesPatch } from '../lab/rehearse-series.ts';
 import { modulesWithDependencies } from '../lab/target-modules.ts';
 import { Prover } from '../prove/prove-module.ts';
-import { type Reason, ReasonError, reasonCodes, reasonError } from '../reason.ts';
+import { type Reason, ReasonError, reasonCodes, reasonError, throwReasons } from '../reason.ts';
 import { patchName } from './build-patch.ts';
 import { checkReplaced, type FixOutcome } from './corpus-outcome.ts';
 import { shuffled } from './corpus-sample.ts';
@@ -157,8 +157,7 @@ async function attempt(
     const against = prover
       .proveModule(module, name)
       .flatMap(({ oldName, verdict }) => reasonsAgainst(oldName, verdict));
-    const [first, ...more] = against;
-    if (first) throw new ReasonError(first, ...more);
+    throwReasons(against);
     const patch = readPatchModule(module, name);
     const replaced = patch.redirects.map(({ oldName }) => oldName);
     const alongside = patch.model.symbols

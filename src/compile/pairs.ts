@@ -11,7 +11,7 @@ import type { ElfModel } from '../elf/model.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { parseConfig } from '../kernel/config.ts';
-import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { type Reason, ReasonError, reasonError, throwReasons } from '../reason.ts';
 import { applyToFile } from './apply-diff.ts';
 import { includersOf } from './includers.ts';
 import { checkSource, makeObjectTree, type ObjectTree, objectsOf } from './object-tree.ts';
@@ -163,8 +163,7 @@ async function applyAll(
       reasons.push(...error.reasons);
     }
   }
-  const [first, ...others] = reasons;
-  if (first) throw new ReasonError(first, ...others);
+  throwReasons(reasons);
   return { changed, numbered };
 }
 

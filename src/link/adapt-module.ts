@@ -15,7 +15,7 @@ import { findOldFunction } from '../kernel/old-function.ts';
 import { patchSection, patchTableSymbol } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
 import { checkModuleIsFor, findTargetFunction, moduleNameOf, type TargetModule } from '../kernel/target-module.ts';
-import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { collectReasons, type Reason, reasonError, throwReasons } from '../reason.ts';
 import { type Binding, bindSymbols, coreModule, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { addLooseSymbols, versionsSection } from './finish-module.ts';
 import type { KlpFunc, KlpObject, KlpPatch } from './klp-patch.ts';
@@ -76,16 +76,7 @@ export function neededModules(module: ElfModel, patch: KlpPatch | undefined): st
 /** Adapts the module. Throws `ReasonError` with every reason found, not only the first. */
 export function adaptModule(input: AdaptInput): AdaptedModule {
   const { arch, module, patch, targets, sources } = input;
-  const reasons: Reason[] = [];
-  const attempt = <T>(work: () => T): T | undefined => {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof ReasonError)) throw error;
-      reasons.push(...error.reasons);
-      return undefined;
-    }
-  };
+  const { reasons, attempt } = collectReasons();
 
   dropDebugInformation(module);
   const late = bindLate(module, arch, sources.image, targets, attempt);
@@ -116,8 +107,7 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
   const withModules = { ...sources, otherModules: exportsOfOthers(module, known) };
   const bound = bindSymbols(module, arch, withModules, patch ? [patchTableSymbol] : [], attempt);
   reasons.push(...unsupportedRelocations(module, arch, bound), ...otherVersions(bound, known, input.file));
-  const [first, ...rest] = reasons;
-  if (first) throw new ReasonError(first, ...rest);
+  throwReasons(reasons);
 
   if (patch) addStubsAndTable(arch, sources.image, module, objects);
   replaceVersions(input, bound);

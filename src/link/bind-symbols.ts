@@ -14,7 +14,7 @@ import type { SymbolAddresses } from '../kernel/further-symbols.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { isInitMemory } from '../kernel/init-memory.ts';
 import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
-import { type Reason, reasonError } from '../reason.ts';
+import { type Attempt, type Reason, reasonError } from '../reason.ts';
 
 export type Binding =
   /** Left to the loader; `crc` is undefined where the kernel has no versions. */
@@ -104,7 +104,7 @@ export function bindSymbols(
   arch: Architecture,
   sources: SymbolSources,
   supplied: readonly string[],
-  attempt: <T>(work: () => T) => T | undefined,
+  attempt: Attempt,
 ): Map<string, Binding> {
   const bound = new Map<string, Binding>();
   for (const symbol of object.symbols) {

@@ -4,7 +4,7 @@
 import type { Architecture } from '../arch/arch.ts';
 import type { Piece } from '../diff/diff.ts';
 import { STB_LOCAL, STB_WEAK, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
-import { isSection, newSymbol } from '../elf/elf.ts';
+import { newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { SymbolAddresses } from '../kernel/further-symbols.ts';
@@ -14,7 +14,7 @@ import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import type { ObjectMatch } from '../match/match.ts';
 import { reasonError } from '../reason.ts';
 import type { KernelPlaces, OldName } from './kernel-places.ts';
-import { plainSymbol } from './plain-symbol.ts';
+import { plainSymbol, regionAt } from './plain-symbol.ts';
 
 /** What is known of a kernel's image by name. */
 interface ImageNames {
@@ -77,10 +77,7 @@ export class ImagePlaces implements KernelPlaces {
   replaced(piece: Piece): OldName {
     const symbol = plainSymbol(this.#plain, piece, this.#path);
     const place = `${this.#path}: ${piece.name}`;
-    const region = this.#match.regions.find(
-      ({ section, offset }) =>
-        isSection(symbol.place) && section === symbol.place.name && offset === Number(symbol.value),
-    );
+    const region = regionAt(this.#match.regions, symbol);
     if (region?.verdict === 'overridden') {
       throw reasonError('not-compiled', place, `the kernel does not use it: ${region.difference?.message}`);
     }

@@ -8,7 +8,7 @@ import { SHF_ALLOC, SHF_WRITE, SHT_PROGBITS, STB_LOCAL, STT_FUNC, STT_OBJECT } f
 import { isSection, newSection, newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { linkAddress } from '../elf/units.ts';
-import { type Reason, ReasonError } from '../reason.ts';
+import { collectReasons, type Reason, throwReasons } from '../reason.ts';
 import type { Binding } from './bind-symbols.ts';
 import { addLooseSymbols } from './finish-module.ts';
 import type { KernelPlaces, OldName } from './kernel-places.ts';
@@ -50,16 +50,7 @@ export interface ResolvedFiles {
 
 /** Finds in the kernel what the pieces of files refer to. Throws `ReasonError` with every reason found, `jump-label` among them. */
 export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]): ResolvedFiles {
-  const reasons: Reason[] = [];
-  const attempt = <T>(work: () => T): T | undefined => {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof ReasonError)) throw error;
-      reasons.push(...error.reasons);
-      return undefined;
-    }
-  };
+  const { reasons, attempt } = collectReasons();
   const links = new Map<Reference, ResolvedLink>();
   const symbols = new Set<ElfSymbol>();
   const pieces: Piece[] = [];
@@ -103,8 +94,7 @@ export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]):
         return old ? [{ ...old, path, piece: patched }] : [];
       });
   });
-  const [first, ...rest] = unique(reasons);
-  if (first) throw new ReasonError(first, ...rest);
+  throwReasons(unique(reasons));
   const objects = [...new Set([...replaced.map(({ module }) => module), ...lateModules([...symbols])])];
   const bound = new Map([...symbols].flatMap((symbol) => boundTo(symbol)));
   return { files, replaced, pieces, links, objects, bound, remarks: [...remarks] };

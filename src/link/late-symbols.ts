@@ -15,7 +15,7 @@ import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { findTargetSymbol, isTargetFunction, type TargetModule, type TargetSymbol } from '../kernel/target-module.ts';
-import { reasonError } from '../reason.ts';
+import { type Attempt, reasonError } from '../reason.ts';
 import { dataSection } from './module-sections.ts';
 import type { LinkedRecipe } from './redirects.ts';
 
@@ -66,7 +66,7 @@ export function bindLate(
   arch: Architecture,
   image: KernelImage,
   targets: ReadonlyMap<string, TargetModule>,
-  attempt: <T>(work: () => T) => T | undefined,
+  attempt: Attempt,
 ): Map<string, LinkedRecipe[]> {
   mergeTables(model, arch, attempt);
   const references = lateReferences(model);
@@ -91,7 +91,7 @@ export function bindLate(
 }
 
 /** Puts the relocations of `.klp.rela.…` sections among those of the sections that they change. */
-function mergeTables(model: ElfModel, arch: Architecture, attempt: <T>(work: () => T) => T | undefined): void {
+function mergeTables(model: ElfModel, arch: Architecture, attempt: Attempt): void {
   for (const section of model.sections) {
     const table = section.relocationTable;
     if (!table) continue;

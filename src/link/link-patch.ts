@@ -13,7 +13,7 @@ import { findOldFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { patchTableSymbol } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
 import { findTargetFunction, type TargetModule } from '../kernel/target-module.ts';
-import { type Reason, ReasonError, reasonError } from '../reason.ts';
+import { type Attempt, collectReasons, type Reason, reasonError, throwReasons } from '../reason.ts';
 import { type Binding, bindSymbols, type SymbolSources, unsupportedRelocations } from './bind-symbols.ts';
 import { checkFix } from './check-fix.ts';
 import { finishModule, thisModuleSymbol } from './finish-module.ts';
@@ -71,16 +71,7 @@ const madeHere = [patchTableSymbol, thisModuleSymbol];
 /** Links the patch. Throws `ReasonError` with every reason found, not only the first. */
 export function linkPatch(input: PatchInput): LinkedPatch {
   const { arch, object } = input;
-  const reasons: Reason[] = [];
-  const attempt = <T>(work: () => T): T | undefined => {
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof ReasonError)) throw error;
-      reasons.push(...error.reasons);
-      return undefined;
-    }
-  };
+  const { reasons, attempt } = collectReasons();
 
   stripObject(object);
   const modules = objectsOf(input);
@@ -106,8 +97,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   reasons.push(...[...late.keys()].filter((name) => !modules.includes(name)).map(withoutObject));
   const bound = bindSymbols(object, arch, input.sources, madeHere, attempt);
   reasons.push(...unsupportedRelocations(object, arch, bound));
-  const [first, ...rest] = reasons;
-  if (first) throw new ReasonError(first, ...rest);
+  throwReasons(reasons);
 
   addStubsAndTable(arch, input.sources.image, object, objects);
   finishModule(object, input.name, arch, input.abi, input.sources.image, bound);
@@ -139,7 +129,7 @@ const objectsOf = ({ replacements, object }: PatchInput): string[] => [
  */
 function bindToTargets(
   { arch, object, sources, targets = new Map() }: PatchInput,
-  attempt: <T>(work: () => T) => T | undefined,
+  attempt: Attempt,
 ): Map<string, LinkedRecipe[]> {
   const { core, image } = sources;
   const supplied = [...madeHere, ...arch.loaderSymbols];

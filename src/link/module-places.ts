@@ -13,7 +13,7 @@ import { reasonError } from '../reason.ts';
 import { thisModuleSymbol } from './finish-module.ts';
 import type { KernelPlaces, OldName } from './kernel-places.ts';
 import { lateSymbolName, targetOf } from './late-symbols.ts';
-import { plainSymbol } from './plain-symbol.ts';
+import { plainSymbol, regionAt } from './plain-symbol.ts';
 
 /** What a file of a module can refer to outside itself. */
 export interface ModuleSurroundings {
@@ -46,10 +46,7 @@ export class ModulePlaces implements KernelPlaces {
   replaced(piece: Piece): OldName {
     const symbol = plainSymbol(this.#plain, piece, this.#path);
     const place = `${this.#path}: ${piece.name}`;
-    const region = this.#match.regions.find(
-      ({ section, offset }) =>
-        isSection(symbol.place) && section === symbol.place.name && offset === Number(symbol.value),
-    );
+    const region = regionAt(this.#match.regions, symbol);
     if (region?.verdict !== 'same') {
       throw reasonError(
         'build-differs',

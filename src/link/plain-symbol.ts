@@ -4,6 +4,7 @@
 import type { Piece } from '../diff/diff.ts';
 import { isSection } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
+import type { MatchedRegion } from '../match/match.ts';
 import { reasonError } from '../reason.ts';
 
 /**
@@ -21,4 +22,9 @@ export function plainSymbol(plain: ElfModel, piece: Piece, path: string): ElfSym
       : 'compiled as the kernel’s build does it, the file has nothing of this name',
     'change a function that calls it instead, or give the functions as a C file',
   );
+}
+
+/** The region that begins where a symbol of the plain object is. */
+export function regionAt(regions: readonly MatchedRegion[], { place, value }: ElfSymbol): MatchedRegion | undefined {
+  return regions.find(({ section, offset }) => isSection(place) && section === place.name && offset === Number(value));
 }
