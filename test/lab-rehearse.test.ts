@@ -9,6 +9,7 @@ import { buildCore } from '../src/compile/core-module.ts';
 import { openKernel } from '../src/host/kernel-store.ts';
 import { type GuestKernel, guestKernel } from '../src/lab/guest-kernel.ts';
 import { type RehearsalPlan, rehearse } from '../src/lab/rehearse.ts';
+import { modulesThatAnswerTo, modulesWithDependencies } from '../src/lab/target-modules.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
 import { sutureJson } from './suture.ts';
@@ -185,5 +186,17 @@ describe('a rehearsal', () => {
     const { reasons, steps } = await rehearse(kernel, { ...plan, targets });
     expect(steps).toHaveLength(1);
     expect(reasons).toMatchObject([{ place: 'load targets' }]);
+  });
+
+  it('loads what the kernel asks for while it loads them', async () => {
+    // rxrpc starts with a cipher that no modinfo tells of: the kernel asks modprobe for it.
+    const { modules } = await openKernel(stockKernels[0].name);
+    const targets = await modulesWithDependencies(modules, ['rxrpc']);
+    expect(targets.map(({ name }) => name)).not.toContain('fcrypt');
+    const without = await rehearse(kernel, { ...plan, patches: [], targets });
+    expect(without.reasons).toMatchObject([{ place: 'load targets' }]);
+    const find = (name: string) => modulesThatAnswerTo(modules, name);
+    const check = 'grep -q ^fcrypt /proc/modules && grep -q ^rxrpc /proc/modules';
+    expect(await rehearse(kernel, { ...checked(check), targets, find })).toMatchObject({ verdict: 'passed' });
   });
 });

@@ -16,7 +16,7 @@ import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { rehearseSeries, type SeriesPatch } from '../lab/rehearse-series.ts';
-import { modulesWithDependencies } from '../lab/target-modules.ts';
+import { modulesThatAnswerTo, modulesWithDependencies } from '../lab/target-modules.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { type Reason, ReasonError, reasonCodes, reasonError, throwReasons } from '../reason.ts';
 import { patchName } from './build-patch.ts';
@@ -215,7 +215,7 @@ async function rehearseBuilt(
     guestKernel(stored),
     core,
     patches,
-    {},
+    { find: (name) => modulesThatAnswerTo(stored.modules, name) },
     async ({ name, reasons, missingTargets }) => {
       const outcome: FixOutcome = {
         ...outcomes.get(name)!,

@@ -6,7 +6,7 @@ import { readInput } from '../host/files.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse, type Step } from '../lab/rehearse.ts';
-import { modulesWithDependencies } from '../lab/target-modules.ts';
+import { modulesThatAnswerTo, modulesWithDependencies } from '../lab/target-modules.ts';
 import type { Addition } from './command.ts';
 import { checkPatchIsFor, readPatch } from './read-patch.ts';
 
@@ -68,6 +68,7 @@ export const rehearseCommand: Addition = (program, act) => {
             core,
             patches: [{ name: '', module: file.bytes, check }],
             targets,
+            find: (name) => modulesThatAnswerTo(stored.modules, name),
             expectedLog: options.expectLog ?? [],
             timeout: options.timeout,
           },

@@ -78,6 +78,13 @@ describe('a change', () => {
     expect(change('\thelper(NULL);', '#ifdef B\n\tif (0)\n#endif\n\thelper(NULL);').bodiesOnly).toBe(true);
   });
 
+  it('that takes a function twice, in two branches, names it once', () => {
+    expect(sourceChange(file, file.replace('(int x) {', '(char x) {'))).toEqual({
+      bodiesOnly: false,
+      functions: ['early'],
+    });
+  });
+
   it.each([
     ['an include', '#include <linux/module.h>', '#include <linux/slab.h>'],
     ['a macro', '(x)++; (x)++;', '(x) += 2;'],

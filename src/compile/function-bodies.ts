@@ -26,7 +26,7 @@ export function sourceChange(before: string, after: string): SourceChange {
   const heads = [...new Set([...old.bodies.keys(), ...fresh.bodies.keys()])];
   return {
     bodiesOnly: old.outside === fresh.outside,
-    functions: heads.filter((head) => old.bodies.get(head) !== fresh.bodies.get(head)).map(nameIn),
+    functions: [...new Set(heads.filter((head) => old.bodies.get(head) !== fresh.bodies.get(head)).map(nameIn))],
   };
 }
 

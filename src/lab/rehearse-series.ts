@@ -6,6 +6,7 @@
 // on in another guest.
 
 import { type Reason, type ReasonCode, ReasonError } from '../reason.ts';
+import { askingModprobe, type FindModules, insmodOnce, runWithAsked } from './asked-modules.ts';
 import { bootGuest, type Guest, GuestError, type GuestOptions } from './guest.ts';
 import type { GuestKernel } from './guest-kernel.ts';
 import { findings } from './kernel-log.ts';
@@ -35,6 +36,8 @@ export interface SeriesOptions {
   readonly guest?: Omit<GuestOptions, 'files'>;
   /** Seconds that one step may take. */
   readonly timeout?: number;
+  /** Finds what the kernel asks for while targets are loaded; nothing if left out. */
+  readonly find?: FindModules;
 }
 
 const usual = { perGuest: 20, timeout: 60 } as const;
@@ -51,7 +54,7 @@ export async function rehearseSeries(
   onOutcome: (outcome: SeriesOutcome) => Promise<void>,
   progress: (text: string) => void = () => {},
 ): Promise<void> {
-  const { perGuest = usual.perGuest, timeout = usual.timeout } = options;
+  const { perGuest = usual.perGuest, timeout = usual.timeout, find = async () => [] } = options;
   /** What became of targets that could not be loaded, whichever guest it was. */
   const missing = new Map<string, string>();
   const waiting = [...patches];
@@ -59,6 +62,7 @@ export async function rehearseSeries(
     const batch = waiting.slice(0, perGuest);
     const targets = new Map(batch.flatMap((patch) => patch.targets.map(({ name, bytes }) => [name, bytes] as const)));
     const files = [
+      askingModprobe,
       { path: `${folder}/core.ko`, bytes: core },
       ...batch.map(({ module }, i) => ({ path: `${folder}/${i}/patch.ko`, bytes: module })),
       ...[...targets].map(([name, bytes]) => ({ path: `${folder}/targets/${name}.ko`, bytes })),
@@ -70,7 +74,7 @@ export async function rehearseSeries(
       const loaded = new Set<string>();
       for (const [index, patch] of batch.entries()) {
         progress(`${patch.name}: targets`);
-        if (!(await loadTargets(guest, patch, loaded, missing, timeout))) break;
+        if (!(await loadTargets(guest, patch, loaded, missing, find, timeout))) break;
         progress(patch.name);
         const turn = await comeAndGo(guest, patch, `${folder}/${index}`, loaded, timeout);
         waiting.shift();
@@ -80,7 +84,7 @@ export async function rehearseSeries(
           await guest.stop();
           const targets = patch.targets.filter(({ name }) => !missing.has(name));
           const { module, name } = patch;
-          const plan = { core, patches: [{ name, module }], targets, timeout };
+          const plan = { core, patches: [{ name, module }], targets, timeout, find };
           reasons = (await rehearse(kernel, plan, progress)).reasons;
         }
         const own = patch.patched.filter((name) => !loaded.has(name));
@@ -103,12 +107,14 @@ async function loadTargets(
   patch: SeriesPatch,
   loaded: Set<string>,
   missing: Map<string, string>,
+  find: FindModules,
   timeout: number,
 ): Promise<boolean> {
   for (const { name } of patch.targets) {
     if (loaded.has(name) || missing.has(name)) continue;
     try {
-      const { status, output } = await guest.run(`insmod ${folder}/targets/${name}.ko`, { timeout });
+      const command = insmodOnce(name, `${folder}/targets/${name}.ko`);
+      const { status, output } = await runWithAsked(guest, command, find, { timeout });
       if (status === 0) loaded.add(name);
       else missing.set(name, output.trim());
     } catch (error) {

@@ -6,6 +6,7 @@
 // is the other witness: nothing in it may be an alarm, or a line that the same kernel does not print without the patch.
 
 import type { Reason } from '../reason.ts';
+import { askingModprobe, type FindModules, insmodOnce, runWithAsked } from './asked-modules.ts';
 import { type Guest, GuestError, type GuestOptions, withGuest } from './guest.ts';
 import type { GuestKernel } from './guest-kernel.ts';
 import { type Finding, findings } from './kernel-log.ts';
@@ -18,6 +19,8 @@ export interface RehearsalPlan {
   readonly patches: readonly RehearsedPatch[];
   /** Modules that are loaded before everything else, in this order: the patch's targets. */
   readonly targets?: readonly StockModule[];
+  /** Finds what the kernel asks for while the targets are loaded; nothing if left out. */
+  readonly find?: FindModules;
   readonly guest?: Omit<GuestOptions, 'files'>;
   /** Seconds that one step may take; 60 if left out. */
   readonly timeout?: number | undefined;
@@ -106,6 +109,7 @@ async function perform(
   const text = (content: string) => new TextEncoder().encode(content);
   const targets = plan.targets ?? [];
   const files = [
+    askingModprobe,
     ...plan.patches.flatMap(({ module, check = '' }, i) => [
       { path: `${folder}/${i}/patch.ko`, bytes: module },
       { path: `${folder}/${i}/check.sh`, bytes: text(check) },
@@ -128,7 +132,8 @@ async function perform(
       if (command === undefined) return true;
       progress(patch?.name ? `${patch.name}: ${name}` : name);
       if (name === 'apply' && index === 0) logBefore = log;
-      const step = await take(guest, { name, patch: patch?.name ?? '' }, command, seconds + grace, log);
+      const find = name === 'load targets' ? plan.find : undefined;
+      const step = await take(guest, { name, patch: patch?.name ?? '' }, command, seconds + grace, log, find);
       steps.push(step.step);
       log = step.log;
       return step.step.status === 0;
@@ -167,10 +172,13 @@ async function take(
   command: string,
   timeout: number,
   logSoFar: string,
+  find: FindModules | undefined,
 ) {
   const seen = guest.consoleText.length;
   try {
-    const { status, output } = await guest.run(command, { timeout });
+    const { status, output } = await (find
+      ? runWithAsked(guest, command, find, { timeout })
+      : guest.run(command, { timeout }));
     const log = await guest.kernelLog();
     return { step: { ...named, status, output, log: linesAfter(log, logSoFar) } satisfies Step, log };
   } catch (error) {
@@ -208,7 +216,8 @@ const stateOf = (patch: string): string =>
 /** The steps of one twin, in its shell; undefined for one that has nothing to do. */
 function twinCommands({ targets = [], core }: RehearsalPlan): Commands {
   return {
-    'load targets': targets.map(({ name }) => `insmod ${folder}/targets/${name}.ko`).join(' && ') || undefined,
+    'load targets':
+      targets.map(({ name }) => insmodOnce(name, `${folder}/targets/${name}.ko`)).join(' && ') || undefined,
     'load core': core && `insmod ${folder}/core.ko`,
   };
 }

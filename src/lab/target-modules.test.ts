@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SHF_ALLOC, SHT_PROGBITS } from '../elf/constants.ts';
 import { newModel, newSection, writeElf } from '../elf/elf.ts';
 import type { ReasonError } from '../reason.ts';
-import { modulesWithDependencies } from './target-modules.ts';
+import { modulesThatAnswerTo, modulesWithDependencies } from './target-modules.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -47,6 +47,22 @@ test('what a module asks for softly comes before it too, by name or by alias', a
 test('modules that ask for each other softly are loaded all the same', async () => {
   modules({ a: '', b: 'a' }, { a: 'softdep=pre: b\0' });
   expect(await order('a')).toEqual(['a']);
+});
+
+test('to a name answer the module that is called so and those that have it as an alias', async () => {
+  modules(
+    { first: 'base', base: '', second: '', 'by-name': '', other: '', broken: 'gone' },
+    {
+      first: 'alias=crypto-x\0',
+      second: 'alias=more\0alias=crypto-x\0',
+      other: 'alias=crypto-xy\0description=alias=crypto-x\0',
+      broken: 'alias=crypto-x\0',
+    },
+  );
+  const answer = async (name: string) => (await modulesThatAnswerTo(folder, name)).map(({ name }) => name);
+  expect(await answer('crypto-x')).toEqual(['base', 'first', 'second']);
+  expect(await answer('by_name')).toEqual(['by_name']);
+  expect(await answer('nobody')).toEqual([]);
 });
 
 test('a module that is not there is named', async () => {

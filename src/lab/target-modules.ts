@@ -16,8 +16,8 @@ export interface StockModule {
 /**
  * The modules of these names and everything that they depend on, in the order in which they can be loaded. `folder` is
  * the kernel's `lib/modules/RELEASE`. Dependencies come from the modules' own modinfo: the distribution's packages
- * bring no modules.dep. What a module asks for softly comes first too, where it can be had. Throws `file-missing` for a module that is not there, `kernel-incomplete` for modules that depend on
- * each other in a circle, `elf-malformed`.
+ * bring no modules.dep. What a module asks for softly comes first too, where it can be had. Throws `file-missing` for a module
+ * that is not there, `kernel-incomplete` for modules that depend on each other in a circle, `elf-malformed`.
  */
 export async function modulesWithDependencies(folder: string, names: readonly string[]): Promise<StockModule[]> {
   const files = await readdir(folder, { recursive: true });
@@ -65,6 +65,31 @@ export async function modulesWithDependencies(folder: string, names: readonly st
   };
   for (const name of names) await visit(moduleName(name), []);
   return [...ordered.values()];
+}
+
+/**
+ * The modules that answer to a name, with what they depend on, in the order in which they can be loaded: the module that is
+ * called so, and those that have it as an alias, as modprobe takes them, but without its wildcards. `folder` as above. None
+ * for a name that nothing answers to; what cannot be loaded for want of another one is left out.
+ */
+export async function modulesThatAnswerTo(folder: string, name: string): Promise<StockModule[]> {
+  // Few have the bytes anywhere; those are parsed.
+  const hasAlias = async (file: string): Promise<boolean> => {
+    const bytes = await readFile(join(folder, file));
+    if (!bytes.includes(`alias=${name}\0`, 0, 'latin1')) return false;
+    return modinfoOf(bytes, file).some(([key, value]) => key === 'alias' && value === name);
+  };
+  const found: StockModule[] = [];
+  for (const file of (await readdir(folder, { recursive: true })).filter((each) => each.endsWith('.ko')).sort()) {
+    const own = moduleName(file);
+    try {
+      if (own !== moduleName(name) && !(await hasAlias(file))) continue;
+      found.push(...(await modulesWithDependencies(folder, [own])));
+    } catch (error) {
+      if (!(error instanceof ReasonError)) throw error;
+    }
+  }
+  return found.filter((module, i) => found.findIndex((other) => other.name === module.name) === i);
 }
 
 /** `libcrc32c.ko` is the module `libcrc32c`, `rtc-pl031` the module `rtc_pl031`. */
