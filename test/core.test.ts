@@ -401,6 +401,15 @@ describe.each(stockKernels)('the core on $name', ({ name, architecture }) => {
       await guest.succeed(`${takeBack('invalidating')}; ${takeBack('flushing')}`);
     });
 
+    it('leaves room for the others, however many there are of its kind', async () => {
+      await guest.succeed(`dmesg -c > /dev/null; echo ${waitingForPanic} > ${panic}; insmod /flushing.ko`);
+      await guest.succeed(`i=0; while [ $i -lt 150 ]; do ${die}; i=$((i + 1)); done`, { timeout: 300 });
+      await guest.succeed('insmod /invalidating.ko; true > /none & wait');
+      expect(await guest.succeed('dmesg')).toContain('newly flushed by another');
+      await guest.succeed(`cat /panic > ${panic}; ${until(`[ "$(cat ${sysfs}/invalidating/transition)" = 0 ]`)}`);
+      await guest.succeed(`${takeBack('invalidating')}; ${takeBack('flushing')}`);
+    });
+
     it('is known also when many more die at once than there were before', async () => {
       const sleepers = 'i=0; while [ $i -lt 1500 ]; do sleep 1000 & i=$((i + 1)); done';
       await guest.succeed('dmesg -c > /dev/null; rmmod suture; insmod /suture.ko');
