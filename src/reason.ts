@@ -33,6 +33,7 @@ export const reasonCodes = {
   'kallsyms-unreadable': ['refused', 'the symbol table inside the kernel image cannot be read'],
   'system-map-malformed': ['refused', 'the System.map cannot be read'],
   'kernel-unsupported': ['refused', 'the kernel is one that this command cannot serve yet'],
+  'not-configured': ['refused', 'a kernel’s configuration does not take an option of its recipe'],
   'module-abi-unknown': ['refused', 'what the loader of this kernel expects of a module cannot be learned'],
 
   // Functions that cannot be redirected.

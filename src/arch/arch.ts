@@ -22,8 +22,12 @@ export interface Platform {
   readonly sectionedFlags: readonly string[];
   /** Changes the compiler's assembly so that code of the kernel's own files may go into a module; undefined where it may. */
   readonly assemblyForModule?: (assembly: string) => string;
-  /** The image as the package ships it: `/boot/PREFIX-RELEASE`. */
-  readonly image: { readonly prefix: 'vmlinuz' | 'vmlinux'; readonly payload: 'zimage' | 'elf' };
+  /** The image as the package ships it, `/boot/PREFIX-RELEASE`, and as `made` in the tree that a kernel was built in. */
+  readonly image: {
+    readonly prefix: 'vmlinuz' | 'vmlinux';
+    readonly payload: 'zimage' | 'elf';
+    readonly made: string;
+  };
   readonly qemu: {
     readonly program: string;
     readonly package: string;

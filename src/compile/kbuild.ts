@@ -16,7 +16,7 @@ const largestProcess = 4 * 2 ** 30;
  * What the user's environment has for makes and compilers of their own, and what would change those of the kernel: taken
  * out. Messages must be those that we know.
  */
-const buildEnvironment = {
+export const buildEnvironment = {
   ...Object.fromEntries(
     [
       ...['MAKEFLAGS', 'MAKELEVEL', 'MAKEFILES', 'KBUILD_EXTMOD', 'KBUILD_OUTPUT', 'ARCH', 'CROSS_COMPILE', 'CC', 'V'],

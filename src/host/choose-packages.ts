@@ -128,7 +128,7 @@ export function namesOfParts(image: string, headers: DebianPackage | undefined) 
   };
 }
 
-const newestFirst = <T extends { version: string }>(packages: readonly T[]): T[] =>
+export const newestFirst = <T extends { version: string }>(packages: readonly T[]): T[] =>
   [...packages].sort((a, b) => compareVersions(b.version, a.version));
 
 /** The build tools to take: the kernel's own version, else the oldest newer one, else the newest. */

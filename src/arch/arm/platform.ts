@@ -10,7 +10,7 @@ export const platform: Platform = {
   // The kernel's own flags do.
   fixFlags: [],
   sectionedFlags: [],
-  image: { prefix: 'vmlinuz', payload: 'zimage' },
+  image: { prefix: 'vmlinuz', payload: 'zimage', made: 'arch/arm/boot/zImage' },
   qemu: {
     program: 'qemu-system-arm',
     package: 'qemu-system-arm',

@@ -24,7 +24,7 @@ export const platform: Platform = {
     '-fno-reorder-blocks-and-partition',
   ],
   assemblyForModule,
-  image: { prefix: 'vmlinux', payload: 'elf' },
+  image: { prefix: 'vmlinux', payload: 'elf', made: 'vmlinux' },
   qemu: {
     program: 'qemu-system-ppc64',
     package: 'qemu-system-ppc',
