@@ -8,8 +8,13 @@ import type { ProofFacts, WaysIn } from './machine.ts';
 /** Plain data about the platform: what the distribution, the kernel's build and QEMU call it. */
 export interface Platform {
   readonly name: 'arm' | 'ppc64le';
-  /** Debian's name of the architecture, and the flavour of its stock kernel (`linux-image-…-FLAVOUR`). */
-  readonly debian: { readonly architecture: string; readonly flavour: string };
+  readonly debian: {
+    /** Debian's name of the architecture, and the flavour of its stock kernel (`linux-image-…-FLAVOUR`). */
+    readonly architecture: string;
+    readonly flavour: string;
+    /** Further architectures of Debian's with kernels of the same machine code, which may be fetched by their names. */
+    readonly others: readonly string[];
+  };
   /** ARCH= for Kbuild, and the name of `arch/…` in the source. */
   readonly kbuild: string;
   readonly cross: { readonly prefix: string; readonly packages: readonly string[] };

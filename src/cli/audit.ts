@@ -71,7 +71,8 @@ const isNameless = ({ code }: Audited): boolean => code === namelessBody;
 /** All functions of a kernel's text, each address once, and all call sites, both in the order of addresses. */
 function audit(kernel: Kernel, progress: (done: number) => void): Audit {
   const traced = tracedFunctions(kernel);
-  const judged = proveFunctions(kernel, new Prover(kernel), traced, progress);
+  // A kernel without function tracing has no hook either, of which a prover would want to know.
+  const judged = traced.length === 0 ? [] : proveFunctions(kernel, new Prover(kernel), traced, progress);
   const byAddress = new Map(
     judged.map(({ name, address, code, reasons }): [LinkAddress, Audited] => [
       address,

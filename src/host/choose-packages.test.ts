@@ -114,6 +114,12 @@ describe('what can be asked for', () => {
     expect(architectures('linux-image-6.1.0-50-armmp:ppc64el')).toEqual(['ppc64el']);
   });
 
+  test('another of the distribution’s architectures with kernels for the same machine code may be named', () => {
+    expect(architectures('linux-image-6.1.0-50-marvell:armel')).toEqual(['armel']);
+    expect(readRequest('linux-image-6.1.0-50-marvell:armel').platforms[0]!.name).toBe('arm');
+    expect(refusal(() => readRequest('armel')).reasons[0].code).toBe('usage');
+  });
+
   test('a version may be given, and a release stands for its image', () => {
     expect(readRequest('linux-image-6.1.0-47-armmp:armhf=6.1.170-3')).toMatchObject({
       image: 'linux-image-6.1.0-47-armmp',

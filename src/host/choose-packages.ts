@@ -70,7 +70,11 @@ export function readRequest(text: string): KernelRequest {
 
 function platformsNamed(name: string): Platform[] {
   const architecture = architectureByName(name);
-  return architecture ? [architecture.platform] : [];
+  if (architecture) return [architecture.platform];
+  return architectures.flatMap(({ platform }) => {
+    const { debian } = platform;
+    return debian.others.includes(name) ? [{ ...platform, debian: { ...debian, architecture: name } }] : [];
+  });
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Platform } from '../arch.ts';
 
 export const platform: Platform = {
   name: 'arm',
-  debian: { architecture: 'armhf', flavour: 'armmp' },
+  debian: { architecture: 'armhf', flavour: 'armmp', others: ['armel'] },
   kbuild: 'arm',
   cross: { prefix: 'arm-linux-gnueabihf-', packages: ['gcc-arm-linux-gnueabihf'] },
   // The kernel's own flags do.

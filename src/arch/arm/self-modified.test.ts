@@ -149,6 +149,13 @@ describe('Tables that the head walks', () => {
       unknown: [],
     });
   });
+
+  test('are none for SMP where the head does not go there: a kernel for one CPU has the walker all the same', () => {
+    const headless = new Map(wordsFrom(head, Array<number>(16).fill(nop)));
+    const found = (name: string) => selfModified(kernelText(headless, { [name]: walker, first: 0xc0100000 }, text));
+    expect(found('__do_fixup_smp_on_up')).toEqual({ words: [], unknown: [] });
+    expect(found('__fixup_a_pv_table').unknown).toHaveLength(1);
+  });
 });
 
 test('The hooks of ftrace and the division are rewritten at known places', () => {

@@ -150,7 +150,8 @@ function* branchesFromHead(text: KernelText, walker: number): Generator<number> 
 
 /**
  * A table whose walker is entered from the head with its bounds in r4 and r5 (`adr_l r4, …; adr_l r5, …; b walker`: at
- * most six instructions). Its entries are distances from themselves.
+ * most six instructions). Its entries are distances from themselves. A walker that `mayBeUnused` and that the head does not
+ * enter has no table.
  */
 function tableFromHead(
   text: KernelText,
@@ -158,10 +159,13 @@ function tableFromHead(
   size: number,
   accept: (place: number) => boolean,
   what: string,
+  mayBeUnused = false,
 ): number[] | string {
   const walker = text.symbol(walkerName);
   if (walker === undefined) return [];
-  for (const branch of branchesFromHead(text, Number(walker))) {
+  const branches = [...branchesFromHead(text, Number(walker))];
+  if (branches.length === 0 && mayBeUnused) return [];
+  for (const branch of branches) {
     const constants = constantsIn(text, branch - 24, branch);
     const last = (register: number): number =>
       constants.findLast((constant) => constant.register === register)?.value ?? 0;
@@ -183,11 +187,11 @@ function physicalToVirtual(text: KernelText): number[] | string {
 
 /**
  * Two words an entry: the distance, and what an SMP kernel puts there on a machine with one CPU. Some places are
- * data.
+ * data. A kernel for one CPU (SMP=n) has the walker all the same, for modules, and does not enter it.
  */
 function smpOnUp(text: KernelText): number[] | string {
   const accept = (place: number): boolean => wordAt(text, place) !== undefined;
-  return tableFromHead(text, '__do_fixup_smp_on_up', 8, accept, 'SMP alternatives');
+  return tableFromHead(text, '__do_fixup_smp_on_up', 8, accept, 'SMP alternatives', true);
 }
 
 /** Single words at named places. */

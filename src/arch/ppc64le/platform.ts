@@ -5,7 +5,7 @@ import { assemblyForModule } from './calls-that-may-leave.ts';
 
 export const platform: Platform = {
   name: 'ppc64le',
-  debian: { architecture: 'ppc64el', flavour: 'powerpc64le' },
+  debian: { architecture: 'ppc64el', flavour: 'powerpc64le', others: [] },
   kbuild: 'powerpc',
   cross: { prefix: 'powerpc64le-linux-gnu-', packages: ['gcc-powerpc64le-linux-gnu'] },
   fixFlags: [
