@@ -85,6 +85,17 @@ describe('the words that a kernel rewrites', () => {
     expect(found({ jumps: [0x100000] })).toEqual([]);
   });
 
+  test('are none of KVM in a kernel that was built without it, whose symbols of data tell so', () => {
+    const without = (...names: string[]) => {
+      const whole = kernel({});
+      return selfModified({ ...whole, symbol: (name) => (names.includes(name) ? undefined : whole.symbol(name)) });
+    };
+    const sitesOfKvm = ['patch__call_kvm_flush_link_stack', 'patch__call_kvm_flush_link_stack_p9'];
+    expect(without(...sitesOfKvm).unknown).toEqual([]);
+    expect(without('patch__flush_link_stack_return').unknown).toHaveLength(1);
+    expect(without('patch__flush_link_stack_return', ...sitesOfKvm).unknown).toHaveLength(3);
+  });
+
   test('are unknown where a table contradicts itself or is missing', () => {
     const odd = selfModified(
       kernel({ features: [1n, 1n, textStart - tableStart + 2n, textStart - tableStart + 8n, 0n, 0n] }),

@@ -42,9 +42,10 @@ const patchSites = [
   'patch__call_flush_branch_caches3',
   'patch__flush_link_stack_return',
   'patch__flush_count_cache_return',
-  'patch__call_kvm_flush_link_stack',
-  'patch__call_kvm_flush_link_stack_p9',
 ];
+
+/** The same of KVM for bare machines (KVM_BOOK3S_HV_POSSIBLE): a kernel may have been built without it. */
+const patchSitesOfKvm = ['patch__call_kvm_flush_link_stack', 'patch__call_kvm_flush_link_stack_p9'];
 
 /** Labels at so many words that are filled at run time. A kernel built without the facility lacks the label. */
 const filled: readonly (readonly [symbol: string, wordsOrEnd: number | string])[] = [
@@ -191,6 +192,11 @@ export function selfModified(text: KernelText): SelfModified {
   }
   found.jumpLabels();
   for (const name of patchSites) found.patchSite(name);
+  // They are symbols of data. Where the others are told, all are, and one that is missing is not there.
+  const tellsAll = patchSites.every((name) => text.symbol(name) !== undefined);
+  for (const name of patchSitesOfKvm) {
+    if (!tellsAll || text.symbol(name) !== undefined) found.patchSite(name);
+  }
   for (const [name, wordsOrEnd] of filled) found.filled(name, wordsOrEnd);
   found.paravirtual();
   const words: LinkAddress[] = [...found.words].sort((a, b) => (a < b ? -1 : 1)).map(linkAddress);
