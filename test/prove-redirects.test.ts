@@ -169,6 +169,21 @@ describe('On ARM', () => {
       expect(bench.judge(own)).toEqual(['arguments', 'old-code']);
     });
 
+    test('calls its handler by a plain call, since the handler is run in its place', async () => {
+      for (const other of ['bleq', 'b'])
+        await expect(
+          bench.changed('arm-call-first.S', [['bl	ftrace_handler', `${other}	ftrace_handler`]]),
+        ).rejects.toThrow(/by another word than a plain call/);
+    });
+
+    test('is refuted when it tells the handler of a return to itself, and returns to the caller', async () => {
+      const own = await bench.changed('arm-call-first.S', [
+        ['ldr	r1, [sp, #S_LAST]', 'ldr	r4, [sp, #S_LAST]\n	adr	r1, ftrace_regs_caller'],
+        ['ldr	lr, [sp, #S_LR]', 'mov	lr, r4'],
+      ]);
+      expect(bench.judge(own)).toEqual(['handler-call']);
+    });
+
     test('is refuted when it frees what it still reads: an interrupt may come in between', async () => {
       const own = await bench.changed('arm-call-first.S', [
         ['ldm	sp, {r0-r12}\n	add	sp, sp, #S_LAST', 'add	sp, sp, #S_LAST\n	ldmdb	sp, {r0-r12}'],
@@ -272,6 +287,24 @@ describe('On ppc64le', () => {
     expect(await without('.set	parameter_area, 0')).toContain('return-address');
     expect(await without('.set	sibling_calls, 0')).toEqual(['toc']);
     expect(await without('.set	traces_returns, 0')).toEqual(['return-address']);
+  });
+
+  test('a stub that relies on what the new function may change, or may fault, is not proven', async () => {
+    const frame = '	std	2, TOC(1)\n';
+    const vfsRead = tracedFunctions(bench.kernel).filter(({ name }) => name === 'vfs_read');
+    const judge = async (...changes: [from: string, to: string][]): Promise<string[]> => {
+      const own = await bench.changed('ppc64le-frame.S', changes);
+      return proveOwnRedirect(bench.kernel, own, vfsRead).flatMap(({ verdict }) => told(verdict));
+    };
+    expect(await judge([frame, `	nop\n${frame}`])).toEqual(['proven']);
+    for (const inCache of ['dcbf', 'dcbst', 'icbi'])
+      expect(await judge([frame, `	${inCache}	0, 3\n${frame}`])).toEqual([expect.stringMatching(/may be no memory/)]);
+    // A variable of the caller's, of which the new function may have the address.
+    const readsTwice = await judge(
+      [frame, `${frame}	ld	0, FRAME + 512(1)\n	std	0, 32(1)\n`],
+      ['	ld	2, TOC(1)', '	ld	0, FRAME + 512(1)\n	ld	12, 32(1)\n	cmpd	0, 12\n	bne	2f\n	ld	2, TOC(1)\n2:'],
+    );
+    expect(readsTwice).toEqual(['toc']);
   });
 
   test('a stub with the smallest frame is proven for every function of which nothing is on the stack', async () => {

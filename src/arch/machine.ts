@@ -251,6 +251,8 @@ export interface WaysIn {
   readonly jumps: ReadonlyMap<number, readonly number[]>;
   /** Words that anything of the module refers to: nobody else comes to one that no branch leads to. */
   readonly referred: ReadonlySet<number>;
+  /** Words that the loader fills a number into. */
+  readonly filled: ReadonlySet<number>;
 }
 
 /** What a proof must know of an architecture. */

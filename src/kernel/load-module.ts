@@ -113,6 +113,7 @@ export class StubLoader {
     const code = newFunction.section.data.subarray(newFunction.offset, newFunction.offset + (size & -instructionSize));
     const words = wordsOf(code);
     this.#checkPlaces(redirect, words);
+    this.#checkEnd(redirect, words, functions, newFunction.offset + size);
     const { section, offset } = newFunction;
     const places = between(this.#referred.get(section) ?? [], offset, offset + size).map((each) => each.offset);
     return {
@@ -132,16 +133,38 @@ export class StubLoader {
     if (!arch.elf.rela) return;
     const { section, offset: start } = redirect.newFunction;
     const changes = this.#changes.get(section) ?? [];
-    for (const { type, offset } of between(changes, start, start + instructionSize * words.length)) {
-      const mask = arch.objectCode.relocatedPlace(type)?.mask ?? ~0;
+    for (const { type, offset } of between(changes, start - widestRelocation, start + instructionSize * words.length)) {
+      const filled = arch.objectCode.relocatedPlace(type)?.mask ?? ~0;
+      // A mark fills nothing, and what it has the loader do is to set up the TOC pointer.
+      const size = filled === 0 ? 0 : (arch.relocationKind(type)?.size ?? widestRelocation);
+      if (offset + size <= start && offset < start) continue;
+      // What begins before a word, or goes on in the next one, fills more than this word's own field.
+      if (offset < start || offset % instructionSize !== 0 || size > instructionSize)
+        throw unknown(
+          redirect,
+          0,
+          `the loader would change more than one field of its new function at ${offset - start}`,
+        );
       const word = words[Math.floor((offset - start) / instructionSize)]!;
-      if ((word & mask) !== 0)
+      if ((word & filled) !== 0)
         throw unknown(
           redirect,
           0,
           `its new function has a number at +0x${(offset - start).toString(16)} that the loader replaces`,
         );
     }
+  }
+
+  /** A function that ends in a call ends there only if the call does not return: not if code of its own goes on behind. */
+  #checkEnd(redirect: ReadRedirect, words: Uint32Array, functions: ReadonlyMap<number, unknown>, end: number): void {
+    if (!this.#patch.arch.elf.rela) return;
+    const { branch, isJump } = this.#patch.arch.objectCode;
+    const { data } = redirect.newFunction.section;
+    const last = words.at(-1)!;
+    if (functions.has(end) || end + instructionSize > data.length || !branch(last) || isJump(last)) return;
+    const [next] = wordsOf(data.subarray(end, end + instructionSize));
+    if (next !== 0 && next !== this.#patch.arch.proofFacts?.hook.idleSiteWord)
+      throw unknown(redirect, 0, 'its new function ends in a call, and words that are no function stand behind');
   }
 
   #relocations(redirect: ReadRedirect): StubRelocation[] {

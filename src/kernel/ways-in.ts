@@ -47,5 +47,15 @@ export function waysIn(
       }
     }
   }
-  return { jumps, referred: new Set((referred ?? referredPlaces(model, code)).filter(isInside).map(indexOf)) };
+  const filled = relocationsOf(model, code).filter(({ type }) => arch.objectCode.relocatedPlace(type)?.mask !== 0);
+  return {
+    jumps,
+    referred: new Set((referred ?? referredPlaces(model, code)).filter(isInside).map(indexOf)),
+    filled: new Set(
+      filled
+        .map(({ offset }) => offset)
+        .filter(isInside)
+        .map(indexOf),
+    ),
+  };
 }

@@ -65,6 +65,12 @@ export class Checks {
     this.expect(machine, 'way', 'that a handler is asked', terms.constant(hook.handlerCall), machine.pc);
   }
 
+  /** The old code returns to where the handler was told that the function does. */
+  returnsAsTold(machine: SymbolicMachine, told: Term): void {
+    const back = machine.read(this.scene.facts.convention.atEntry.returnAddress);
+    this.expect(machine, 'handler-call', 'where the handler is told that the function returns to', back, told);
+  }
+
   private told(machine: SymbolicMachine, what: string, register: number): void {
     this.expect(machine, 'site-address', what, this.scene.site, machine.read(register));
   }

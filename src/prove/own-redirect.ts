@@ -91,6 +91,13 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
     const [call] = calls;
     if (!call || calls.length > 1 || entry === undefined)
       throw refuse(`its hook calls ${handler} ${calls.length} times, and must call it once`);
+    const { data } = symbol.place;
+    const word = wordsOf(data.subarray(call.offset, call.offset + instructionSize))[0] ?? 0;
+    const { siteWord } = arch.proofFacts!.hook;
+    const mask = arch.objectCode.branch(siteWord)!.mask;
+    // The handler is run in its place: one that asks a condition, or that does not come back, would be taken for a call.
+    if ((word & ~mask) !== (siteWord & ~mask))
+      throw refuse(`its hook reaches ${handler} by another word than a plain call`);
     const { sections } = readElf(linked, file);
     return {
       entry,

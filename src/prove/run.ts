@@ -14,6 +14,8 @@ const limits: Limits = { steps: 5000, paths: 64 };
 
 /** The note of where a function returned to before its return was traced. */
 const returnBefore = 'return address';
+/** The note of where the handler was told that the function returns to. */
+const returnTold = 'return address as told';
 
 /** A handler has its arguments in registers, and is of the kernel itself. */
 const handler: Callee = { stackArguments: 0, siblingCalls: false };
@@ -115,6 +117,7 @@ class Run {
         this.traceReturn(machine, scene.above(saved, returnAddress), size);
       callFunction(machine, scene.facts, handler, handlerRuns);
     });
+    machine.notes.set(returnTold, called.read(hook.handlerArguments.returnAddress));
     this.checks.handler(called);
   }
 
@@ -184,6 +187,9 @@ class Run {
     if (toc) given.set(toc.register, found.read(toc.register));
     this.callAndReturn(machine, oldCodeRuns, callee, sp, given);
     if (ran(found, handlerRuns) === 0) this.checks.unasked(found);
+    const told = machine.notes.get(returnTold);
+    // A helper of the hook's own it must be that the function returns to, not any code of the hook's.
+    if (told && !told.base && !holds(machine, scene.traced)) this.checks.returnsAsTold(found, told);
     this.checks.oldCode(found, { sp, below, callee });
   }
 
@@ -205,6 +211,8 @@ class Run {
     machine.step(name, () => {
       machine.write(instructionSet.stackPointer, sp);
       callFunction(machine, scene.facts, callee, name);
+      // The caller may have told it where its own variables are.
+      machine.loseFrom(scene.above(scene.callersSp, convention.callersFrame.parameters));
       for (const register of convention.results) machine.write(register, scene.result(register));
       for (const [register, value] of kept) machine.write(register, value);
       if (processorArea) machine.write(processorArea.register, scene.areaAfter(processorArea));

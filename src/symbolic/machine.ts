@@ -192,6 +192,14 @@ export class SymbolicMachine implements Machine<Term> {
     this.stack.forgetBelow(this.lowest() + this.set.redZone);
   }
 
+  /** Loses what lies from an address of the stack on, which others know of and may write to. */
+  loseFrom(address: Term): void {
+    const distance = this.distance(address);
+    if (distance === undefined) throw new NotUnderstood('where the stack is that others may write to is not known');
+    this.saveStack();
+    this.stack.forgetFrom(distance);
+  }
+
   /** A number that nobody knows (`Terms.unknown`), for use within a step. */
   unknown(why: string, width?: number, free?: boolean, at?: Term): Term {
     const index = this.meeting++;

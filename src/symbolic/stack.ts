@@ -19,6 +19,8 @@ export class Stack {
   private readonly bytes: Map<number, Byte>;
   private readonly terms: Terms;
   private readonly top: Term;
+  /** From this distance on memory is no more what it was at the start. */
+  private changedFrom = Number.POSITIVE_INFINITY;
 
   constructor(terms: Terms, top: Term, bytes: ReadonlyMap<number, Byte> = new Map()) {
     this.terms = terms;
@@ -27,7 +29,9 @@ export class Stack {
   }
 
   copy(): Stack {
-    return new Stack(this.terms, this.top, this.bytes);
+    const copy = new Stack(this.terms, this.top, this.bytes);
+    copy.changedFrom = this.changedFrom;
+    return copy;
   }
 
   store(distance: number, size: Size, term: Term): void {
@@ -42,6 +46,7 @@ export class Stack {
     if (distance < lowest) return unknown('the stack below the stack pointer', 8 * size);
     const distances = Array.from({ length: size }, (_, i) => distance + i);
     const stored = distances.some((each) => this.bytes.has(each));
+    if (!stored && distance + size > this.changedFrom) return unknown('the stack after somebody else', 8 * size);
     if (!stored && distance >= 0) return this.terms.memory(this.place(distance), size);
     // What was never stored there stays the same for as long as it is above the stack pointer.
     if (!stored && distances.every((each) => each < 0))
@@ -55,9 +60,16 @@ export class Stack {
     for (const distance of this.bytes.keys()) if (distance < lowest) this.bytes.delete(distance);
   }
 
+  /** From a distance on each read gives another number from now on. */
+  forgetFrom(from: number): void {
+    this.changedFrom = Math.min(this.changedFrom, from);
+    for (const distance of this.bytes.keys()) if (distance >= from) this.bytes.delete(distance);
+  }
+
   private byte(distance: number, unknown: (why: string, width: number) => Term): Byte {
     const known = this.bytes.get(distance);
     if (known) return known;
+    if (distance >= this.changedFrom) return { term: unknown('the stack after somebody else', 8), index: 0 };
     if (distance < 0) {
       this.store(distance, 1, unknown('the stack where nothing was stored', 8));
       return this.bytes.get(distance)!;

@@ -31,6 +31,9 @@ export const registerArguments = 8;
 const passedValues = ({ values, fromSp }: Registers): readonly Value[] =>
   (fromSp & 0x7f8) === 0 ? [] : values.slice(3, 11).filter(isMadeFromSp);
 
+/** The words between a function's global and its local entry, at most. */
+const setUpWords = 2;
+
 /** From here on registers are the caller's, and stored to be given back. */
 const firstSaved = 14;
 
@@ -285,6 +288,10 @@ export class Walk {
 
     if (calls.has(name)) {
       const isReadPc = name === 'bcl' && field('BD', word) === 4;
+      const target = name === 'bl' ? index + field('LI', word) / 4 : name === 'bcl' ? index + field('BD', word) / 4 : 0;
+      // A call of itself leads to one of its entries, or a relocation has not been applied.
+      if (!isReadPc && target !== index && target > setUpWords && target < this.words.length)
+        throw new Uncertain(`the call at ${placeOf(index)} leads to a part of the function`);
       for (const value of passedValues(before)) {
         if (!isReadPc && mayLeave(value))
           throw new Uncertain(`the call at ${placeOf(index)} hands on the address of an argument`);
@@ -301,6 +308,9 @@ export class Walk {
   private effect(instruction: Instruction, before: Registers, index: number): Registers {
     const makesConstant = this.constants && makers.has(instruction.encoding.name);
     if (!makesConstant && losesNothing(instruction, before)) return before;
+    const base = field('RA', instruction.word);
+    if (this.waysIn?.filled.has(index) && base !== 0 && isMadeFromSp(before.values[base]!))
+      throw new Uncertain(`the loader fills in what is added to an address in the stack at ${placeOf(index)}`);
     const isAccess = useOf(instruction.encoding).size > 0;
     const after = isAccess ? this.access(instruction, before, index) : this.compute(instruction, before, index);
     const sp = after.values[SP];

@@ -3,7 +3,7 @@
 
 import { bit, type Machine, NotUnderstood, withNumber } from '../machine.ts';
 import { nothing, type Row, refuse, type Semantics } from './row.ts';
-import { CR0, CTR, conditionFields, LR, MSR, XER, xerBits } from './state.ts';
+import { CR0, CTR, conditionFields, LR, MSR, readOrZero, XER, xerBits } from './state.ts';
 
 /** The numbers of special registers: mfspr in section 3.3.17. */
 const spr = { XER: 1, LR: 8, CTR: 9 } as const;
@@ -67,6 +67,11 @@ const writeOneField: Semantics = (m, f) => {
   writeCr(m, f);
 };
 
+/** Memory as it was; but where there is none they fault as a load does (Book II, section 4.3). */
+const inCache: Semantics = (m, f) => {
+  m.load(m.apply('add', readOrZero(m, f('RA|0')), m.read(f('RB'))), 1);
+};
+
 const state = refuse('it changes the state of the machine');
 
 // biome-ignore format: a table
@@ -81,12 +86,12 @@ export const specialRegisters: readonly Row[] = [
   ['mtmsr RS,L15',           '31@0:5 RS L15 146@21:30',                       'III 4.4.4', state],
   ['mtmsrd RS,L15',          '31@0:5 RS L15 178@21:30',                       'III 4.4.4', state],
   // Storage control.
-  ['icbi RA|0,RB',           '31@0:5 RA|0 RB 982@21:30',                      'II 4.3.1', nothing],
+  ['icbi RA|0,RB',           '31@0:5 RA|0 RB 982@21:30',                      'II 4.3.1', inCache],
   ['dcbt RA|0,RB,TH',        '31@0:5 TH RA|0 RB 278@21:30',                   'II 4.3.2', nothing],
   ['dcbtst RA|0,RB,TH',      '31@0:5 TH RA|0 RB 246@21:30',                   'II 4.3.2', nothing],
   ['dcbz RA|0,RB',           '31@0:5 RA|0 RB 1014@21:30',                     'II 4.3.2', refuse('how much memory it clears is not known')],
-  ['dcbst RA|0,RB',          '31@0:5 RA|0 RB 54@21:30',                       'II 4.3.2', nothing],
-  ['dcbf RA|0,RB,L8',        '31@0:5 L8 RA|0 RB 86@21:30',                    'II 4.3.2 of 3.1', nothing],
+  ['dcbst RA|0,RB',          '31@0:5 RA|0 RB 54@21:30',                       'II 4.3.2', inCache],
+  ['dcbf RA|0,RB,L8',        '31@0:5 L8 RA|0 RB 86@21:30',                    'II 4.3.2 of 3.1', inCache],
   ['isync',                  '19@0:5 150@21:30',                              'II 4.6.1', nothing],
   ['sync L8,SC',             '31@0:5 L8 SC 598@21:30',                        'II 4.6.3 of 3.1', nothing],
   ['wait WC,PL',             '31@0:5 WC PL 30@21:30',                         'II 4.6.4 of 3.1', nothing],

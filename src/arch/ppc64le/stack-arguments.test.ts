@@ -79,7 +79,7 @@ test('a jump that a table tells of brings what is known where it starts, and nob
   const words = Uint32Array.of(open, nop, addressOfVariable, bl, nop, close, blr, far, bl, b(-4));
   expect(findStackArguments(words).uncertain).toMatch(/hands on the address of an argument/);
   const known = (jumps: [number, number[]][], ...referred: number[]) =>
-    findStackArguments(words, { jumps: new Map(jumps), referred: new Set(referred) }).uncertain;
+    findStackArguments(words, { jumps: new Map(jumps), referred: new Set(referred), filled: new Set() }).uncertain;
   expect(known([[1, [7]]], 7)).toBeUndefined();
   expect(known([[3, [7]]], 7)).toMatch(/hands on the address of an argument/);
   expect(known([], 7)).toMatch(/hands on the address of an argument/);
