@@ -23,8 +23,8 @@ import { relocationTables } from './loader-relocations.ts';
 import { wordsOf } from './old-function.ts';
 import { patchSection } from './patch-module.ts';
 import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
-import { rewrittenCode } from './rewritten-code.ts';
-import { waysIn } from './ways-in.ts';
+import { type RewrittenRange, rewrittenCode } from './rewritten-code.ts';
+import { jumpsIn, type KnownOfCode, waysIn } from './ways-in.ts';
 
 /** A stub as the file has it, with the relocations that the loader applies to it. */
 export interface LoadedStub {
@@ -51,6 +51,9 @@ export class StubLoader {
   readonly #changes = new Map<Section, Relocation[]>();
   /** Places that something else than the patch table refers to, by section, with the name of where the reference is. */
   readonly #referred = new Map<Section, { readonly offset: number; readonly from: string }[]>();
+  /** What tables say of a section, once for all of its functions. */
+  readonly #jumps = new Map<Section, KnownOfCode['jumps']>();
+  readonly #rewritten = new Map<Section, readonly RewrittenRange[]>();
   /** Where functions begin and how many bytes they have, by section; undefined where two symbols say two sizes. */
   readonly #functions = new Map<Section, Map<number, number | undefined>>();
 
@@ -103,7 +106,11 @@ export class StubLoader {
         `${reference.from} refers to it: the loader may change it`,
       );
     const { arch, model, recipes } = this.#patch;
-    for (const { from, bytes } of rewrittenCode(arch, model, stub.section, (message) => unknown(redirect, 0, message)))
+    const rewritten =
+      this.#rewritten.get(stub.section) ??
+      rewrittenCode(arch, model, stub.section, (message) => unknown(redirect, 0, message));
+    this.#rewritten.set(stub.section, rewritten);
+    for (const { from, bytes } of rewritten)
       if (from < end && from + bytes > stub.offset)
         throw unknown(redirect, from - stub.offset, 'a table has the loader rewrite what is here');
     const written = recipes.find(
@@ -115,12 +122,22 @@ export class StubLoader {
     this.#checkPlaces(redirect, words);
     this.#checkEnd(redirect, words, functions, newFunction.offset + size);
     const { section, offset } = newFunction;
-    const places = between(this.#referred.get(section) ?? [], offset, offset + size).map((each) => each.offset);
+    const changes = this.#changes.get(section) ?? [];
+    const jumps = this.#jumps.get(section) ?? jumpsIn(arch, model, section);
+    this.#jumps.set(section, jumps);
+    const referred = between(this.#referred.get(section) ?? [], offset, offset + size).map((each) => each.offset);
     return {
       words: stub.words,
       relocations: this.#relocations(redirect),
       newFunction: words,
-      waysIn: waysIn(arch, model, section, offset, offset + size, places),
+      waysIn:
+        changes.length === 0
+          ? undefined
+          : waysIn(arch, model, section, offset, offset + size, {
+              jumps: between(jumps, offset, offset + size),
+              referred,
+              relocations: between(changes, offset, offset + size),
+            }),
     };
   }
 

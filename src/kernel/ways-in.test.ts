@@ -31,6 +31,8 @@ test('The jumps within one function are those of all tables whose two places lie
     [1, [3]],
   ]);
   expect([...found.referred].sort()).toEqual([0, 1, 2, 3]);
-  expect([...waysIn(ppc64le, model, text, 16, 32, [12, 20])!.referred]).toEqual([1]);
+  expect([
+    ...waysIn(ppc64le, model, text, 16, 32, { jumps: [], referred: [12, 20], relocations: [] })!.referred,
+  ]).toEqual([1]);
   expect(waysIn(arm, model, text, 16, 32)).toBeUndefined();
 });
