@@ -241,6 +241,10 @@ describe.each(stockKernels)('On $name', ({ name }) => {
       const across = { at: 4, type: ADDR64, addend: () => (BigInt(readsArgument) - 0xc0080000n) << 32n };
       if (isFor()) expect(judgeCode([0x48000008, 0, NOP, BLR], 16, across)).toMatch(/more than one field/);
     });
+    test('nor a word that it makes another of', () => {
+      const fill = { at: 0, type: R_PPC64_REL24, addend: () => BigInt(readsArgument & 0x3fffffc) };
+      if (isFor()) expect(judgeCode([0xe8000000, BLR], 8, fill)).toMatch(/a call of another word/);
+    });
     test('nor a displacement from r1 that it fills in', () => {
       const fill = { at: 0, type: 250, addend: (start: number) => BigInt(start + 96) };
       if (isFor()) expect(judgeCode([0x80610000, BLR], 8, fill)).toMatch(/stack-arguments/);

@@ -146,11 +146,14 @@ export class StubLoader {
    * as assemblers leave it, and no branch, for one, seems to lead where it does not. With REL these bits are the addend.
    */
   #checkPlaces(redirect: ReadRedirect, words: Uint32Array): void {
-    const { arch } = this.#patch;
+    const { arch, recipes } = this.#patch;
     if (!arch.elf.rela) return;
     const { section, offset: start } = redirect.newFunction;
+    const end = start + instructionSize * words.length;
+    if (recipes.some(({ place: to, size }) => to.section === section && to.offset < end && to.offset + size > start))
+      throw unknown(redirect, 0, 'the core would write into its new function for another module');
     const changes = this.#changes.get(section) ?? [];
-    for (const { type, offset } of between(changes, start - widestRelocation, start + instructionSize * words.length)) {
+    for (const { type, offset } of between(changes, start - widestRelocation, end)) {
       const filled = arch.objectCode.relocatedPlace(type)?.mask ?? ~0;
       // A mark fills nothing, and what it has the loader do is to set up the TOC pointer.
       const size = filled === 0 ? 0 : (arch.relocationKind(type)?.size ?? widestRelocation);
@@ -163,6 +166,8 @@ export class StubLoader {
           `the loader would change more than one field of its new function at ${offset - start}`,
         );
       const word = words[Math.floor((offset - start) / instructionSize)]!;
+      if (arch.relocationKind(type)?.use === 'call' && arch.objectCode.branch(word)?.mask !== filled)
+        throw unknown(redirect, 0, `the loader would make a call of another word of its new function`);
       if ((word & filled) !== 0)
         throw unknown(
           redirect,
