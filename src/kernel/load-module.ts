@@ -72,7 +72,8 @@ export class StubLoader {
       if (type !== STT_FUNC || !isSection(place)) continue;
       const sizes = this.#functions.get(place) ?? new Map<number, number | undefined>();
       const [offset, bytes] = [Number(value), Number(size)];
-      this.#functions.set(place, sizes.set(offset, (sizes.get(offset) ?? bytes) === bytes ? bytes : undefined));
+      const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
+      this.#functions.set(place, sizes.set(offset, isAsBefore ? bytes : undefined));
     }
   }
 

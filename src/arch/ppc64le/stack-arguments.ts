@@ -115,6 +115,6 @@ function walkThrough(walk: Walk): StackArguments {
   return { doublewords, certain, uncertain };
 }
 
-/** Whether a function certainly reads arguments from its caller's frame: what `audit` counts. */
+/** Whether a function certainly reads arguments from its caller's frame: what tests hold against names that are known to. */
 export const readsStackArguments = (words: Uint32Array): boolean =>
   findStackArguments(words).certain > registerArguments;
