@@ -12,9 +12,10 @@ import { listKernels } from '../src/host/kernel-store.ts';
 import { type Bench, cells, type Row } from './bench.ts';
 import { diffObjectsBench } from './diff-objects.ts';
 import { readKernelBench } from './read-kernel.ts';
+import { sourcePatchBench } from './source-patch.ts';
 import { wholeKernelBench } from './whole-kernel.ts';
 
-const benches: readonly Bench[] = [readKernelBench, wholeKernelBench, diffObjectsBench];
+const benches: readonly Bench[] = [readKernelBench, wholeKernelBench, diffObjectsBench, sourcePatchBench];
 
 const say = (what: string): void => void process.stderr.write(`bench: ${what}\n`);
 const { values, positionals } = parseArgs({

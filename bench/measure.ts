@@ -23,10 +23,11 @@ export async function measureNode(
   script: string,
   args: readonly string[],
   accept: readonly number[] = [0],
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly figures: Figures; readonly stdout: string }> {
   return withTemporaryFolder(async (folder) => {
     const note = join(folder, 'usage');
-    const env = { SUTURE_BENCH_USAGE: note };
+    const env = { ...environment, SUTURE_BENCH_USAGE: note };
     const start = performance.now();
     const { stdout } = await run(process.execPath, ['--import', noteUsage, script, ...args], { env, accept, timeout });
     const elapsed = performance.now() - start;

@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { compileFrame } from '../compile/compile-fix.ts';
 import { buildCore } from '../compile/core-module.ts';
-import { compilePairs, type ObjectPair, type PairOptions } from '../compile/pairs.ts';
+import { compilePairs, type ObjectPair, type PairOptions, type Pairs } from '../compile/pairs.ts';
 import { diffObjects } from '../diff/diff.ts';
 import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
@@ -57,14 +57,24 @@ export async function buildSourcePatch(
   patch: string,
   place: string,
   name: string,
-  { targetsNamed = (names) => readTargets(kernel, [], names), ...pairOptions }: SourcePatchOptions = {},
+  options: SourcePatchOptions = {},
 ): Promise<SourcePatch> {
   checkPatchName(name);
+  const pairs = await compilePairs(kernel.stored, kernel.arch, patch, place, options);
+  return linkPairs(kernel, pairs, place, name, options);
+}
+
+/** The second half of that, once the pairs are compiled. */
+export async function linkPairs(
+  kernel: LoadedKernel,
+  { pairs: compiled, remarks }: Pairs,
+  place: string,
+  name: string,
+  { targetsNamed = (names) => readTargets(kernel, [], names), progress = () => {} }: SourcePatchOptions,
+): Promise<SourcePatch> {
   const { arch, stored, image, furtherSymbols } = kernel;
-  const progress = pairOptions.progress ?? (() => {});
   progress(`building the core for ${stored.name}`);
   const core = await buildCore(stored);
-  const { pairs: compiled, remarks } = await compilePairs(stored, arch, patch, place, pairOptions);
   // Kbuild names an object that several modules have after all of them; in each it is another one.
   const pairs = compiled.flatMap((pair) => pair.module.split(':').map((module): ObjectPair => ({ ...pair, module })));
 

@@ -2,15 +2,16 @@
 
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { compilePairs } from '../compile/pairs.ts';
 import { makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
-import { checkSupported, loadKernel } from '../host/read-kernel.ts';
+import { architectureOf, checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
 import type { LinkedPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
-import { buildPatch, patchName } from './build-patch.ts';
-import { buildSourcePatch, type PatchedFile } from './build-source-patch.ts';
+import { buildPatch, checkPatchName, patchName } from './build-patch.ts';
+import { linkPairs, type PatchedFile } from './build-source-patch.ts';
 import type { Addition } from './command.ts';
 import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
@@ -66,18 +67,23 @@ export const buildCommand: Addition = (program, act) => {
             'name another file with -o',
           );
         }
-        await checkSupported(await openKernel(options.kernel));
-        context.progress(`reading ${options.kernel}`);
-        const kernel = await loadKernel(options.kernel);
-        const targetsNamed: FindTargets = (names) => readTargets(kernel, options.module, names);
-        const patch =
+        checkPatchName(name);
+        const stored = await openKernel(options.kernel);
+        await checkSupported(stored);
+        const { progress } = context;
+        progress(`reading ${options.kernel}`);
+        // The compilers are other processes: they work while the kernel is read.
+        const [loading, compiling] = await Promise.allSettled([
+          loadKernel(options.kernel),
           read.kind === 'patch'
-            ? await buildSourcePatch(kernel, read.text, fix, name, {
-                ...sourceOptions,
-                targetsNamed,
-                progress: context.progress,
-              })
-            : { ...(await buildPatch(kernel, fix, name, context.progress, targetsNamed)), files: [] };
+            ? compilePairs(stored, architectureOf(stored), read.text, fix, { ...sourceOptions, progress })
+            : undefined,
+        ]);
+        const [kernel, pairs] = [settledValue(loading), settledValue(compiling)];
+        const targetsNamed: FindTargets = (names) => readTargets(kernel, options.module, names);
+        const patch = pairs
+          ? await linkPairs(kernel, pairs, fix, name, { targetsNamed, progress })
+          : { ...(await buildPatch(kernel, fix, name, progress, targetsNamed)), files: [] };
         for (const remark of patch.remarks) context.remark(remark);
         const proof = await proveBuilt(kernel, patch.bytes, patch.name, options.unproven === true, context);
         const result = { ...(await summary(patch)), ...proof };
@@ -87,6 +93,11 @@ export const buildCommand: Addition = (program, act) => {
       }),
     );
 };
+
+function settledValue<T>(settled: PromiseSettledResult<T>): T {
+  if (settled.status === 'rejected') throw settled.reason;
+  return settled.value;
+}
 
 /** OUT is a file, or a folder that gets `NAME.ko`: one that is there, or one that ends in a slash and will be made. */
 function outputFile(output: string, name: string): string {
