@@ -4,13 +4,14 @@
 // The compiler and make are found through PATH, where scripts stand that note when the real ones began and ended. What they take
 // themselves, a few milliseconds each of some hundred times, is counted against us.
 
-import { cp, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
 import { run } from '../src/host/run.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { findProgram } from '../src/host/tools.ts';
+import { cacheWithoutObjects } from '../test/support/own-cache.ts';
 import { type Bench, best, type Figures, type Row } from './bench.ts';
 import { cpu, measureNode, wall } from './measure.ts';
 
@@ -64,7 +65,7 @@ const measureFix = (kernel: StoredKernel, source: string, fix: Fix): Promise<Rec
     await writeFile(patch, await patchOf(source, fix, folder), 'latin1');
     const log = join(folder, 'log');
     const tools = await notingTools(kernel, join(folder, 'tools'), log);
-    const cache = await ownCache(kernel, join(folder, 'cache'));
+    const cache = await cacheWithoutObjects(kernel, join(folder, 'cache'));
     const build = async (): Promise<Figures> => {
       await writeFile(log, '');
       const output = join(folder, 'out.ko');
@@ -112,23 +113,6 @@ exit $status
 `;
     await writeFile(join(folder, name), script, { mode: 0o755 });
   }
-  return folder;
-}
-
-/** A cache with the kernel in it, by links, and nothing of it that was compiled but what all builds have in common. */
-async function ownCache(kernel: StoredKernel, folder: string): Promise<string> {
-  const own = join(folder, 'suture/kernels', kernel.name);
-  await mkdir(join(own, 'objects'), { recursive: true });
-  for (const name of await readdir(kernel.folder)) {
-    if (name !== 'objects') await symlink(join(kernel.folder, name), join(own, name));
-  }
-  const objects = join(kernel.folder, 'objects');
-  for (const name of await readdir(objects).catch(() => [])) {
-    if (!name.startsWith('prepared-')) continue;
-    await cp(join(objects, name), join(own, 'objects', name), { recursive: true, preserveTimestamps: true });
-  }
-  const sources = join(dirname(dirname(kernel.folder)), 'sources');
-  await symlink(sources, join(folder, 'suture/sources'));
   return folder;
 }
 

@@ -2,8 +2,10 @@
 // and words the result; what becomes of errors, of --json and of the exit status is decided here for all of them.
 
 import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { Command, CommanderError } from 'commander';
-import { cannotRead } from '../host/files.ts';
+import { cacheFolder } from '../host/cache.ts';
+import { cannotRead, systemMessage } from '../host/files.ts';
 import { onInterrupt } from '../host/interrupt.ts';
 import { type Reason, ReasonError } from '../reason.ts';
 import { print, type Report, type Status, type Terminal } from './output.ts';
@@ -145,10 +147,13 @@ async function reportOf(command: string, context: Context, handler: () => Promis
 
 /** Errors that nobody has put into words yet: the file system's, and our own mistakes. */
 function asReason(error: unknown): ReasonError {
-  const { code, path, message, stack } = error as NodeJS.ErrnoException;
+  const { code, path, dest, message, stack } = error as NodeJS.ErrnoException & { readonly dest?: string };
   if (process.env.SUTURE_DEBUG) process.stderr.write(`${stack ?? String(error)}\n`);
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EROFS') {
-    return new ReasonError({ code: 'output-failed', place: path ?? '', message, remedy: 'make room, then try again' });
+    // Of a file that was open already the system does not say which it was.
+    const place = dest ?? path ?? `${tmpdir()} or ${cacheFolder()}`;
+    const remedy = 'make room there, or set TMPDIR or XDG_CACHE_HOME to another folder';
+    return new ReasonError({ code: 'output-failed', place, message: systemMessage(error), remedy });
   }
   if (path !== undefined && (code === 'ENOENT' || code === 'EACCES' || code === 'ENOTDIR' || code === 'EISDIR')) {
     return cannotRead(path, error);

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReasonError } from '../reason.ts';
 import { filesBelow, makeFolder, readInput, writeOutput } from './files.ts';
@@ -86,8 +86,9 @@ describe('making a folder', () => {
   test.each([
     ['none/new', /there is no folder .*none$/],
     ['file', /already exists/],
+    ['/proc/new', /^nothing can be made in \/proc$/],
   ])('%s is refused', async (name, message) => {
-    expect(await reasonOf(makeFolder(join(folder, name)))).toMatchObject({
+    expect(await reasonOf(makeFolder(resolve(folder, name)))).toMatchObject({
       code: 'output-failed',
       message: expect.stringMatching(message),
     });

@@ -1,10 +1,11 @@
 // The user's own files: read whole, written whole or not at all.
 
-import { existsSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { type ReasonError, reasonError } from '../reason.ts';
+import { atEnd } from './interrupt.ts';
 
 /** What the system says of an error, without the call and the path that Node adds. */
 export function systemMessage(error: unknown): string {
@@ -65,6 +66,7 @@ export async function writeOutput(path: string, bytes: Uint8Array | string): Pro
     if (target !== resolve(path)) return writeOutput(target, bytes);
   }
   const next = join(dirname(path), `.${basename(path)}.${process.pid}.next`);
+  const forget = atEnd(() => rmSync(next, { force: true }));
   try {
     await writeFile(next, bytes);
     await rename(next, path);
@@ -72,6 +74,8 @@ export async function writeOutput(path: string, bytes: Uint8Array | string): Pro
     // Where the file cannot be made, it may be impossible even to ask for its removal (a part of the path is a file).
     await rm(next, { force: true }).catch(() => {});
     throw cannotWrite(path, error);
+  } finally {
+    forget();
   }
 }
 
@@ -85,5 +89,7 @@ function cannotWrite(path: string, error: unknown): ReasonError {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== 'ENOENT') return reasonError('output-failed', path, systemMessage(error), elsewhere);
   const folder = dirname(path);
+  // /proc, for one.
+  if (existsSync(folder)) return reasonError('output-failed', path, `nothing can be made in ${folder}`, elsewhere);
   return reasonError('output-failed', path, `there is no folder ${folder}`, `make it, or ${elsewhere}`);
 }
