@@ -18,6 +18,8 @@ export default defineConfig({
         test: {
           name: 'machine',
           include: ['test/**/*.test.ts'],
+          // vitest.kernels.config.ts has those.
+          exclude: ['test/kernels/**'],
           environment: 'node',
           globalSetup: ['test/set-up.ts'],
           testTimeout: 600_000,

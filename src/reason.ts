@@ -95,6 +95,8 @@ export const reasonCodes = {
   ],
   'proof-unknown': ['refused', 'whether the redirect keeps all that it must cannot be told'],
 
+  'own-livepatch': ['refused', 'the kernel redirects with live patching of its own, so there is nothing here to prove'],
+
   // Rehearsal.
   'guest-failed': ['fault', 'the guest did not boot, did not answer, or ended before it was told to'],
   'rehearsal-failed': ['refused', 'the rehearsal did not go as it should'],

@@ -5,6 +5,7 @@ import type { CoreModule } from '../compile/core-module.ts';
 import { readElf } from '../elf/elf.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
+import { adaptForLivepatch } from '../link/adapt-for-livepatch.ts';
 import { type AdaptedModule, adaptModule, checkAdaptable, neededModules } from '../link/adapt-module.ts';
 import { readKlpPatch } from '../link/klp-patch.ts';
 import type { FindTargets } from './read-targets.ts';
@@ -15,12 +16,12 @@ export interface AdaptedPatch extends AdaptedModule {
 }
 
 /**
- * Adapts a module in memory; `file` is what messages call it. `targetsNamed` finds the modules that it patches or refers to.
+ * Adapts a module in memory; `file` is what messages call it. There is no `core` for a kernel with livepatch of its own. `targetsNamed` finds the modules that it patches or refers to.
  * Throws `ReasonError`: whatever reading, binding and linking throw.
  */
 export async function adaptPatch(
   kernel: LoadedKernel,
-  core: CoreModule,
+  core: CoreModule | undefined,
   bytes: Uint8Array,
   file: string,
   targetsNamed: FindTargets,
@@ -29,10 +30,11 @@ export async function adaptPatch(
   // Sections are views of the file's bytes, and linking writes into them.
   const module = readElf(bytes.slice(), file);
   checkAdaptable(module, arch, abi, file);
-  const patch = readKlpPatch(module, arch, core.klp, file);
+  const patch = core && readKlpPatch(module, arch, core.klp, file);
   const targets = await targetsNamed(neededModules(module, patch));
-  const sources = { image, core: core.exportedCrcs, furtherSymbols };
-  const linked = adaptModule({ arch, abi, callSites, selfModified, sources, module, file, patch, targets });
+  const sources = { image, core: core?.exportedCrcs ?? new Map(), furtherSymbols };
+  const adapt = core ? adaptModule : adaptForLivepatch;
+  const linked = adapt({ arch, abi, callSites, selfModified, sources, module, file, patch, targets });
   // What is made may be proven here, before anybody gets it: `linked.bytes` is the whole module.
-  return { ...linked, bytes: await signModule(linked.bytes), isPatch: patch !== undefined };
+  return { ...linked, bytes: await signModule(linked.bytes), isPatch: core === undefined || patch !== undefined };
 }

@@ -7,9 +7,11 @@ import { openKernel } from '../host/kernel-store.ts';
 import { checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import { reasonError } from '../reason.ts';
 import { type AdaptedPatch, adaptPatch } from './adapt-patch.ts';
 import type { Addition } from './command.ts';
+import { notProven } from './describe-livepatch.ts';
 import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
 import { moduleOption, readTargets } from './read-targets.ts';
@@ -24,7 +26,9 @@ interface AdaptOptions {
 export const adaptCommand: Addition = (program, act) => {
   program
     .command('adapt')
-    .description('take a livepatch module, built with our <linux/livepatch.h>, to a kernel without LIVEPATCH')
+    .description(
+      'take a livepatch module, built with our <linux/livepatch.h>, to a kernel without LIVEPATCH, or let one that has it bind what is not exported',
+    )
     .argument('<module>', 'the .ko that the kernel’s build system made; one that is no patch is only bound and signed')
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option(moduleOption.flags, moduleOption.description, moduleOption.collect, [])
@@ -45,16 +49,18 @@ export const adaptCommand: Addition = (program, act) => {
         await checkSupported(stored);
         context.progress(`reading ${options.kernel}`);
         const kernel = await loadKernel(options.kernel);
-        context.progress(`building the core for ${stored.name}`);
-        const core = await buildCore(stored);
+        const own = hasLivepatch(kernel.image);
+        if (!own) context.progress(`building the core for ${stored.name}`);
+        const core = own ? undefined : await buildCore(stored);
         context.progress(`adapting ${file}`);
         const adapted = await adaptPatch(kernel, core, bytes, file, (names) =>
           readTargets(kernel, options.module, names),
         );
-        const proof = adapted.isPatch
-          ? await proveBuilt(kernel, adapted.bytes, adapted.name, options.unproven === true, context)
-          : undefined;
-        const result = { ...(await summary(adapted)), ...proof };
+        const proof =
+          adapted.isPatch && !own
+            ? await proveBuilt(kernel, adapted.bytes, adapted.name, options.unproven === true, context)
+            : undefined;
+        const result = { ...(await summary(adapted, own)), ...(own ? notProven(adapted.name) : proof) };
         await writeOutput(options.output, adapted.bytes);
         if (!adapted.isPatch) context.remark(`${file} is no live patch: it is bound and signed, and nothing else`);
         return { result: { output: options.output, ...result }, text: describe(options.output, result) };
@@ -63,9 +69,9 @@ export const adaptCommand: Addition = (program, act) => {
 };
 
 /** The result for --json; what a patch does is told from the module's bytes, as `suture info` tells it. */
-async function summary(adapted: AdaptedPatch) {
+async function summary(adapted: AdaptedPatch, own: boolean) {
   const { module } = await checkSignature(adapted.bytes);
-  const patch = adapted.isPatch ? describePatch(readPatchModule(module, adapted.name)) : undefined;
+  const patch = adapted.isPatch && !own ? describePatch(readPatchModule(module, adapted.name)) : undefined;
   return {
     name: adapted.name,
     bytes: adapted.bytes.length,

@@ -6,12 +6,13 @@ import { loadKernel } from '../host/read-kernel.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { isFunction } from '../kernel/old-function.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
-import { tracedFunctions } from '../link/link-whole-kernel.ts';
+import { hasLivepatch } from '../link/link-for-livepatch.ts';
+import { type TracedFunction, tracedFunctions } from '../link/link-whole-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { type ReasonCode, reasonCodes } from '../reason.ts';
 import type { Addition } from './command.ts';
 import { columns } from './output.ts';
-import { countCodes, isGone, proveFunctions } from './prove-functions.ts';
+import { countCodes, isGone, type JudgedFunction, proveFunctions } from './prove-functions.ts';
 
 /** A function, or a call site that belongs to none; `code` is `proven`, or why it cannot be redirected. */
 interface Audited {
@@ -71,8 +72,7 @@ const isNameless = ({ code }: Audited): boolean => code === namelessBody;
 /** All functions of a kernel's text, each address once, and all call sites, both in the order of addresses. */
 function audit(kernel: Kernel, progress: (done: number) => void): Audit {
   const traced = tracedFunctions(kernel);
-  // A kernel without function tracing has no hook either, of which a prover would want to know.
-  const judged = traced.length === 0 ? [] : proveFunctions(kernel, new Prover(kernel), traced, progress);
+  const judged = judge(kernel, traced, progress);
   const byAddress = new Map(
     judged.map(({ name, address, code, reasons }): [LinkAddress, Audited] => [
       address,
@@ -95,6 +95,19 @@ function audit(kernel: Kernel, progress: (done: number) => void): Audit {
     }),
   };
 }
+
+function judge(kernel: Kernel, traced: readonly TracedFunction[], progress: (done: number) => void): Judged[] {
+  // A kernel without function tracing has no hook either, of which a prover would want to know.
+  if (traced.length === 0) return [];
+  if (!hasLivepatch(kernel.image)) return proveFunctions(kernel, new Prover(kernel), traced, progress);
+  return traced.map((each) => ({
+    ...each,
+    code: isGone(kernel, each.address) ? 'init-text' : 'own-livepatch',
+    reasons: [],
+  }));
+}
+
+type Judged = Pick<JudgedFunction, 'name' | 'address' | 'code' | 'reasons'>;
 
 /** What kallsyms calls functions, one name an address: of several the one that ftrace shows. */
 function functionsOf({ image }: Kernel): { name: string; address: LinkAddress }[] {

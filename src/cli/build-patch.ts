@@ -2,13 +2,13 @@
 
 import { basename } from 'node:path';
 import { compileFix } from '../compile/compile-fix.ts';
-import { buildCore } from '../compile/core-module.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { coreModule } from '../link/bind-symbols.ts';
-import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
+import type { LinkedPatch, Replacement } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
+import { linkerFor } from './linker-for.ts';
 import { type FindTargets, readTargets } from './read-targets.ts';
 
 export interface BuiltPatch extends LinkedPatch {
@@ -17,6 +17,8 @@ export interface BuiltPatch extends LinkedPatch {
   readonly remarks: readonly string[];
   /** Functions of the fix that are not static and yet replace nothing. */
   readonly idle: readonly string[];
+  /** What it was linked of. */
+  readonly replacements: readonly Replacement[];
 }
 
 /** The name of the patch module when the user gives none, after kpatch-build: `livepatch_` and the fix's name. */
@@ -49,29 +51,35 @@ export async function buildPatch(
 ): Promise<BuiltPatch> {
   checkPatchName(name);
   const { arch, stored } = kernel;
-  progress(`building the core for ${stored.name}`);
-  const core = await buildCore(stored);
+  const { link, core } = await linkerFor(kernel, progress);
   progress(`compiling ${fix}`);
   const compiled = await compileFix(stored, arch, fix, name, (wanted) => {
     return symbolsNamed(kernel.image.kallsyms, wanted).some(isFunction);
   });
   const targets = await targetsNamed(compiled.replacements.flatMap(({ module }) => (module === '' ? [] : [module])));
   progress('linking');
-  const linked = linkPatch({
+  const linked = link({
     arch,
     abi: kernel.abi,
     callSites: kernel.callSites,
     selfModified: kernel.selfModified,
-    sources: { image: kernel.image, core: core.exportedCrcs, furtherSymbols: kernel.furtherSymbols },
+    sources: { image: kernel.image, core, furtherSymbols: kernel.furtherSymbols },
     object: compiled.object,
     name,
     replacements: compiled.replacements,
     targets,
   });
-  const { idle } = compiled;
+  const { idle, replacements } = compiled;
   const replacesNothing = idle.map(
     (each) => `${each} replaces nothing: the kernel has no function of that name (a helper should be static)`,
   );
   const warnings = compiled.warnings === '' ? [] : [compiled.warnings.trimEnd()];
-  return { ...linked, bytes: await signModule(linked.bytes), name, remarks: [...warnings, ...replacesNothing], idle };
+  return {
+    ...linked,
+    bytes: await signModule(linked.bytes),
+    name,
+    remarks: [...warnings, ...replacesNothing],
+    idle,
+    replacements,
+  };
 }

@@ -4,7 +4,6 @@
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { compileFrame } from '../compile/compile-fix.ts';
-import { buildCore } from '../compile/core-module.ts';
 import { compilePairs, type ObjectPair, type PairOptions, type Pairs } from '../compile/pairs.ts';
 import { diffObjects } from '../diff/diff.ts';
 import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
@@ -15,13 +14,14 @@ import { ImagePlaces } from '../link/image-places.ts';
 import { type ChangedFile, diffTogether, joinFiles, newFunctionName, resolveFiles } from '../link/join-files.ts';
 import type { KernelPlaces } from '../link/kernel-places.ts';
 import { targetOf } from '../link/late-symbols.ts';
-import { type LinkedPatch, linkPatch } from '../link/link-patch.ts';
+import type { LinkedPatch, Replacement } from '../link/link-patch.ts';
 import { ModulePlaces, type ModuleSurroundings } from '../link/module-places.ts';
 import { checkFidelity } from '../match/fidelity.ts';
 import { matchObject } from '../match/match.ts';
 import { matchModule } from '../match/match-module.ts';
 import { type Reason, reasonError, throwReasons } from '../reason.ts';
 import { checkPatchName } from './build-patch.ts';
+import { linkerFor } from './linker-for.ts';
 import { type FindTargets, readTargets } from './read-targets.ts';
 
 export interface SourcePatchOptions extends PairOptions {
@@ -43,6 +43,8 @@ export interface PatchedFile {
 
 export interface SourcePatch extends LinkedPatch {
   readonly name: string;
+  /** What it was linked of. */
+  readonly replacements: readonly Replacement[];
   readonly files: readonly PatchedFile[];
   /** What the compiler said, and what a person should know of what was left out or added. */
   readonly remarks: readonly string[];
@@ -73,8 +75,7 @@ export async function linkPairs(
   { targetsNamed = (names) => readTargets(kernel, [], names), progress = () => {} }: SourcePatchOptions,
 ): Promise<SourcePatch> {
   const { arch, stored, image, furtherSymbols } = kernel;
-  progress(`building the core for ${stored.name}`);
-  const core = await buildCore(stored);
+  const { link, core } = await linkerFor(kernel, progress);
   // Kbuild names an object that several modules have after all of them; in each it is another one.
   const pairs = compiled.flatMap((pair) => pair.module.split(':').map((module): ObjectPair => ({ ...pair, module })));
 
@@ -103,12 +104,12 @@ export async function linkPairs(
   const named = resolved.replaced.map((each, i) => ({ ...each, newName: newFunctionName(i) }));
   const frame = await compileFrame(stored, arch, name, named, resolved.objects);
   const { object, replacements } = joinFiles(arch, frame, resolved);
-  const linked = linkPatch({
+  const linked = link({
     arch,
     abi: kernel.abi,
     callSites: kernel.callSites,
     selfModified: kernel.selfModified,
-    sources: { image, core: core.exportedCrcs, furtherSymbols },
+    sources: { image, core, furtherSymbols },
     object,
     name,
     replacements,
@@ -119,6 +120,7 @@ export async function linkPairs(
     bound: new Map([...linked.bound, ...resolved.bound]),
     bytes: await signModule(linked.bytes),
     name,
+    replacements,
     files: files.map(({ path, module, diff }) => {
       const replaced = resolved.replaced.filter((each) => each.path === path && each.module === module);
       const functions = diff.selection.included.filter(({ kind }) => kind === 'function');

@@ -3,16 +3,19 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { compilePairs } from '../compile/pairs.ts';
+import type { LinkAddress } from '../elf/units.ts';
 import { makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
 import { architectureOf, checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import type { LinkedPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
 import { buildPatch, checkPatchName, patchName } from './build-patch.ts';
 import { linkPairs, type PatchedFile } from './build-source-patch.ts';
 import type { Addition } from './command.ts';
+import { describeLivepatch } from './describe-livepatch.ts';
 import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
 import { type Fix, readFix } from './read-fix.ts';
@@ -85,8 +88,15 @@ export const buildCommand: Addition = (program, act) => {
           ? await linkPairs(kernel, pairs, fix, name, { targetsNamed, progress })
           : { ...(await buildPatch(kernel, fix, name, progress, targetsNamed)), files: [] };
         for (const remark of patch.remarks) context.remark(remark);
-        const proof = await proveBuilt(kernel, patch.bytes, patch.name, options.unproven === true, context);
-        const result = { ...(await summary(patch)), ...proof };
+        const result = {
+          ...summary(patch),
+          ...(hasLivepatch(kernel.image)
+            ? await describeLivepatch(kernel, patch)
+            : {
+                ...(await redirectsOf(patch)),
+                ...(await proveBuilt(kernel, patch.bytes, patch.name, options.unproven === true, context)),
+              }),
+        };
         if (output.endsWith('/')) await makeFolder(output);
         await writeOutput(target, patch.bytes);
         return { result: { output: target, ...result }, text: describe(target, result) };
@@ -134,29 +144,44 @@ interface Built {
   readonly idle?: readonly string[];
 }
 
-/** The result for --json; what it does is told from the module's bytes, as `suture info` tells it. */
-async function summary(patch: Built) {
+/** What a patch does, told from the module's bytes, as `suture info` tells it. */
+async function redirectsOf(patch: Built) {
   const { module } = await checkSignature(patch.bytes);
   const { redirects, recipes } = describePatch(readPatchModule(module, patch.name));
+  return { redirects, recipes };
+}
+
+/** The rest of the result for --json. */
+function summary(patch: Built) {
   return {
     name: patch.name,
     bytes: patch.bytes.length,
     replacesNothing: patch.idle ?? [],
     remarks: patch.remarks,
     files: patch.files,
-    redirects,
     bound: [...patch.bound].flatMap(([name, binding]) =>
       binding.kind === 'exported' ? [] : [{ name, kind: binding.kind, address: binding.address }],
     ),
-    recipes,
   };
 }
 
-function describe(target: string, { redirects, bound, files, recipes }: Awaited<ReturnType<typeof summary>>): string {
+/** What is shown of a result, whoever redirects. */
+interface Shown extends ReturnType<typeof summary> {
+  readonly redirects: readonly {
+    readonly module: string | null;
+    readonly oldName: string;
+    readonly oldAddress?: LinkAddress;
+    readonly newName: string;
+    readonly way: string;
+  }[];
+  readonly recipes: readonly { readonly module: string | null; readonly symbol: string }[];
+}
+
+function describe(target: string, { redirects, bound, files, recipes }: Shown): string {
   const lines = redirects.map((r) => {
     const by = r.newName === r.oldName ? '' : ` by ${r.newName}`;
-    const where = r.module === null ? `at 0x${r.oldAddress.toString(16)}` : `of ${r.module}`;
-    return `  replaces ${r.oldName} ${where}${by}`;
+    const where = r.module === null ? `at 0x${r.oldAddress?.toString(16)}` : `of ${r.module}`;
+    return `  replaces ${r.oldName} ${where}${by}${r.way === 'livepatch' ? ', by the kernel’s own livepatch' : ''}`;
   });
   const alongside = files.flatMap((file) => file.alongside.map((name) => `  brings ${name} of ${file.path}`));
   const bindings = bound.map((b) => `  uses ${b.name} at 0x${b.address.toString(16)}, which is not exported`);

@@ -3,13 +3,15 @@
 import { assembleRedirect } from '../compile/assemble-redirect.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
+import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import { tracedFunctions } from '../link/link-whole-kernel.ts';
 import { readOwnRedirect } from '../prove/own-redirect.ts';
 import { symbolsOfHook } from '../prove/prove-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { proveOwnRedirect } from '../prove/prove-own.ts';
-import { type Reason, reasonCodes, reasonError } from '../reason.ts';
+import { type Reason, ReasonError, reasonCodes, reasonError } from '../reason.ts';
 import type { Addition, Context, Outcome } from './command.ts';
+import { ownLivepatch } from './describe-livepatch.ts';
 import {
   describeRedirectProof,
   describeVerdict,
@@ -91,6 +93,7 @@ async function provePatch(context: Context, file: string, options: ProveOptions)
 
 async function proveAll(context: Context, options: ProveOptions): Promise<Outcome> {
   const kernel = await loadKernel(options.kernel);
+  if (hasLivepatch(kernel.image)) throw new ReasonError(ownLivepatch(kernel.stored.name));
   const prover = new Prover(kernel);
   const traced = tracedFunctions(kernel).filter(({ name }) => options.function?.includes(name) ?? true);
   checkNames(

@@ -1,10 +1,13 @@
 // A patch module that the user names, read whole and looked at before anything is done with it.
 
+import { findSection, readElf } from '../elf/elf.ts';
 import { identification } from '../elf/layout.ts';
 import { readInput } from '../host/files.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { readModinfo } from '../kernel/modinfo.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { type PatchModule, readPatchModule } from '../kernel/read-patch-module.ts';
+import { checkModuleIsFor } from '../kernel/target-module.ts';
 import { reasonError } from '../reason.ts';
 
 export interface PatchFile {
@@ -31,6 +34,24 @@ export async function readPatch(file: string): Promise<PatchFile> {
     );
   }
   return { patch: readPatchModule(module, file), bytes, signed: intact === true };
+}
+
+/**
+ * The bytes of a module for a kernel's own livepatch. Throws `file-missing`, `not-a-patch-module` for one that is no live patch,
+ * `wrong-kernel`, and what `readElf` throws.
+ */
+export async function readLivepatchModule({ arch, abi }: Kernel, file: string): Promise<Uint8Array> {
+  const bytes = await readInput(file);
+  const model = readElf((await checkSignature(bytes)).module, file);
+  checkModuleIsFor(model, arch, abi, file);
+  const info = readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array());
+  if (info.some(([key, value]) => key === 'livepatch' && value === 'Y')) return bytes;
+  throw reasonError(
+    'not-a-patch-module',
+    file,
+    'its modinfo has no livepatch=Y, by which the kernel’s own livepatch knows its modules',
+    '`suture build` for this kernel makes such modules',
+  );
 }
 
 /** Refuses a patch that was made for another kernel: `wrong-kernel`. `kernel` is what it is to be used on, by name. */

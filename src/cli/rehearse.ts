@@ -3,12 +3,13 @@
 import { InvalidArgumentError } from 'commander';
 import { buildCore } from '../compile/core-module.ts';
 import { readInput } from '../host/files.ts';
-import { loadKernel } from '../host/read-kernel.ts';
+import { type LoadedKernel, loadKernel } from '../host/read-kernel.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse, type Step } from '../lab/rehearse.ts';
 import { modulesThatAnswerTo, modulesWithDependencies } from '../lab/target-modules.ts';
+import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import type { Addition } from './command.ts';
-import { checkPatchIsFor, readPatch } from './read-patch.ts';
+import { checkPatchIsFor, readLivepatchModule, readPatch } from './read-patch.ts';
 
 interface RehearseOptions {
   readonly kernel: string;
@@ -55,18 +56,18 @@ export const rehearseCommand: Addition = (program, act) => {
       act(async (context, patch: string, options: RehearseOptions) => {
         const kernel = await loadKernel(options.kernel);
         const { stored } = kernel;
-        const file = await readPatch(patch);
-        checkPatchIsFor(kernel, stored.name, file, patch);
+        const own = hasLivepatch(kernel.image);
+        const module = own ? await readLivepatchModule(kernel, patch) : await readOurs(kernel, patch);
         const check =
           options.check === undefined ? undefined : new TextDecoder().decode(await readInput(options.check));
         const targets = await modulesWithDependencies(stored.modules, options.load ?? []);
-        context.progress(`building the core for ${stored.name}`);
-        const core = await readInput((await buildCore(stored)).ko);
+        if (!own) context.progress(`building the core for ${stored.name}`);
+        const core = own ? undefined : await readInput((await buildCore(stored)).ko);
         const rehearsal = await rehearse(
           guestKernel(stored),
           {
             core,
-            patches: [{ name: '', module: file.bytes, check }],
+            patches: [{ name: '', module, check }],
             targets,
             find: (name) => modulesThatAnswerTo(stored.modules, name),
             expectedLog: options.expectLog ?? [],
@@ -84,6 +85,12 @@ export const rehearseCommand: Addition = (program, act) => {
       }),
     );
 };
+
+async function readOurs(kernel: LoadedKernel, file: string): Promise<Uint8Array> {
+  const patch = await readPatch(file);
+  checkPatchIsFor(kernel, kernel.stored.name, patch, file);
+  return patch.bytes;
+}
 
 const also = (value: string, before: readonly string[] = []): string[] => [...before, value];
 

@@ -50,7 +50,7 @@ const layoutSection = '.comment.suture.layout';
  * words, `tool-missing`, what `bindCore` throws, and `bug` if it does not lay out patch tables as src/kernel/patch-module.ts does.
  */
 export async function buildCore(kernel: StoredKernel): Promise<CoreModule> {
-  await checkSupported(kernel);
+  await checkSupported(kernel, true);
   const sources = await readSources();
   const image = await readImage(kernel);
   const entry = join(kernel.folder, 'core', await hashOf(kernel, image, sources));

@@ -8,7 +8,7 @@ import { parseConfig } from '../kernel/config.ts';
 import { readFurtherSymbols, type SymbolAddresses } from '../kernel/further-symbols.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { type Kernel, readKernel } from '../kernel/kernel.ts';
-import { checkKernelSupport } from '../kernel/kernel-support.ts';
+import { checkKernelSupport, checkNeedsCore } from '../kernel/kernel-support.ts';
 import { checkHeaders, readSymvers } from '../kernel/module-symvers.ts';
 import { reasonError } from '../reason.ts';
 import { filesBelow } from './files.ts';
@@ -57,10 +57,14 @@ export async function readCompanions(
   return readFurtherSymbols(image, { systemMap: await named(parts.systemMap), vmlinux: await named(parts.vmlinux) });
 }
 
-/** Refuses a kernel that its configuration shows to be none that can be patched: `kernel-unsupported`, `kernel-incomplete`. */
-export async function checkSupported(stored: StoredKernel): Promise<void> {
-  const config = new TextDecoder().decode(await read(stored.config, stored));
-  checkKernelSupport(parseConfig(config), stored.name);
+/**
+ * Refuses a kernel that its configuration shows to be none that can be patched, or `withCore` none that a core can be built for:
+ * `kernel-unsupported`, `kernel-incomplete`.
+ */
+export async function checkSupported(stored: StoredKernel, withCore = false): Promise<void> {
+  const config = parseConfig(new TextDecoder().decode(await read(stored.config, stored)));
+  checkKernelSupport(config, stored.name);
+  if (withCore) checkNeedsCore(config, stored.name);
 }
 
 /** The bytes of a kernel's image as shipped. Throws `kernel-incomplete`. */

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ReasonError } from '../reason.ts';
 import { parseConfig } from './config.ts';
-import { checkKernelSupport } from './kernel-support.ts';
+import { checkKernelSupport, checkNeedsCore } from './kernel-support.ts';
 
 const stock = ['CONFIG_MODULES=y', 'CONFIG_DYNAMIC_FTRACE_WITH_REGS=y', '# CONFIG_LIVEPATCH is not set'];
 const check = (...lines: string[]) => checkKernelSupport(parseConfig(lines.join('\n')), 'k');
@@ -14,7 +14,6 @@ describe('the configuration of a kernel', () => {
   });
 
   it.each([
-    ['with live patching of its own', [...stock, 'CONFIG_LIVEPATCH=y'], /CONFIG_LIVEPATCH=y/],
     ['without modules', stock.slice(1), /without CONFIG_MODULES/],
     ['without a hook that sets registers', stock.slice(0, 1), /without CONFIG_DYNAMIC_FTRACE_WITH_REGS/],
   ])('%s is refused', (_what, lines, message) => {
@@ -26,5 +25,18 @@ describe('the configuration of a kernel', () => {
         { code: 'kernel-unsupported', place: 'k', message: expect.stringMatching(message) },
       ]);
     }
+  });
+
+  it('with live patching of its own passes, and has no place for a core', () => {
+    const config = parseConfig([...stock, 'CONFIG_LIVEPATCH=y'].join('\n'));
+    expect(() => checkKernelSupport(config, 'k')).not.toThrow();
+    expect(() => checkNeedsCore(parseConfig(stock.join('\n')), 'k')).not.toThrow();
+    expect(() => checkNeedsCore(config, 'k')).toThrowError(
+      expect.objectContaining({
+        reasons: [
+          expect.objectContaining({ code: 'kernel-unsupported', message: expect.stringMatching(/LIVEPATCH=y/) }),
+        ],
+      }),
+    );
   });
 });

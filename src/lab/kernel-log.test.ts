@@ -74,6 +74,7 @@ test('what loading and switching a patch says is expected', () => {
   const log = `
 [    7.000000] livepatch_cmdline: loading out-of-tree module taints kernel.
 [    7.000001] livepatch_cmdline: module verification failed: signature and/or required key missing - tainting kernel
+[    7.000001] livepatch_cmdline: tainting kernel with TAINT_LIVEPATCH
 [    7.000002] livepatch: enabling patch 'livepatch_cmdline'
 [    7.000003] livepatch: 'livepatch_cmdline': starting patching transition
 [    7.000004] livepatch: 'livepatch_cmdline': patching complete

@@ -68,6 +68,7 @@ export function alarm(line: string): FindingKind | undefined {
 const expected: readonly RegExp[] = [
   /loading out-of-tree module taints kernel/,
   /module verification failed: signature and\/or required key missing - tainting kernel/,
+  /: tainting kernel with TAINT_LIVEPATCH$/,
   /^livepatch: enabling patch '/,
   /^livepatch: '[^']+': (?:starting|completing) (?:un)?patching transition$/,
   /^livepatch: '[^']+': initializing (?:un)?patching transition$/,

@@ -150,7 +150,7 @@ function objectTwice(objects: readonly KlpObject[]): Reason[] {
 }
 
 /** What the module has a version of and yet neither the kernel nor the core exports: another module does, that it depends on. */
-function exportsOfOthers(module: ElfModel, known: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
+export function exportsOfOthers(module: ElfModel, known: ReadonlyMap<string, number>): ReadonlyMap<string, number> {
   const others = dependencies(module).filter((name) => name !== coreModule);
   return others.length > 0 ? known : new Map();
 }
@@ -159,7 +159,7 @@ const dependencies = (module: ElfModel): string[] =>
   (new Map(readModinfo(findSection(module, '.modinfo')!.data)).get('depends') ?? '').split(',').filter(Boolean);
 
 /** A symbol's version says how what it takes and gives is laid out; the module must have been compiled for the same. */
-function otherVersions(
+export function otherVersions(
   bound: ReadonlyMap<string, Binding>,
   known: ReadonlyMap<string, number>,
   file: string,
@@ -180,14 +180,14 @@ function otherVersions(
   });
 }
 
-function replaceVersions({ arch, abi, module, sources }: AdaptInput, bound: ReadonlyMap<string, Binding>): void {
+export function replaceVersions({ arch, abi, module, sources }: AdaptInput, bound: ReadonlyMap<string, Binding>): void {
   dropSection(module, '__versions');
   const section = versionsSection(arch, abi, sources.image, bound);
   if (section) module.sections.push(section);
 }
 
 /** What debuggers read refers to everything, also to what is made anew here; the kernel never loads it. */
-function dropDebugInformation(module: ElfModel): void {
+export function dropDebugInformation(module: ElfModel): void {
   const isDropped = ({ name, flags }: Section) => (flags & SHF_ALLOC) === 0n && /^\.(debug_|BTF|ctf)/.test(name);
   module.symbols = module.symbols.filter(({ place }) => !isSection(place) || !isDropped(place));
   module.sections = module.sections.filter((section) => !isDropped(section));

@@ -12,7 +12,13 @@ import { callSiteTable, dataSection, modinfo, thisModule, versions } from './mod
 
 export const thisModuleSymbol = '__this_module';
 
-/** Completes a module. `object` is changed; `bound` says what its undefined symbols were bound to. */
+/** What a module says of itself in its modinfo that is not the same for all. */
+type Modinfo = readonly (readonly [key: string, value: string])[];
+
+/**
+ * Completes a module. `object` is changed; `bound` says what its undefined symbols were bound to; `own` is its own modinfo,
+ * that of a module for the core if it is left out.
+ */
 export function finishModule(
   object: ElfModel,
   name: string,
@@ -20,11 +26,12 @@ export function finishModule(
   abi: ModuleAbi,
   image: KernelImage,
   bound: ReadonlyMap<string, Binding>,
+  own: Modinfo = [['depends', coreModule]],
 ): void {
   addCallSites(arch, object);
   const versions = versionsSection(arch, abi, image, bound);
   if (versions) object.sections.push(versions);
-  addModinfo(object, name, abi, bound);
+  addModinfo(object, name, abi, bound, own);
   addThisModule(arch, object, name, abi);
   addRequiredSections(object, abi);
   addLooseSymbols(object);
@@ -67,7 +74,13 @@ export function versionsSection(
   return versions(arch, crcs);
 }
 
-function addModinfo(object: ElfModel, name: string, abi: ModuleAbi, bound: ReadonlyMap<string, Binding>): void {
+function addModinfo(
+  object: ElfModel,
+  name: string,
+  abi: ModuleAbi,
+  bound: ReadonlyMap<string, Binding>,
+  own: Modinfo,
+): void {
   const namespaces = new Set([...bound.values()].flatMap((b) => (b.kind === 'exported' ? [b.namespace] : [])));
   namespaces.delete('');
   let section = findSection(object, '.modinfo');
@@ -77,7 +90,7 @@ function addModinfo(object: ElfModel, name: string, abi: ModuleAbi, bound: Reado
   }
   const added = modinfo([
     ...[...namespaces].sort().map((namespace) => ['import_ns', namespace] as const),
-    ['depends', coreModule],
+    ...own,
     ['name', name],
     ['vermagic', abi.vermagic],
   ]);

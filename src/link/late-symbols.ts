@@ -19,7 +19,8 @@ import { type Attempt, reasonError } from '../reason.ts';
 import { dataSection } from './module-sections.ts';
 import type { LinkedRecipe } from './redirects.ts';
 
-const vmlinux = 'vmlinux';
+/** What symbols of the kernel itself are said to be of. */
+export const vmlinux = 'vmlinux';
 
 /** The name of a symbol, apart: module names have neither dots nor commas. */
 const symbolName = /^\.klp\.sym\.([^.,]+)\.(.+),(\d+)$/;
@@ -50,9 +51,15 @@ interface LateReference {
   readonly sympos: number;
 }
 
+/** What a symbol of this kind means, by its name; undefined if it is none. */
+export function lateSymbol(symbol: string): { object: string; name: string; sympos: number } | undefined {
+  const [, object, name, sympos] = symbolName.exec(symbol) ?? [];
+  return object === undefined || name === undefined ? undefined : { object, name, sympos: Number(sympos) };
+}
+
 /** The modules that symbols of this kind are of. */
 export function lateModules(symbols: readonly Pick<ElfSymbol, 'name'>[]): string[] {
-  const names = symbols.flatMap(({ name }) => symbolName.exec(name)?.[1] ?? []);
+  const names = symbols.flatMap(({ name }) => lateSymbol(name)?.object ?? []);
   return [...new Set(names)].filter((name) => name !== vmlinux);
 }
 
@@ -156,9 +163,8 @@ function lateReferences(model: ElfModel): LateReference[] {
     .filter(({ flags }) => (flags & SHF_ALLOC) !== 0n)
     .flatMap((section) =>
       section.relocations.flatMap((relocation): LateReference[] => {
-        const [, object, name, sympos] = symbolName.exec(relocation.symbol?.name ?? '') ?? [];
-        if (object === undefined || name === undefined) return [];
-        return [{ section, relocation, object, name, sympos: Number(sympos) }];
+        const symbol = lateSymbol(relocation.symbol?.name ?? '');
+        return symbol ? [{ section, relocation, ...symbol }] : [];
       }),
     );
 }

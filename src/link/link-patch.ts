@@ -22,7 +22,6 @@ import {
   addStubsAndTable,
   beyondLimits,
   type LinkedObject,
-  type LinkedRecipe,
   type LinkedRedirect,
   makeRedirect,
   replacedTwice,
@@ -80,7 +79,8 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   const newFunctions = new Map(
     object.symbols.filter((s) => s.type === STT_FUNC && isSection(s.place)).map((s) => [s.name, s]),
   );
-  const late = bindToTargets(input, attempt);
+  nameSymbolsOfTargets(input, attempt);
+  const late = bindLate(object, arch, input.sources.image, input.targets ?? new Map(), attempt);
   const objects = modules.map((name): LinkedObject => {
     const redirects = input.replacements
       .filter(({ module = '' }) => module === name)
@@ -105,7 +105,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
 }
 
 /** Takes out what is not loaded, Kbuild's own call-site table, and the symbols that nothing needs any more. */
-function stripObject(object: ElfModel): void {
+export function stripObject(object: ElfModel): void {
   const stays = (s: Section) => (s.flags & SHF_ALLOC) !== 0n && s.name !== '__mcount_loc';
   object.sections = object.sections.filter((s) => stays(s.relocationTable?.target ?? s));
   const kept = new Set(object.sections);
@@ -125,12 +125,13 @@ const objectsOf = ({ replacements, object }: PatchInput): string[] => [
 
 /**
  * What the fix uses of the modules that it patches: what neither the kernel nor the core exports, and one of them has. A fix
- * is written like the module's own code, so its names mean the module's before they mean what vmlinux keeps to itself.
+ * is written like the module's own code, so its names mean the module's before they mean what vmlinux keeps to itself. They
+ * are given the names that `late-symbols.ts` knows.
  */
-function bindToTargets(
+export function nameSymbolsOfTargets(
   { arch, object, sources, targets = new Map() }: PatchInput,
   attempt: Attempt,
-): Map<string, LinkedRecipe[]> {
+): void {
   const { core, image } = sources;
   const supplied = [...madeHere, ...arch.loaderSymbols];
   for (const symbol of object.symbols) {
@@ -154,7 +155,6 @@ function bindToTargets(
       symbol.name = lateSymbolName(owner, name);
     });
   }
-  return bindLate(object, arch, image, targets, attempt);
 }
 
 const withoutObject = (name: string): Reason => ({

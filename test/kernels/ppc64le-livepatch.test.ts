@@ -1,0 +1,131 @@
+// A kernel with live patching of its own gets modules for that: `build` and `adapt` choose by themselves, and what they make
+// is applied and taken back by the kernel alone.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { openKernel } from '../../src/host/kernel-store.ts';
+import { run } from '../../src/host/run.ts';
+import { sutureJson } from '../suture.ts';
+import { describeKernel } from './wanted-kernels.ts';
+
+const kernel = 'ppc64le-livepatch';
+
+/** Uses a function and a variable that the kernel does not export. */
+const replacement = `
+static int new_show(struct seq_file *m, void *v)
+{
+	seq_printf(m, "%s (%d processes)\\n", saved_command_line, nr_processes());
+	return 0;
+}
+`;
+const includes = `#include <linux/init.h>
+#include <linux/sched/stat.h>
+#include <linux/seq_file.h>
+`;
+const fix = includes + replacement.replace('new_show', 'cmdline_proc_show');
+const livepatchModule = `#include <linux/livepatch.h>
+#include <linux/module.h>
+${includes}${replacement}
+static struct klp_func funcs[] = { { .old_name = "cmdline_proc_show", .new_func = new_show }, { } };
+static struct klp_object objs[] = { { .funcs = funcs }, { } };
+static struct klp_patch patch = { .mod = THIS_MODULE, .objs = objs };
+static int __init demo_init(void) { return klp_enable_patch(&patch); }
+static void __exit demo_exit(void) { }
+module_init(demo_init);
+module_exit(demo_exit);
+MODULE_LICENSE("GPL");
+MODULE_INFO(livepatch, "Y");
+`;
+const sourcePatch = `--- a/fs/proc/version.c
++++ b/fs/proc/version.c
+@@ -10,7 +10,7 @@
+
+ static int version_proc_show(struct seq_file *m, void *v)
+ {
+-	seq_printf(m, linux_proc_banner,
++	seq_printf(m, "patched %s %s %s\\n",
+ 		utsname()->sysname,
+ 		utsname()->release,
+ 		utsname()->version);
+`.replace('\n\n', '\n \n');
+
+const check = (file: string, pattern: string) => `cat ${file}
+case $SUTURE_PHASE in
+applied) grep -q '${pattern}' ${file} ;;
+*) ! grep -q '${pattern}' ${file} ;;
+esac
+`;
+
+await describeKernel(kernel, () => {
+  let folder: string;
+  const inFolder = (name: string) => join(folder, name);
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'suture-test-livepatch-'));
+    await writeFile(inFolder('fix.c'), fix);
+    await writeFile(inFolder('fix.patch'), sourcePatch);
+    await writeFile(inFolder('cmdline.sh'), check('/proc/cmdline', 'processes)'));
+    await writeFile(inFolder('version.sh'), check('/proc/version', '^patched Linux'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const rehearse = async (module: string, script: string) => {
+    const { exit, status, result, reasons } = await sutureJson([
+      ...['rehearse', '--kernel', kernel, inFolder(module), '--check', inFolder(script)],
+    ]);
+    expect({ exit, status, reasons, verdict: result?.verdict }).toEqual({
+      ...{ exit: 0, status: 'done', reasons: [], verdict: 'passed' },
+    });
+    expect(result.steps.map(({ name }: { name: string }) => name)).not.toContain('load core');
+  };
+
+  it('is audited as one that redirects by itself, and has no redirect of ours to prove and no core', async () => {
+    const { result } = await sutureJson(['audit', kernel]);
+    expect(Object.keys(result.listedByFtrace)).toEqual(['own-livepatch', 'nameless-body']);
+    const codeOf = async (...args: string[]) => {
+      const { exit, reasons } = await sutureJson([...args, '--kernel', kernel]);
+      return [exit, ...reasons.map(({ code }: { code: string }) => code)];
+    };
+    expect(await codeOf('prove', '--all')).toEqual([2, 'own-livepatch']);
+    expect(await codeOf('core', '-o', inFolder('core'))).toEqual([2, 'kernel-unsupported']);
+  });
+
+  it('gets a module from a C file, with what is not exported bound by the kernel', async () => {
+    const output = inFolder('fix.ko');
+    const { exit, result } = await sutureJson(['build', '--kernel', kernel, '-o', output, inFolder('fix.c')]);
+    expect(exit).toBe(0);
+    expect(result.redirects).toMatchObject([{ oldName: 'cmdline_proc_show', module: null, way: 'livepatch' }]);
+    expect(result).toMatchObject({ proven: false, unproven: [{ code: 'own-livepatch' }] });
+    const { stdout } = await run('powerpc64le-linux-gnu-readelf', ['-rW', output]);
+    expect(stdout).toContain('.klp.sym.vmlinux.nr_processes,0');
+    expect(stdout).toContain('.klp.sym.vmlinux.saved_command_line,0');
+    await rehearse('fix.ko', 'cmdline.sh');
+  });
+
+  it('gets a module from a patch of its source', async () => {
+    const { exit, result } = await sutureJson([
+      ...['build', '--kernel', kernel, '-o', inFolder('patch.ko'), inFolder('fix.patch')],
+    ]);
+    expect(exit).toBe(0);
+    expect(result.redirects).toMatchObject([{ oldName: 'version_proc_show', module: null, way: 'livepatch' }]);
+    await rehearse('patch.ko', 'version.sh');
+  });
+
+  it('takes a module of its own build system that uses what it does not export', async () => {
+    await writeFile(inFolder('demo.c'), livepatchModule);
+    await writeFile(inFolder('Kbuild'), 'obj-m := demo.o\n');
+    const { headers, crossPrefix } = await openKernel(kernel);
+    const words = ['ARCH=powerpc', `CROSS_COMPILE=${crossPrefix}`, 'KBUILD_MODPOST_WARN=1', 'modules'];
+    await run('make', ['-C', headers, `M=${folder}`, ...words]);
+    const adapt = ['adapt', '--kernel', kernel, '-o', inFolder('adapted.ko')];
+    const { exit, result } = await sutureJson([...adapt, inFolder('demo.ko')]);
+    expect(exit).toBe(0);
+    expect(result.bound.map(({ name }: { name: string }) => name).sort()).toEqual([
+      'nr_processes',
+      'saved_command_line',
+    ]);
+    await rehearse('adapted.ko', 'cmdline.sh');
+  });
+});
