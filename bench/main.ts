@@ -10,12 +10,21 @@ import { columns } from '../src/cli/output.ts';
 import { fetchKernel } from '../src/host/fetch-kernel.ts';
 import { listKernels } from '../src/host/kernel-store.ts';
 import { type Bench, cells, type Row } from './bench.ts';
+import { callsBench } from './calls.ts';
 import { diffObjectsBench } from './diff-objects.ts';
+import { pauseBench } from './pause.ts';
 import { readKernelBench } from './read-kernel.ts';
 import { sourcePatchBench } from './source-patch.ts';
 import { wholeKernelBench } from './whole-kernel.ts';
 
-const benches: readonly Bench[] = [readKernelBench, wholeKernelBench, diffObjectsBench, sourcePatchBench];
+const benches: readonly Bench[] = [
+  readKernelBench,
+  wholeKernelBench,
+  diffObjectsBench,
+  sourcePatchBench,
+  callsBench,
+  pauseBench,
+];
 
 const say = (what: string): void => void process.stderr.write(`bench: ${what}\n`);
 const { values, positionals } = parseArgs({

@@ -6,8 +6,8 @@
 
 import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
+import { packageFile } from '../src/host/package-file.ts';
 import { run } from '../src/host/run.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { findProgram } from '../src/host/tools.ts';
@@ -15,7 +15,7 @@ import { cacheWithoutObjects } from '../test/support/own-cache.ts';
 import { type Bench, best, type Figures, type Row } from './bench.ts';
 import { cpu, measureNode, wall } from './measure.ts';
 
-const program = fileURLToPath(new URL('../../../bin/suture', import.meta.url));
+const program = packageFile('bin/suture');
 /** All but the compilers: what must be below the limit. On a busy machine only the processor's time says something. */
 const beyond = 'beyond ms';
 const beyondCpu = 'beyond CPU ms';

@@ -5,15 +5,15 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS } from '../src/elf/constants.ts';
 import { newModel, newSection, writeElf } from '../src/elf/elf.ts';
+import { packageFile } from '../src/host/package-file.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { type Bench, best, type Figures, type Row, ratio } from './bench.ts';
 import { cpu, measureNode, measureProgram, wall } from './measure.ts';
 
-const program = fileURLToPath(new URL('../../../bin/suture', import.meta.url));
+const program = packageFile('bin/suture');
 /** `prove` refuses what it does not prove, and a kernel always has some of that. */
 const accept = [0, 2];
 /** `objdump -d` of the same text is one of these. */

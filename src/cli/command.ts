@@ -7,6 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { cacheFolder } from '../host/cache.ts';
 import { cannotRead, systemMessage } from '../host/files.ts';
 import { onInterrupt } from '../host/interrupt.ts';
+import { packageFile } from '../host/package-file.ts';
 import { type Reason, ReasonError } from '../reason.ts';
 import { print, type Report, type Status, type Terminal } from './output.ts';
 
@@ -164,7 +165,7 @@ function asReason(error: unknown): ReasonError {
 const reportIt = 'please report it, with what `SUTURE_DEBUG=1` in the environment prints';
 
 /** As package.json has it; the file is two folders up from here, compiled or not. */
-const version: string = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')).version;
+const version: string = JSON.parse(readFileSync(packageFile('package.json'), 'utf8')).version;
 
 /** Decided before parsing, since a command line that cannot be parsed is answered in JSON too. */
 const wantsJson = (args: readonly string[]): boolean => args.slice(0, endOfOptions(args)).includes('--json');

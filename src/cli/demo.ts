@@ -2,10 +2,10 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { architectures } from '../arch/architectures.ts';
 import { buildCore } from '../compile/core-module.ts';
 import { openKernel, type StoredKernel } from '../host/kernel-store.ts';
+import { packageFile } from '../host/package-file.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { stockKernel } from '../host/stock-kernel.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
@@ -19,7 +19,7 @@ import { proveBuilt } from './prove-built.ts';
 /** The fixes of examples/, each with a check beside it. */
 const examples = ['cmdline', 'stack-arguments', 'leaf', 'pointer', 'local-call'];
 
-const exampleFile = (name: string) => fileURLToPath(new URL(`../../examples/${name}`, import.meta.url));
+const exampleFile = (name: string) => packageFile(`examples/${name}`);
 
 export const demoCommand: Addition = (program, act) => {
   program

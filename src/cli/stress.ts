@@ -3,14 +3,11 @@
 import { copyFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildCore } from '../compile/core-module.ts';
-import { compileSelftestModules } from '../compile/selftest-modules.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
-import { readTargetModule } from '../kernel/target-module.ts';
 import { guestKernel } from '../lab/guest-kernel.ts';
 import { type StressPhase, type StressPlan, stress } from '../lab/stress.ts';
-import { reasonError } from '../reason.ts';
-import { adaptPatch } from './adapt-patch.ts';
+import { adaptFolder } from './adapt-folder.ts';
 
 /** The modules of the run and the files in the sources' folder that they are made of. */
 const modules = { stress_target: 'target.c', stress_a: 'patch.c', stress_b: 'patch.c' } as const;
@@ -19,27 +16,19 @@ const modules = { stress_target: 'target.c', stress_a: 'patch.c', stress_b: 'pat
 export async function stressModules(name: string, folder: string): Promise<Omit<StressPlan, 'cycles'>> {
   const kernel = await loadKernel(name);
   const core = await buildCore(kernel.stored);
-  const compiled = await withTemporaryFolder(async (sources) => {
+  const adapted = await withTemporaryFolder(async (sources) => {
     await mkdir(sources, { recursive: true });
     await copyFile(join(folder, 'stress-call.h'), join(sources, 'stress-call.h'));
     for (const [module, file] of Object.entries(modules)) {
       await copyFile(join(folder, file), join(sources, `${module}.c`));
     }
-    return compileSelftestModules(kernel.stored, core, [sources]);
+    return adaptFolder(kernel, core, sources, 'stress_target');
   });
-  const koOf = (module: keyof typeof modules): Uint8Array => {
-    const { ko, complaints } = compiled.find((each) => each.name === module)!;
-    if (!ko) throw reasonError('tool-failed', module, complaints.join('\n'), 'mend the source');
-    return ko;
-  };
-  const target = readTargetModule(koOf('stress_target'), 'stress_target.ko', kernel.arch, kernel.abi);
-  const targets = new Map([[target.name, target]]);
-  const adapted = async (module: keyof typeof modules) =>
-    (await adaptPatch(kernel, core, koOf(module), `${module}.ko`, async () => targets)).bytes;
+  const made = (module: keyof typeof modules): Uint8Array => adapted.get(module)!;
   return {
     core: new Uint8Array(await readFile(core.ko)),
-    target: await adapted('stress_target'),
-    patches: [await adapted('stress_a'), await adapted('stress_b')],
+    target: made('stress_target'),
+    patches: [made('stress_a'), made('stress_b')],
   };
 }
 

@@ -7,11 +7,11 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { architectureByName } from '../arch/architectures.ts';
 import { findSection, readElf } from '../elf/elf.ts';
 import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
+import { packageFile } from '../host/package-file.ts';
 import { checkSupported, readImage } from '../host/read-kernel.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { readKernelImage } from '../kernel/image.ts';
@@ -40,7 +40,7 @@ export interface CoreModule {
 }
 
 /** The folder of the core's sources; `include/` in it is what patch modules are compiled with. */
-export const coreSources = (): string => fileURLToPath(new URL('../../core', import.meta.url));
+export const coreSources = (): string => packageFile('core');
 
 /** The section of suture.ko that says how its compiler laid patch tables out (core/layout.c). */
 const layoutSection = '.comment.suture.layout';

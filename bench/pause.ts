@@ -1,0 +1,75 @@
+// How long the machine stands still while a patch comes, in guest instructions: with more and more tasks, and with more and more
+// functions patched.
+//
+// Counted is what runs under stop_machine() (bench/guest/bench_pause.c): the core's own look at all tasks, and apart from it what
+// ftrace stops the machine for to write its call sites, where it does that.
+
+import { loadKernel } from '../src/host/read-kernel.ts';
+import type { Guest } from '../src/lab/guest.ts';
+import type { Bench, Figures, Row } from './bench.ts';
+import { inMeasuredGuest, load, patchSizes, unload } from './measured-guest.ts';
+
+/** Processes that sleep, beside the guest's own tasks. */
+const crowds = [10, 100, 1000, 5000] as const;
+/** The most that 5,000 processes take, and what the kernel has besides; by the bits of a word, as pages of 64 KiB go with 64. */
+const memoryMegabytes = { 32: 2048, 64: 8192 } as const;
+/** The core, whose functions the kernel prints with their module: `stopper [suture]`. */
+const core = 'suture';
+
+export const pauseBench: Bench = {
+  name: 'pause',
+  title: 'the pause while a patch comes (issue 6: below 5 million instructions with 1,000 tasks)',
+  run: async ({ kernels, say }) => {
+    const rows: Row[] = [];
+    for (const kernel of kernels) {
+      const { arch } = await loadKernel(kernel);
+      await inMeasuredGuest(kernel, memoryMegabytes[arch.elf.class], async (guest) => {
+        await guest.succeed('insmod /bench_pause.ko');
+        const measured = async (what: string, size: number): Promise<void> => {
+          say(`pause of ${kernel}, ${what}`);
+          rows.push({ what: `${kernel}: ${what}`, figures: await pauses(guest, size) });
+        };
+        for (const size of patchSizes) await measured(`${size} patched`, size);
+        let asleep = 0;
+        for (const crowd of crowds) {
+          await guest.succeed(sleepers(crowd - asleep), { timeout: 600 });
+          asleep = crowd;
+          await measured(`${crowd} processes`, 1);
+        }
+      });
+    }
+    return rows;
+  },
+};
+
+/** So many processes more, each asleep. The shell that starts them is gone before they are counted. */
+const sleepers = (count: number): string =>
+  `i=0; while [ $i -lt ${count} ]; do sleep 100000 > /dev/null & i=$((i + 1)); done; until [ "$(pidof sleep | wc -w)" -ge ${count} ]; do :; done`;
+
+async function pauses(guest: Guest, size: number): Promise<Figures> {
+  const tasks = /^tasks (\d+) words (\d+)$/m.exec(await guest.succeed('cat /proc/suture_bench', { timeout: 300 }));
+  await guest.succeed(`cat /proc/suture_pause > /dev/null; ${load(size)}`, { timeout: 600 });
+  const stops = readStops(await guest.succeed('cat /proc/suture_pause'));
+  await guest.succeed(unload(size), { timeout: 600 });
+  const own = stops.filter(({ module }) => module === core);
+  const sum = (some: typeof stops): number => some.reduce((total, { instructions }) => total + instructions, 0);
+  const longest = Math.max(...own.map(({ instructions }) => instructions));
+  return {
+    tasks: Number(tasks?.[1]),
+    'stack words': Number(tasks?.[2]),
+    'pause, instructions': longest,
+    'a task': longest / Number(tasks?.[1]),
+    'a stack word': longest / Number(tasks?.[2]),
+    stops: own.length,
+    'other stops': stops.length - own.length,
+    'others, instructions': sum(stops) - sum(own),
+  };
+}
+
+/** What the guest has written down: whose function ran with the machine stopped, and for how many instructions. */
+function readStops(text: string): { module: string | undefined; instructions: number }[] {
+  return [...text.matchAll(/^\w+(?: \[(\w+)\])? (\d+)$/gm)].map(([, module, nanoseconds]) => ({
+    module,
+    instructions: Number(nanoseconds),
+  }));
+}
