@@ -7,6 +7,7 @@ import { R_ARM_JUMP24 } from '../arch/arm/relocations.ts';
 import type { Fields } from '../arch/arm/row.ts';
 import { type Hook, proveRedirect, type Redirect } from './redirect.ts';
 
+const [FP, IP] = [11, 12];
 const SP = 13;
 const LR = 14;
 const PC = 15;
@@ -112,6 +113,44 @@ describe('The prover', () => {
     // What a handler finds among them is what the site's registers held.
     const withoutIp = changed(2, at('STM', { Rn: SP, register_list: allOfThem & ~(1 << 12) }));
     expect(judge(withoutIp)).toContain('handler-call: ip among the saved registers');
+  });
+
+  test('has a function with a frame pointer return by what the graph tracer has put into its frame', () => {
+    // As `__ftrace_graph_regs_caller` with UNWINDER_FRAME_POINTER: whether or not the handler redirects.
+    const tracer = entry + 0x8000n;
+    const nop = at('MOV (register)', { S: 0, Rd: 0, Rm: 0 });
+    const hook = [...rightHook];
+    hook.splice(handlerCall + 1, 0, nop);
+    const goesTo = hook.length;
+    const to = (from: number, target: number): number => (target - from - 2) & 0xffffff;
+    hook.push(
+      at('SUB (immediate)', { S: 0, Rn: FP, Rd: 0, imm12: 4 }),
+      at('LDR (immediate)', { Rn: SP, Rt: 1, U: 1, imm12: 60 }),
+      at('SUB (immediate)', { S: 0, Rn: 1, Rd: 1, imm12: 4 }),
+      at('MOV (register)', { S: 0, Rd: 2, Rm: FP }),
+      at('ADD (immediate)', { S: 0, Rn: SP, Rd: 3, imm12: 72 }),
+      at('BL', { imm24: to(goesTo + 5, 0x8000 / 4) }),
+      at('B', { imm24: to(goesTo + 6, loadAll + 1) }),
+    );
+    const graph = { site: entry + BigInt(4 * (handlerCall + 1)), goesTo: entry + BigInt(4 * goesTo), callee: tracer };
+    const prologue = Uint32Array.of(
+      at('MOV (register)', { S: 0, Rd: IP, Rm: SP }),
+      at('PUSH', { register_list: (1 << FP) | (1 << IP) | (1 << LR) | (1 << PC) }),
+      at('SUB (immediate)', { S: 0, Rn: IP, Rd: FP, imm12: 4 }),
+      pushLr,
+      0,
+    );
+    const load = (Rt: number, from: number): number => at('LDR (immediate)', { Rn: SP, Rt, U: 1, imm12: from });
+    const raiseSp = at('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 16 });
+    const judgeStub = (...stub: number[]) => {
+      const verdict = proveRedirect(proofFacts, { ...hookOf(hook), graph }, { ...redirect(...stub), prologue });
+      return verdict.verdict === 'refuted'
+        ? [...new Set(verdict.failures.map(({ obligation, what }) => `${obligation}: ${what}`))]
+        : verdict;
+    };
+    expect(judgeStub(load(FP, 0), load(LR, 8), raiseSp)).toMatchObject({ verdict: 'proven' });
+    // A stub that goes by what lr holds: the tracer waits for a return that never comes to it.
+    expect(judgeStub(load(FP, 0), raiseSp)).toEqual(['return-address: where it returns to']);
   });
 
   test('refutes a hook that ignores where the handler sends it', () => {

@@ -12,8 +12,9 @@ import { holds, type Scene } from './scene.ts';
 
 const limits: Limits = { steps: 5000, paths: 64 };
 
-/** The note of where a function returned to before its return was traced. */
+/** The notes of where a function returned to before its return was traced, and of where that is kept. */
 const returnBefore = 'return address';
+const returnPlace = 'place of the return address';
 /** The note of where the handler was told that the function returns to. */
 const returnTold = 'return address as told';
 
@@ -123,7 +124,8 @@ class Run {
 
   /**
    * What the hook calls while the graph tracer is on. It changes a return address where it can unwind to it, which from a
-   * stub it cannot.
+   * stub it cannot; or, with frame pointers, where the old function's frame keeps it, whatever the handler has done
+   * (`prepare_ftrace_return`, UNWINDER_FRAME_POINTER, in arch/arm/kernel/ftrace.c, Linux 6.1).
    */
   private callGraphTracer(machine: SymbolicMachine): void {
     const { scene } = this;
@@ -133,8 +135,9 @@ class Run {
     machine.step('the graph tracer', () => {
       const size = (instructionSet.bits / 8) as 4 | 8;
       const back = machine.read(convention.atEntry.returnAddress);
-      if (!scene.isSent(machine) && machine.decide(scene.traced))
-        this.traceReturn(machine, machine.read(returnAddressPlace), size);
+      const place = machine.read(returnAddressPlace);
+      if ((scene.isInOldFrame(machine, place) || !scene.isSent(machine)) && machine.decide(scene.traced))
+        this.traceReturn(machine, place, size);
       callFunction(machine, scene.facts, handler, 'the graph tracer');
       machine.jump(back);
     });
@@ -143,6 +146,7 @@ class Run {
 
   private traceReturn(machine: SymbolicMachine, place: Term, size: 4 | 8): void {
     machine.notes.set(returnBefore, machine.load(place, size));
+    machine.notes.set(returnPlace, place);
     machine.store(place, size, this.scene.tracer);
   }
 
@@ -185,17 +189,19 @@ class Run {
     const saved = atEntry.calleeSaved.filter((register) => register !== processorArea?.register);
     const given = new Map(saved.map((register) => [register, scene.begin.read(register)]));
     if (toc) given.set(toc.register, found.read(toc.register));
-    this.callAndReturn(machine, oldCodeRuns, callee, sp, given);
+    const tracedAt = scene.keptReturnAddress(found.notes.get(returnPlace));
+    const size = (scene.facts.instructionSet.bits / 8) as 4 | 8;
+    this.callAndReturn(machine, oldCodeRuns, callee, sp, given, tracedAt && found.load(tracedAt, size));
     if (ran(found, handlerRuns) === 0) this.checks.unasked(found);
     const told = machine.notes.get(returnTold);
     // A helper of the hook's own it must be that the function returns to, not any code of the hook's.
     if (told && !told.base && !holds(machine, scene.traced)) this.checks.returnsAsTold(found, told);
-    this.checks.oldCode(found, { sp, below, callee });
+    this.checks.oldCode(found, { sp, below, callee, tracedAt });
   }
 
   /**
    * A function runs from its entry's stack pointer and returns, on another processor perhaps; `kept` says what else it
-   * gives back than the ABI has it.
+   * gives back than the ABI has it, `back` where it returns to if it does not by the register of the return address.
    */
   private callAndReturn(
     machine: SymbolicMachine,
@@ -203,11 +209,11 @@ class Run {
     callee: Callee,
     sp: Term,
     kept: ReadonlyMap<number, Term>,
+    back: Term = machine.read(this.scene.facts.convention.atEntry.returnAddress),
   ): void {
     const { scene } = this;
     const { instructionSet, convention } = scene.facts;
     const { processorArea } = convention;
-    const back = machine.read(convention.atEntry.returnAddress);
     machine.step(name, () => {
       machine.write(instructionSet.stackPointer, sp);
       callFunction(machine, scene.facts, callee, name);

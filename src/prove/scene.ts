@@ -163,6 +163,19 @@ export class Scene {
     return holds(machine, this.redirected);
   }
 
+  /** Whether a place is in what the old function's prologue has made its frame. */
+  isInOldFrame(machine: SymbolicMachine, place: Term): boolean {
+    const [at, sp] = [machine.distance(place), machine.distance(this.sp(this.untraced))];
+    return at !== undefined && sp !== undefined && at >= sp && at < 0;
+  }
+
+  /** A place, if the old function's prologue has put its return address there: then it returns by what stands there. */
+  keptReturnAddress(place: Term | undefined): Term | undefined {
+    const size = (this.facts.instructionSet.bits / 8) as 4 | 8;
+    if (!place || !this.isInOldFrame(this.untraced, place)) return undefined;
+    return same(this.untraced.load(place, size), this.callersCode) ? place : undefined;
+  }
+
   /** Where the function has to return to. */
   get callersCode(): Term {
     return this.begin.read(this.facts.convention.atEntry.returnAddress);

@@ -20,7 +20,10 @@
 // saved, and one `add sp` undoes it all. A load never reaches below sp, where interrupts write.
 //
 // function_graph does not change that: it replaces a return address only where it can unwind from the saved pc, and
-// from a stub it cannot (`stub-section.ts`).
+// from a stub it cannot (`stub-section.ts`). With frame pointers (UNWINDER_FRAME_POINTER) it unwinds nothing: it replaces
+// the return address at fp - 4, where the frame keeps it, whether or not the hook goes to a stub
+// (`prepare_ftrace_return`, arch/arm/kernel/ftrace.c). The new function must then return by what stands there, or its
+// return would be waited for in vain: where a frame keeps lr at fp - 4 the stub loads lr from it.
 
 import type { LinkAddress } from '../../elf/units.ts';
 import { reasonError } from '../../reason.ts';
@@ -31,6 +34,7 @@ import { LR, type PrologueState, runPrologue, SP } from './prologue.ts';
 import { R_ARM_JUMP24 } from './relocations.ts';
 import { disassemble, registerNames } from './syntax.ts';
 
+const FP = 11;
 const IP = 12;
 
 /** How far above its base a load reaches (LDR, immediate: section A8.8.63). */
@@ -66,6 +70,14 @@ function savedAt({ stack }: PrologueState, register: number, lowest: number): nu
   return undefined;
 }
 
+/** Where a frame of the kind that frame pointers make keeps the return address: 4 bytes below fp; undefined if it has none. */
+function framesReturnAddress({ registers, stack }: PrologueState): number | undefined {
+  const frame = registers[FP];
+  if (frame?.register !== SP) return undefined;
+  const value = stack.get(frame.plus - 4);
+  return value?.register === LR && value.plus === 0 ? frame.plus - 4 : undefined;
+}
+
 /**
  * The stub for one function. `site` is the `bl`'s address. `replacement` does not matter here: sp is the caller's again
  * when the new function is entered, so its stack arguments are where they were.
@@ -83,13 +95,15 @@ export function ftraceStub(old: FunctionText, site: LinkAddress, _replacement: U
   const sp = state.registers[SP];
   if (sp?.register !== SP || sp.plus > 0) throw unknown('the prologue leaves sp where it cannot be followed');
 
+  const returnAddress = framesReturnAddress(state);
   const loads = kept
     .filter((register) => {
       const value = state.registers[register];
-      return value?.register !== register || value.plus !== 0;
+      const isTraced = register === LR && returnAddress !== undefined;
+      return isTraced || value?.register !== register || value.plus !== 0;
     })
     .map((register) => {
-      const from = savedAt(state, register, sp.plus);
+      const from = register === LR && returnAddress !== undefined ? returnAddress : savedAt(state, register, sp.plus);
       if (from === undefined) throw unknown(`the prologue changes ${registerNames[register]} and saves it nowhere`);
       return { register, from };
     })
