@@ -304,6 +304,11 @@ export interface Architecture {
   /** Makes the call at a section offset one that a veneer can stand behind. Returns why not, if it cannot be. */
   readyLateCall(section: Section, offset: number): string | undefined;
   /**
+   * An instruction set of this architecture that is not read here: which bit of a pointer to a function says that its code is of
+   * that set, what it is called, and what to take instead.
+   */
+  readonly otherSet?: { readonly bit: bigint; readonly name: string; readonly remedy: string };
+  /**
    * How a symbol table binds a kernel function that is not exported to its absolute address, so that the kernel's own
    * loader makes the veneer or stub that a call needs (design section 2).
    */

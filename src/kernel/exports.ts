@@ -10,6 +10,7 @@
 // modules exports, so its entry can be recognised; the pointer behind it leads to its name, and the name can be found in
 // the image. The difference is the base.
 
+import type { Architecture } from '../arch/arch.ts';
 import { Allowance } from '../elf/checks.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
@@ -40,21 +41,49 @@ const mostPlaces = 256;
 /** Entries that may be read in all: a kernel has some ten thousand, but an image can be made of what looks like one. */
 const searchSteps = 1_000_000;
 
+interface Exports {
+  readonly base: LinkAddress;
+  readonly exports: Map<string, KernelExport>;
+}
+
 /**
- * The exports, in the order of the tables, and the address of the image's first byte.
- * Throws `image-unreadable`.
+ * The exports, in the order of the tables, and the address of the image's first byte. `otherSet` is of the architecture.
+ * Throws `image-unreadable`, and `kernel-unsupported` for a kernel whose code is of the other instruction set.
  */
 export function readExports(
   image: ImageBytes,
   kallsyms: readonly Kallsym[],
   place: string,
-): { base: LinkAddress; exports: Map<string, KernelExport> } {
+  otherSet?: Architecture['otherSet'],
+): Exports {
   const allowance = new Allowance(searchSteps);
+  const found = findExports(image, kallsyms, allowance, 0n);
+  if (found) return found;
+  // Kallsyms have the address of the code, a pointer to a function says in a bit of it what the code is.
+  if (otherSet && findExports(image, kallsyms, allowance, otherSet.bit)) {
+    const message = `its code is ${otherSet.name}, which Suture does not read`;
+    throw reasonError('kernel-unsupported', place, message, otherSet.remedy);
+  }
+  throw reasonError(
+    'image-unreadable',
+    place,
+    'the table of exported symbols was not found in the image',
+    'Suture needs a kernel with CONFIG_MODULES=y.',
+  );
+}
+
+/** `bit` is set in pointers to functions. */
+function findExports(
+  image: ImageBytes,
+  kallsyms: readonly Kallsym[],
+  allowance: Allowance,
+  bit: bigint,
+): Exports | undefined {
   for (const name of anchors) {
     const symbols = kallsyms.filter((symbol) => symbol.name === name);
     if (symbols.length !== 1) continue;
     const names = findText(image.bytes, `${name}\0`, mostPlaces);
-    for (const entry of image.findPointer(symbols[0]!.address, mostPlaces)) {
+    for (const entry of image.findPointer(linkAddress(symbols[0]!.address | bit), mostPlaces)) {
       const pointer = image.pointer(entry + image.word);
       for (const at of names) {
         const base = linkAddress((pointer ?? -1n) - BigInt(at));
@@ -64,12 +93,7 @@ export function readExports(
       }
     }
   }
-  throw reasonError(
-    'image-unreadable',
-    place,
-    'the table of exported symbols was not found in the image',
-    'Suture needs a kernel with CONFIG_MODULES=y.',
-  );
+  return undefined;
 }
 
 interface Entry {

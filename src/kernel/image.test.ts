@@ -67,6 +67,19 @@ const read = (changes: Partial<MadeKernel> = {}): Promise<KernelImage> =>
   readKernelImage(zimageOf(makeImage({ ...made, ...changes })), 'x', arm);
 
 describe('An ARM zImage', () => {
+  test('of a kernel in Thumb code is refused as one, not as one without exports', async () => {
+    const odd = made.exports.map((each) => ({ ...each, address: each.address | 1n }));
+    const refusal = await read({ exports: odd }).catch((error: ReasonError) => error.reasons);
+    expect(refusal).toEqual([
+      {
+        code: 'kernel-unsupported',
+        place: 'x',
+        message: expect.stringMatching(/code is Thumb/),
+        remedy: 'take a kernel with CONFIG_THUMB2_KERNEL=n',
+      },
+    ]);
+  });
+
   test('tells its release, its banner and where it is loaded', async () => {
     const image = await read();
     expect(image.release).toBe('6.1.0-test');

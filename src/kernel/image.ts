@@ -32,7 +32,8 @@ export interface KernelImage extends KernelText {
 
 /**
  * Reads a kernel's image: an ARM zImage, an ELF vmlinux, or either of them packed. `name` is what errors call it.
- * Throws `image-unreadable`, `kallsyms-unreadable`, `packed-data-unreadable`, `elf-malformed`, `elf-unsupported`.
+ * Throws `image-unreadable`, `kallsyms-unreadable`, `packed-data-unreadable`, `elf-malformed`, `elf-unsupported`, and
+ * `kernel-unsupported` for code of an instruction set that is not read.
  */
 export async function readKernelImage(bytes: Uint8Array, name: string, arch: Architecture): Promise<KernelImage> {
   const unpacked = await unpackIfPacked(bytes, name);
@@ -88,7 +89,7 @@ class LoadedImage implements KernelImage {
     this.#image = new ImageBytes(bytes, arch.elf.class === 32 ? 4 : 8);
     this.size = bytes.length;
     this.kallsyms = readKallsyms(bytes, this.#image.word, name);
-    const { base, exports } = readExports(this.#image, this.kallsyms, name);
+    const { base, exports } = readExports(this.#image, this.kallsyms, name, arch.otherSet);
     this.base = base;
     this.exports = exports;
     this.symbolTable = (elf?.symbols ?? []).filter(isNamedPlace);

@@ -55,6 +55,8 @@ export const arm: Architecture = {
   // A `bl` or `b` to a veneer is what it was.
   readyLateCall: () => undefined,
   // The loader's PLT needs nothing but an address (arch/arm/kernel/module-plts.c, Linux 6.1).
+  // Interworking: bit 0 of an address that is branched to (ARM Architecture Reference Manual, section A2.3.2).
+  otherSet: { bit: 1n, name: 'Thumb', remedy: 'take a kernel with CONFIG_THUMB2_KERNEL=n' },
   boundFunctionPlace: 'absolute',
   coreFunctions: [
     'unwind_frame',
