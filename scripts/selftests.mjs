@@ -4,9 +4,9 @@
 // Scripts, test modules and samples come from Debian's source package of the kernel's own version, unmodified, and are kept
 // in the cache. The modules are adapted by what `suture adapt` runs. Ends with 0 if every case of every kernel passes.
 
+import { architectures } from '../dist/arch/architectures.js';
 import { selftests } from '../dist/cli/selftests.js';
-import { fetchKernel } from '../dist/host/fetch-kernel.js';
-import { listKernels } from '../dist/host/kernel-store.js';
+import { stockKernel } from '../dist/host/stock-kernel.js';
 
 const say = (text) => process.stderr.write(`selftests: ${text}\n`);
 const indent = (text) => text.replace(/^(?=.)/gm, '    ');
@@ -14,14 +14,8 @@ const indent = (text) => text.replace(/^(?=.)/gm, '    ');
 /** The newest stock kernel of each architecture, unless kernels are named. */
 async function kernels(named) {
   if (named.length > 0) return named;
-  const cached = (await listKernels()).filter(({ version }) => version !== '');
-  return Promise.all(
-    ['armhf', 'ppc64el'].map(async (architecture) => {
-      const name = { armhf: 'arm', ppc64el: 'ppc64le' }[architecture];
-      const found = cached.filter((kernel) => kernel.architecture === name).at(-1);
-      return (found ?? (await fetchKernel(architecture, { onProgress: say }))).name;
-    }),
-  );
+  const found = await Promise.all(architectures.map(({ platform }) => stockKernel(platform, say)));
+  return found.map(({ name }) => name);
 }
 
 function print({ script, title, outcome, detail, remark }) {
