@@ -10,8 +10,10 @@
  * and the old functions that its nops lead to.
  *
  * A whole module, because what a new function has called by a sibling call is found
- * on a stack without the new function. It is named by function as far as possible.
+ * on a stack without the new function. It is named by function as far as possible. With
+ * it go its islands (islands.c).
  */
+#include <linux/kprobes.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
@@ -39,14 +41,15 @@ int suture_make_codes(struct klp_patch *patch)
 	struct klp_object *obj;
 	struct klp_func *func;
 
-	room = 0;
+	/* For register_kprobe(). */
+	room = 1;
 	klp_for_each_patch(other) {
 		/* Gaps in a text: before, between and behind its functions. */
 		room++;
 		klp_for_each_object(other, obj) {
-			/* A new function, its stub, a gap behind each. */
+			/* A new function, its stub, a gap behind each; an island. */
 			klp_for_each_func(obj, func)
-				room += 4;
+				room += 5;
 		}
 	}
 	codes = suture_out_of_memory() ? NULL :
@@ -94,6 +97,11 @@ static int by_start(const void *a, const void *b)
 	return one->start < other->start ? -1 : one->start > other->start;
 }
 
+static void add_island(const struct klp_func *func)
+{
+	add(func->island, func->island + func->island_size, func->old_name);
+}
+
 /* Sorts what was added since @first, and leaves each address to one of them. */
 static void put_in_order(unsigned int first)
 {
@@ -134,6 +142,11 @@ static void add_text(const struct klp_patch *patch)
 		end = codes[i].end;
 	}
 	add(end, text.end, patch->mod->name);
+
+	klp_for_each_object(patch, obj) {
+		klp_for_each_func(obj, func)
+			add_island(func);
+	}
 }
 
 /* What is called where a patch's functions are not. */
@@ -148,10 +161,12 @@ static void add_below(const struct klp_patch *patch)
 			if (!func->patched)
 				continue;
 			below = suture_func_below(func);
-			if (!below)
+			if (!below) {
 				add_old(func);
-			else if (!patch->replace)
+			} else if (!patch->replace) {
 				add_new(below);
+				add_island(below);
+			}
 		}
 	}
 }
@@ -180,6 +195,16 @@ static void add_nops(const struct klp_patch *patch)
 	}
 }
 
+/* Whoever is inside may have saved a word that is about to be written (entry.c). */
+static void add_register_kprobe(void)
+{
+#ifdef CONFIG_KPROBES
+	unsigned long start = (unsigned long)register_kprobe;
+
+	add(start, start + suture_symbol_size(start), "register_kprobe");
+#endif
+}
+
 /**
  * suture_fill_codes() - what must be left on the way to a state
  * @patch:		of the transition, its loaded objects patched
@@ -196,5 +221,7 @@ void suture_fill_codes(struct klp_patch *patch, int target_state)
 		add_text(patch);
 		add_nops(patch);
 	}
+	if (suture_is_strict(patch))
+		add_register_kprobe();
 	put_in_order(0);
 }

@@ -4,7 +4,7 @@
  *
  * Here: the life of a patch, from klp_enable_patch() until its module is let go. The
  * rest: whether a patch is for this kernel (table.c, never-left.c), its files
- * (sysfs.c), its objects (object.c), redirecting through ftrace (redirect.c), which
+ * (sysfs.c), its objects (object.c), redirecting (redirect.c, entry.c, islands.c), which
  * functions a task uses (transition.c, laggards.c, dying.c, return-to-user.c) and whether it
  * is inside code that is left (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
  *
@@ -78,6 +78,9 @@ void suture_free_objects(struct klp_patch *patch, bool nops_only)
 		klp_for_each_func_safe(obj, func, next_func) {
 			if (nops_only && !func->nop)
 				continue;
+			/* A task may go through it still. */
+			if (patch->forced)
+				func->island = 0;
 			suture_put_site(func);
 			list_del(&func->node);
 			kobject_put(&func->kobj);
@@ -173,6 +176,8 @@ static void init_patch_early(struct klp_patch *patch,
 			func->patched = false;
 			func->transition = false;
 			func->site = NULL;
+			func->island = 0;
+			func->island_size = 0;
 			suture_init_func_kobject(func);
 			list_add_tail(&func->node, &obj->func_list);
 		}
@@ -322,15 +327,23 @@ EXPORT_SYMBOL_GPL(suture_enable_patch);
  * klp_disable_patch() - begins the transition back
  * @patch:	enabled
  *
- * Return: 0, -EBUSY if a patch is in transition, or -ENOMEM.
+ * Return: 0, -EBUSY if a patch is in transition or a kprobe is where a word is to be given
+ * back, or -ENOMEM.
  */
 int klp_disable_patch(struct klp_patch *patch)
 {
+	const struct klp_func *probed;
 	struct klp_object *obj;
 	int ret;
 
 	if (klp_transition_patch)
 		return -EBUSY;
+	probed = suture_find_probed(patch);
+	if (probed) {
+		suture_refuse(patch->mod, "'%s': a kprobe on its entry (%#lx) has saved the branch that is there: remove it first",
+			      probed->old_name, suture_site_ip(probed));
+		return -EBUSY;
+	}
 	ret = suture_prepare_transition(patch);
 	if (ret)
 		return ret;

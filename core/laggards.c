@@ -9,6 +9,10 @@
  * function holds back only himself. When one returns to user mode (return-to-user.c) it
  * looks at itself, for which nobody is stopped.
  *
+ * A patch with functions that are redirected at their entries has no laggards, for there is
+ * no handler to ask (entry.c): as long as anybody is inside, nobody switches. Who was inside at
+ * the last look is kept in the spare list, to be told and reminded like laggards.
+ *
  * What the handler reads where func->transition says that it must ask: all tasks are in
  * tasks_state but for the laggards, which are in the other one. Those change with the
  * machine stopped, or when no function is in transition; but whether a laggard has
@@ -154,10 +158,11 @@ static int look_at(struct task_struct *task, void *data)
 	return 0;
 }
 
-/* All tasks to the other state, but for those that are inside. */
+/* All tasks to the other state, but for those that are inside; of a strict patch @data all or nobody. */
 static int switch_tasks(void *data)
 {
 	struct laggards *old = laggards;
+	struct klp_patch *strict = data;
 	unsigned int i;
 	int ret;
 
@@ -171,8 +176,15 @@ static int switch_tasks(void *data)
 	spare->left = spare->count;
 	for (i = 0; i < spare->count; i++)
 		get_task_struct(spare->list[i].task);
-	laggards = spare;
+	if (strict && spare->count)
+		return -EAGAIN;
 	tasks_state = !tasks_state;
+	ret = suture_write_entries(strict);
+	if (ret) {
+		tasks_state = !tasks_state;
+		return ret;
+	}
+	laggards = spare;
 	spare = old;
 	return 0;
 }
@@ -201,9 +213,22 @@ static int look_again(void *data)
 	return 0;
 }
 
+struct force {
+	int state;
+	struct klp_patch *strict;
+};
+
 static int forget_laggards(void *data)
 {
-	tasks_state = *(int *)data;
+	struct force *force = data;
+	int ret, before = tasks_state;
+
+	tasks_state = force->state;
+	ret = suture_write_entries(force->strict);
+	if (ret) {
+		tasks_state = before;
+		return ret;
+	}
 	if (laggards) {
 		laggards->count = 0;
 		laggards->left = 0;
@@ -233,23 +258,36 @@ unsigned int suture_laggards_left(void)
 	return laggards ? laggards->left : 0;
 }
 
+static void empty_spare(void)
+{
+	if (!spare)
+		return;
+	put_laggards(spare, 0, spare->count);
+	spare->count = 0;
+}
+
+/* Who has not switched: laggards, or those who keep all others from switching; or NULL. */
+static struct laggards *held_back(void)
+{
+	return laggards && laggards->count ? laggards : spare;
+}
+
 /**
  * suture_switch_tasks() - switches who is outside
  * @state:	where to
+ * @strict:	the patch in transition if all must switch at once; else NULL
  *
  * Return: whether that were all.
  */
-bool suture_switch_tasks(int state)
+bool suture_switch_tasks(int state, struct klp_patch *strict)
 {
 	unsigned int count;
 
 	if (tasks_state != state) {
-		if (!suture_make_room() || suture_stop_machine(switch_tasks, NULL))
+		empty_spare();
+		if (!suture_make_room() || suture_stop_machine(switch_tasks, strict))
 			return false;
-		if (spare) {
-			put_laggards(spare, 0, spare->count);
-			spare->count = 0;
-		}
+		empty_spare();
 	} else if (laggards && laggards->count) {
 		count = laggards->count;
 		if (!suture_stop_machine(look_again, NULL))
@@ -278,15 +316,17 @@ bool suture_switch_itself(int state)
 /**
  * suture_force_tasks() - all tasks switch, wherever they are
  * @state:	where to
+ * @strict:	as for suture_switch_tasks()
  *
  * Return: 0, or what suture_stop_machine() returns, and nothing has changed.
  */
-int suture_force_tasks(int state)
+int suture_force_tasks(int state, struct klp_patch *strict)
 {
 	unsigned int count = laggards ? laggards->count : 0;
+	struct force force = { state, strict };
 	int ret;
 
-	ret = suture_stop_machine(forget_laggards, &state);
+	ret = suture_stop_machine(forget_laggards, &force);
 	if (!ret && laggards)
 		put_laggards(laggards, 0, count);
 	return ret;
@@ -295,6 +335,7 @@ int suture_force_tasks(int state)
 /* No function is in transition any more. */
 void suture_free_laggards(void)
 {
+	empty_spare();
 	kvfree(laggards);
 	kvfree(spare);
 	laggards = spare = NULL;
@@ -321,25 +362,27 @@ static void klp_try_switch_task(const struct laggard *laggard)
 /* Tells who they are, and has them look at themselves when they return to user mode. */
 void suture_remind_laggards(void)
 {
+	struct laggards *all = held_back();
 	unsigned int i;
 
-	for (i = 0; i < laggards->count; i++) {
-		if (laggards->list[i].switched)
+	for (i = 0; all && i < all->count; i++) {
+		if (all->list[i].switched)
 			continue;
-		klp_try_switch_task(&laggards->list[i]);
-		suture_ask_at_return(laggards->list[i].task);
+		klp_try_switch_task(&all->list[i]);
+		suture_ask_at_return(all->list[i].task);
 	}
 }
 
 /* As mainline: who sleeps interruptibly is made to leave its system call. */
 void klp_send_signals(void)
 {
+	struct laggards *all = held_back();
 	unsigned int i;
 
-	for (i = 0; i < laggards->count; i++) {
-		struct task_struct *task = laggards->list[i].task;
+	for (i = 0; all && i < all->count; i++) {
+		struct task_struct *task = all->list[i].task;
 
-		if (laggards->list[i].switched)
+		if (all->list[i].switched)
 			continue;
 		if (task->flags & PF_KTHREAD)
 			wake_up_state(task, TASK_INTERRUPTIBLE);
@@ -359,12 +402,13 @@ void klp_send_signals(void)
  */
 bool suture_name_laggards(const struct module *mod, int state)
 {
+	struct laggards *all = held_back();
 	unsigned int i;
 
-	if (!laggards || tasks_state != state)
+	if (!all || (tasks_state != state && !all->count))
 		return false;
-	for (i = 0; i < laggards->count; i++) {
-		const struct laggard *laggard = &laggards->list[i];
+	for (i = 0; i < all->count; i++) {
+		const struct laggard *laggard = &all->list[i];
 
 		if (!laggard->switched)
 			printk(KERN_WARNING "suture: %s: %s:%d is inside '%s', and is signaled to leave it\n",

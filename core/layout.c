@@ -27,7 +27,9 @@ static void __used __init suture_layout(void)
 	TELL("max_recipes", SUTURE_MAX_RECIPES);
 	TELL("max_build_id", SUTURE_MAX_BUILD_ID);
 	TELL("max_old_size", SUTURE_MAX_OLD_SIZE);
+	TELL("max_island", SUTURE_MAX_ISLAND);
 	TELL("way_ftrace", SUTURE_WAY_FTRACE);
+	TELL("way_entry", SUTURE_WAY_ENTRY);
 	TELL("recipe_pc_relative", SUTURE_RECIPE_PC_RELATIVE);
 
 	TELL("suture_patch_table", sizeof(struct suture_patch_table));
@@ -38,6 +40,7 @@ static void __used __init suture_layout(void)
 	TELL_PLACE(suture_patch_table, build_id_address);
 	TELL_PLACE(suture_patch_table, build_id);
 	TELL_PLACE(suture_patch_table, objects);
+	TELL_PLACE(suture_patch_table, entry);
 
 	TELL("suture_object", sizeof(struct suture_object));
 	TELL_PLACE(suture_object, name);
@@ -62,6 +65,16 @@ static void __used __init suture_layout(void)
 	TELL_PLACE(suture_redirect, stub);
 	TELL_PLACE(suture_redirect, stub_size);
 	TELL_PLACE(suture_redirect, way);
+
+	TELL("suture_entry", sizeof(struct suture_entry));
+	TELL_PLACE(suture_entry, island_words);
+	TELL_PLACE(suture_entry, island_fields);
+	TELL_PLACE(suture_entry, island_count);
+	TELL_PLACE(suture_entry, branch);
+	TELL_PLACE(suture_entry, branch_addend);
+	TELL_PLACE(suture_entry, branch_range);
+	TELL_PLACE(suture_entry, branch_shift);
+	TELL_PLACE(suture_entry, branch_field);
 
 	TELL("suture_recipe", sizeof(struct suture_recipe));
 	TELL_PLACE(suture_recipe, place);

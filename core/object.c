@@ -88,6 +88,28 @@ static int find_in_module(struct klp_patch *patch, struct klp_object *obj,
 					    size);
 }
 
+/*
+ * Whether an older patch redirects the same function at its call site and this one at its
+ * entry, or the other way round: then the newer one would not be found first by everybody.
+ */
+static bool goes_another_way(const struct klp_func *func)
+{
+	struct klp_patch *other;
+	struct klp_object *obj;
+	struct klp_func *older;
+
+	klp_for_each_patch(other) {
+		klp_for_each_object(other, obj) {
+			klp_for_each_func(obj, older) {
+				if (older->site && older->old_func == func->old_func &&
+				    older->site->is_entry != suture_is_entry(func))
+					return true;
+			}
+		}
+	}
+	return false;
+}
+
 static int init_func(struct klp_patch *patch, struct klp_object *obj,
 		     struct klp_func *func)
 {
@@ -102,13 +124,18 @@ static int init_func(struct klp_patch *patch, struct klp_object *obj,
 	}
 	func->old_func = (void *)address;
 	func->old_size = redirect->old_size;
+	if (goes_another_way(func)) {
+		suture_refuse(patch->mod, "'%s' is redirected in another way by a patch that is there: build this one with the same --way, or take that one back first",
+			      func->old_name);
+		return -EBUSY;
+	}
 	ret = suture_get_site(patch, func, address + redirect->site);
 	if (ret == -EEXIST) {
 		suture_refuse(patch->mod, "'%s' is patched twice in one patch",
 			      func->old_name);
 		ret = -EINVAL;
 	}
-	return ret;
+	return ret ?: func->site->is_entry ? suture_get_branch(patch, func) : 0;
 }
 
 /**

@@ -52,9 +52,14 @@ unsigned long suture_symbol_size(unsigned long address)
 	return find_symbol(address, &name, &size, &module) ? size : 0;
 }
 
-/* The instruction at @address; under a kprobe's breakpoint, what is there without it. */
+/*
+ * The instruction at @address; under a kprobe's breakpoint, what is there without it, and
+ * where an older patch has put a branch, what the kernel has there itself.
+ */
 static bool read_word(const u32 *address, u32 *word)
 {
+	if (suture_entry_word((unsigned long)address, word))
+		return true;
 #ifdef CONFIG_KPROBES
 	const struct kprobe *probe;
 
@@ -86,7 +91,7 @@ static int check_words(const struct module *mod,
 			masked++;
 			continue;
 		}
-		if (i == site)
+		if (i == site && redirect->way == SUTURE_WAY_FTRACE)
 			continue;
 		if (!read_word(old + i, &running)) {
 			suture_refuse(mod, "'%s': its instructions at %#lx cannot be read",

@@ -48,7 +48,7 @@ static bool is_string(const struct suture_range *memory, const char *text)
 	return strnlen(text, room) < room;
 }
 
-/* A part of the value, and where it goes. */
+/* A part of a value, and where it goes. */
 struct field {
 	u32 from;
 	u32 width;
@@ -60,17 +60,47 @@ static struct field field_of(u32 packed)
 	return (struct field){ packed & 0xff, packed >> 8 & 0xff, packed >> 16 & 0xff };
 }
 
+/**
+ * suture_field_is_sound() - whether a field is one
+ * @packed:	as a table has it
+ * @size:	of the place, in bytes
+ */
+bool suture_field_is_sound(u32 packed, u32 size)
+{
+	struct field field = field_of(packed);
+
+	return !(packed >> 24) && field.width && field.from + field.width <= 64 &&
+	       field.to + field.width <= size * BITS_PER_BYTE;
+}
+
+/* The bits of a value that a field takes; of 0, which is no field, none. */
+u64 suture_field_mask(u32 packed)
+{
+	struct field field = field_of(packed);
+
+	return packed ? GENMASK_ULL(field.from + field.width - 1, field.from) : 0;
+}
+
+/* A place with its field filled from a value; 0 is no field. */
+u64 suture_put_field(u64 place, u32 packed, u64 value)
+{
+	struct field field = field_of(packed);
+	u64 mask;
+
+	if (!packed)
+		return place;
+	mask = GENMASK_ULL(field.width - 1, 0);
+	return (place & ~(mask << field.to)) | (value >> field.from & mask) << field.to;
+}
+
 static bool fields_fit(const struct suture_recipe *recipe)
 {
-	u32 i, bits = recipe->size * BITS_PER_BYTE, used = 0;
+	u32 i, used = 0;
 
 	for (i = 0; i < ARRAY_SIZE(recipe->fields); i++) {
-		struct field field = field_of(recipe->fields[i]);
-
 		if (!recipe->fields[i])
 			continue;
-		if (recipe->fields[i] >> 24 || !field.width ||
-		    field.from + field.width > 64 || field.to + field.width > bits)
+		if (!suture_field_is_sound(recipe->fields[i], recipe->size))
 			return false;
 		used++;
 	}
@@ -138,7 +168,8 @@ struct change {
 	u64 after;
 };
 
-static bool fits(s64 value, u32 bits)
+/* Whether a number fits in so many bits as a signed one; 0: it is not asked. */
+bool suture_fits(s64 value, u32 bits)
 {
 	return !bits || bits == 64 || value == sign_extend64(value, bits - 1);
 }
@@ -155,23 +186,15 @@ static bool work_out(const struct suture_recipe *recipe, unsigned long target,
 		sum -= (unsigned long)recipe->place;
 	/* Addresses wrap around; the sum is a distance, or stands for itself. */
 	value = (long)sum;
-	if (!fits(value, recipe->range))
+	if (!suture_fits(value, recipe->range))
 		return false;
 	value >>= recipe->shift;
 
 	change->before = 0;
 	memcpy(&change->before, recipe->place, recipe->size);
 	change->after = change->before;
-	for (i = 0; i < ARRAY_SIZE(recipe->fields); i++) {
-		struct field field = field_of(recipe->fields[i]);
-		u64 mask;
-
-		if (!recipe->fields[i])
-			continue;
-		mask = GENMASK_ULL(field.width - 1, 0);
-		change->after &= ~(mask << field.to);
-		change->after |= ((u64)value >> field.from & mask) << field.to;
-	}
+	for (i = 0; i < ARRAY_SIZE(recipe->fields); i++)
+		change->after = suture_put_field(change->after, recipe->fields[i], value);
 	return true;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Redirecting: from the call site of an old function to the stub of the new one.
+ * Redirecting: from the site of an old function to the stub of the new one. Here: the
+ * stacks, and the ftrace way, in which a site is a call of mcount; entry.c is the other.
  *
- * A call site has a stack of new functions, newest first; ftrace calls the handler
+ * A site has a stack of new functions, newest first; ftrace calls the handler
  * there while the stack is not empty. One ftrace_ops is for all call sites and finds
  * them in a hash, so a call costs the same however many functions are patched.
  *
@@ -32,21 +33,12 @@
 #include "bound.h"
 #include "suture.h"
 
-/* Where the old functions of some klp_funcs are entered. */
-struct suture_site {
-	struct hlist_node node;
-	unsigned long ip;
-	struct list_head funcs;		/* klp_func.stack_node */
-	unsigned int users;		/* klp_func.site, in a stack or not */
-	const struct klp_patch *newest;	/* of the users' patches */
-	struct rcu_head rcu;
-};
-
 static DEFINE_HASHTABLE(sites, 10);
 
-/* ---- call sites ---- */
+/* ---- sites ---- */
 
-static struct suture_site *find_site(unsigned long ip)
+/* The site at an address, or NULL. */
+struct suture_site *suture_find_site(unsigned long ip)
 {
 	struct suture_site *site;
 
@@ -58,17 +50,18 @@ static struct suture_site *find_site(unsigned long ip)
 }
 
 /**
- * suture_get_site() - finds or makes the call site of a function
+ * suture_get_site() - finds or makes the site of a function
  * @patch:	of the function
  * @func:	gets the site
- * @ip:		what ftrace calls the address of its old function's call site
+ * @ip:		what ftrace calls the address of its old function's call site; in the entry way
+ *		where the word is that becomes a branch
  *
  * Return: 0, -ENOMEM, or -EEXIST if another function of the patch has it.
  */
 int suture_get_site(struct klp_patch *patch, struct klp_func *func,
 		    unsigned long ip)
 {
-	struct suture_site *site = find_site(ip);
+	struct suture_site *site = suture_find_site(ip);
 
 	if (site && site->newest == patch)
 		return -EEXIST;
@@ -78,6 +71,11 @@ int suture_get_site(struct klp_patch *patch, struct klp_func *func,
 		if (!site)
 			return -ENOMEM;
 		site->ip = ip;
+		site->is_entry = suture_is_entry(func);
+		if (site->is_entry) {
+			site->old_word = func->redirect->old_words[func->redirect->site / sizeof(u32)];
+			site->word = site->old_word;
+		}
 		INIT_LIST_HEAD(&site->funcs);
 		hash_add_rcu(sites, &site->node, ip);
 	}
@@ -103,6 +101,7 @@ void suture_put_site(struct klp_func *func)
 	func->site = NULL;
 	if (!site)
 		return;
+	suture_put_branch(func);
 	site->newest = NULL;
 	if (--site->users)
 		return;
@@ -208,7 +207,7 @@ static void name_missing_sites(struct klp_object *obj)
 	struct klp_func *func;
 
 	klp_for_each_func(obj, func) {
-		if (func->site &&
+		if (func->site && !func->site->is_entry &&
 		    ftrace_set_filter_ip(&probe, func->site->ip, 0, 1) == -EINVAL)
 			printk(KERN_ERR "suture: '%s': ftrace knows no call site at %#lx\n",
 			       func->old_name, func->site->ip);
@@ -306,7 +305,7 @@ int klp_patch_object(struct klp_object *obj)
 	int ret;
 
 	klp_for_each_func(obj, func) {
-		if (func->site && list_empty(&func->site->funcs))
+		if (func->site && !func->site->is_entry && list_empty(&func->site->funcs))
 			obj->ips[count++] = func->site->ip;
 	}
 	ret = arm(obj, count);
@@ -319,7 +318,14 @@ int klp_patch_object(struct klp_object *obj)
 		func->patched = true;
 	}
 	obj->patched = true;
-	return 0;
+	/* Of an object that was there before nothing changes yet. */
+	ret = suture_write_object(obj);
+	if (ret) {
+		pr_err("the entries of '%s' cannot be written (%d)\n",
+		       suture_object_name(obj), ret);
+		klp_unpatch_object(obj);
+	}
+	return ret;
 }
 
 static void unpatch_object(struct klp_object *obj, bool nops_only)
@@ -332,7 +338,7 @@ static void unpatch_object(struct klp_object *obj, bool nops_only)
 			continue;
 		list_del_rcu(&func->stack_node);
 		func->patched = false;
-		if (list_empty(&func->site->funcs))
+		if (!func->site->is_entry && list_empty(&func->site->funcs))
 			obj->ips[count++] = func->site->ip;
 	}
 	disarm(obj, count);

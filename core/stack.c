@@ -429,10 +429,12 @@ static int work_or_wait(void *data)
 	if (atomic_inc_return(&stop->arrived) == num_online_cpus()) {
 		ret = stop->work(stop->data);
 		smp_store_release(&stop->done, true);
+		arch_synchronize();
 		return ret;
 	}
 	while (!smp_load_acquire(&stop->done))
 		cpu_relax();
+	arch_synchronize();
 	return 0;
 }
 
@@ -443,7 +445,8 @@ static int work_or_wait(void *data)
  *
  * The processors that wait in stop_machine() call functions of the kernel while they
  * do (touch_nmi_watchdog(), rcu_momentary_dyntick_idle()), which may be just those
- * that are being patched. Here they wait in a loop that calls nothing.
+ * that are being patched. Here they wait in a loop that calls nothing. Text that the work
+ * has written is what each of them executes afterwards.
  *
  * Return: what @work returned, or an error of stop_machine().
  */

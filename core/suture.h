@@ -131,6 +131,22 @@ void suture_free_dynamic_object(struct klp_object *obj);
 void klp_unpatch_replaced_patches(struct klp_patch *new_patch);
 
 /* redirect.c */
+
+/* Where the old functions of some klp_funcs are entered. */
+struct suture_site {
+	struct hlist_node node;
+	unsigned long ip;		/* what ftrace calls the call site; or the entry's word */
+	struct list_head funcs;		/* klp_func.stack_node */
+	unsigned int users;		/* klp_func.site, in a stack or not */
+	const struct klp_patch *newest;	/* of the users' patches */
+	bool is_entry;			/* of the entry way */
+	u32 old_word;			/* entry way: the kernel's own word */
+	u32 word;			/* entry way: what was written last */
+	u32 word_before;		/* while words are written */
+	struct rcu_head rcu;
+};
+
+struct suture_site *suture_find_site(unsigned long ip);
 int suture_get_site(struct klp_patch *patch, struct klp_func *func,
 		    unsigned long ip);
 void suture_put_site(struct klp_func *func);
@@ -141,6 +157,24 @@ int klp_patch_object(struct klp_object *obj);
 void klp_unpatch_object(struct klp_object *obj);
 void klp_unpatch_objects(struct klp_patch *patch);
 void klp_unpatch_objects_dynamic(struct klp_patch *patch);
+
+/* entry.c; the writing of a patch's entries with the machine stopped */
+bool suture_is_entry(const struct klp_func *func);
+bool suture_is_strict(const struct klp_patch *patch);
+bool suture_entry_is_sound(const struct suture_entry *entry);
+bool suture_make_branch(const struct suture_entry *entry, unsigned long from,
+			unsigned long to, u32 *word);
+int suture_get_branch(struct klp_patch *patch, struct klp_func *func);
+void suture_put_branch(struct klp_func *func);
+bool suture_entry_word(unsigned long address, u32 *word);
+int suture_write_entries(struct klp_patch *patch);
+int suture_write_object(struct klp_object *obj);
+const struct klp_func *suture_find_probed(struct klp_patch *patch);
+
+/* islands.c */
+unsigned long suture_get_island(const struct suture_entry *entry, unsigned long from,
+				unsigned long target);
+void suture_put_island(unsigned long address, unsigned long size);
 
 /* transition.c */
 extern struct klp_patch *klp_transition_patch;
@@ -162,9 +196,9 @@ bool suture_make_room(void);
 void suture_tasks_are_in(int state);
 bool suture_are_looked_at(int state);
 unsigned int suture_laggards_left(void);
-bool suture_switch_tasks(int state);
+bool suture_switch_tasks(int state, struct klp_patch *strict);
 bool suture_switch_itself(int state);
-int suture_force_tasks(int state);
+int suture_force_tasks(int state, struct klp_patch *strict);
 void suture_free_laggards(void);
 void suture_remind_laggards(void);
 void klp_send_signals(void);
@@ -216,6 +250,10 @@ int suture_recipe_target(struct module *mod, const struct suture_recipe *recipe,
 			 unsigned long *address);
 
 /* recipe.c */
+bool suture_fits(s64 value, u32 bits);
+bool suture_field_is_sound(u32 packed, u32 size);
+u64 suture_field_mask(u32 packed);
+u64 suture_put_field(u64 place, u32 packed, u64 value);
 int suture_check_recipes(const struct module *patch_mod,
 			 const struct suture_object *object,
 			 const struct suture_range *memory);

@@ -70,6 +70,23 @@ stray:
 	return -EINVAL;
 }
 
+/* How entries become branches, if the table says so. */
+static int check_entry_way(const struct module *mod, const struct suture_entry *entry,
+			   const struct suture_range *memory)
+{
+	if (!entry)
+		return 0;
+	if (!holds(memory, entry, 1) || entry->island_count > SUTURE_MAX_ISLAND ||
+	    (entry->island_count &&
+	     (!holds(memory, entry->island_words, entry->island_count) ||
+	      !holds(memory, entry->island_fields, entry->island_count))) ||
+	    !suture_entry_is_sound(entry)) {
+		suture_refuse(mod, "the patch table is damaged: what it says of branches lies outside the module, or cannot be");
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int check_header(const struct module *mod,
 			const struct suture_patch_table *table,
 			const struct suture_range *memory)
@@ -99,7 +116,7 @@ static int check_header(const struct module *mod,
 			      table->object_count);
 		return -EINVAL;
 	}
-	return 0;
+	return check_entry_way(mod, table->entry, memory);
 }
 
 /* What the table says of one object. */
@@ -172,9 +189,10 @@ static int check_build_id(const struct module *mod,
 
 static int check_pointers(const struct module *mod,
 			  const struct suture_redirect *redirect,
-			  const struct suture_range *memory)
+			  const struct suture_range *memory, bool has_entry)
 {
 	struct suture_range text = suture_text(mod);
+	bool is_entry = redirect->way == SUTURE_WAY_ENTRY;
 	const u32 *stub = redirect->stub, *new_function = redirect->new_function;
 	unsigned long i, words = redirect->old_size / sizeof(u32);
 
@@ -182,7 +200,8 @@ static int check_pointers(const struct module *mod,
 		suture_refuse(mod, "the patch table is damaged: a function's name is no string in the module");
 		return -EINVAL;
 	}
-	if (redirect->way != SUTURE_WAY_FTRACE) {
+	if (redirect->way != SUTURE_WAY_FTRACE &&
+	    (redirect->way != SUTURE_WAY_ENTRY || !has_entry)) {
 		suture_refuse(mod, "'%s': redirected in way %u, which this core does not know",
 			      redirect->old_name, redirect->way);
 		return -EINVAL;
@@ -207,6 +226,11 @@ static int check_pointers(const struct module *mod,
 		return -EINVAL;
 	}
 	for (i = 0; i < redirect->masked_count; i++) {
+		if (is_entry && redirect->masked[i] == redirect->site / sizeof(u32)) {
+			suture_refuse(mod, "'%s': the patch table is damaged: the kernel rewrites the word that is to become a branch",
+				      redirect->old_name);
+			return -EINVAL;
+		}
 		if (redirect->masked[i] >= words ||
 		    (i && redirect->masked[i] <= redirect->masked[i - 1])) {
 			suture_refuse(mod, "'%s': the patch table is damaged: masked word %u is out of order or outside the old function",
@@ -215,7 +239,7 @@ static int check_pointers(const struct module *mod,
 		}
 	}
 	/* ftrace would take a function's first byte too, and call it by another ip. */
-	if (!redirect->site || redirect->site >= redirect->old_size ||
+	if ((!redirect->site && !is_entry) || redirect->site >= redirect->old_size ||
 	    !IS_ALIGNED(redirect->site, sizeof(u32))) {
 		suture_refuse(mod, "'%s': the patch table is damaged: the call site at +%#lx is not inside the old function",
 			      redirect->old_name, redirect->site);
@@ -226,6 +250,8 @@ static int check_pointers(const struct module *mod,
 			      redirect->old_name);
 		return -EINVAL;
 	}
+	if (is_entry && !redirect->stub_size && stub == new_function)
+		return 0;
 	if (!redirect->stub_size || !IS_ALIGNED(redirect->stub_size, sizeof(u32)) ||
 	    !holds(&text, stub, redirect->stub_size / sizeof(u32))) {
 		suture_refuse(mod, "'%s': the patch table is damaged: the stub is not in the module's code",
@@ -238,14 +264,14 @@ static int check_pointers(const struct module *mod,
 /* All that does not depend on whether the object is there. */
 static int check_redirects(const struct module *mod,
 			   const struct suture_object *object,
-			   const struct suture_range *memory)
+			   const struct suture_range *memory, bool has_entry)
 {
 	const struct suture_redirect *redirect = object->redirects;
 	int ret = 0;
 	u32 i;
 
 	for (i = 0; !ret && i < object->redirect_count; i++, redirect++) {
-		ret = check_pointers(mod, redirect, memory);
+		ret = check_pointers(mod, redirect, memory, has_entry);
 		if (!ret && !object->name)
 			ret = suture_check_kernel_function(mod, redirect);
 		if (!ret && object->name && redirect->old_address) {
@@ -424,7 +450,8 @@ int suture_check(struct klp_patch *patch,
 	if (!ret)
 		ret = check_entries(patch->mod, table, &memory);
 	for (i = 0; !ret && i < table->object_count; i++)
-		ret = check_redirects(patch->mod, &table->objects[i], &memory);
+		ret = check_redirects(patch->mod, &table->objects[i], &memory,
+				      table->entry);
 	if (!ret)
 		ret = check_objects(patch, table, &memory);
 	if (!ret)

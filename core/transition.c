@@ -91,9 +91,26 @@ static void klp_complete_transition(void)
 
 /* ---- while it lasts ---- */
 
+/* The patch in transition if all tasks must switch at once. */
+static struct klp_patch *strict_patch(void)
+{
+	return suture_is_strict(klp_transition_patch) ? klp_transition_patch : NULL;
+}
+
+/* Of a patch whose entries cannot be written now. */
+static void tell_of_probe(void)
+{
+	const struct klp_func *probed = suture_find_probed(klp_transition_patch);
+
+	if (probed)
+		pr_notice_once("'%s': waits for the kprobe on the entry of '%s' to be removed\n",
+			       klp_transition_patch->mod->name, probed->old_name);
+}
+
 static void look_later(void)
 {
-	if (suture_are_looked_at(target_state)) {
+	tell_of_probe();
+	if (suture_are_looked_at(target_state) || strict_patch()) {
 		suture_remind_laggards();
 		if (late_retries == SIGNALS_TIMEOUT)
 			pr_notice("signaling remaining tasks\n");
@@ -115,7 +132,7 @@ void klp_try_complete_transition(void)
 {
 	struct klp_patch *patch = klp_transition_patch;
 
-	if (!suture_switch_tasks(target_state)) {
+	if (!suture_switch_tasks(target_state, strict_patch())) {
 		look_later();
 		return;
 	}
@@ -142,7 +159,8 @@ static void klp_transition_work_fn(struct work_struct *work)
  */
 void suture_laggard_returns(void)
 {
-	if (klp_transition_patch && suture_switch_itself(target_state))
+	if (klp_transition_patch &&
+	    (strict_patch() || suture_switch_itself(target_state)))
 		mod_delayed_work(system_wq, &transition_work, 0);
 }
 
@@ -256,7 +274,7 @@ int klp_force_transition(void)
 	unsigned int left = suture_laggards_left();
 	int ret;
 
-	ret = suture_force_tasks(target_state);
+	ret = suture_force_tasks(target_state, strict_patch());
 	if (ret)
 		return ret;
 	pr_warn("forcing remaining tasks to the patched state\n");

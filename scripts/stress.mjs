@@ -1,4 +1,4 @@
-// npm run stress [-- [--cycles N] [KERNEL …]]: patches coming and going while two processors call what is patched and tracers are switched
+// npm run stress [-- [--cycles N] [--way ftrace|entry|auto] [KERNEL …]]: patches coming and going while two processors call what is patched and tracers are switched
 // on and off, in guests with the stock kernels; a line a phase. Ends with 0 if every phase held.
 
 import { fileURLToPath } from 'node:url';
@@ -10,11 +10,16 @@ import { listKernels } from '../dist/host/kernel-store.js';
 const say = (text) => process.stderr.write(`stress: ${text}\n`);
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { cycles: { type: 'string', default: '1000' } },
+  options: { cycles: { type: 'string', default: '1000' }, way: { type: 'string', default: 'auto' } },
 });
 const cycles = Number(values.cycles);
 if (!Number.isSafeInteger(cycles) || cycles < 1) {
   say(`--cycles wants a number, not ${values.cycles}`);
+  process.exit(1);
+}
+
+if (!['ftrace', 'entry', 'auto'].includes(values.way)) {
+  say(`--way wants ftrace, entry or auto, not ${values.way}`);
   process.exit(1);
 }
 
@@ -54,7 +59,7 @@ let allHeld = true;
 for (const name of await kernels(positionals)) {
   console.log(name);
   const said = (phase, done) => done % 100 === 0 && say(`${name}: ${phase}: ${done} cycles`);
-  const phases = await stressKernel(name, folder, cycles, print, said);
+  const phases = await stressKernel(name, folder, cycles, values.way, print, said);
   allHeld &&= phases.every(holds);
 }
 process.exitCode = allHeld ? 0 : 1;

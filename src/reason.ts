@@ -59,6 +59,12 @@ export const reasonCodes = {
   'fix-unsupported': ['refused', 'the fix has something in it that a patch cannot carry'],
   'nothing-to-patch': ['refused', 'the fix replaces no function of the kernel'],
   'compiler-made-copy': ['refused', 'the old function is a copy that the compiler made, with arguments of its own'],
+  'way-missing': ['refused', 'functions of this kernel cannot be redirected in the way that was asked for'],
+  'entry-rewritten': ['refused', 'the kernel rewrites the word at the function’s entry itself'],
+  'entry-in-use': [
+    'refused',
+    'the word at the function’s entry cannot become a branch without changing what the function is',
+  ],
   'replaced-twice': ['refused', 'two functions of the fix replace the same function of the kernel'],
   'patch-too-large': ['refused', 'the patch is beyond what the core takes'],
   'name-missing': ['refused', 'a name that the fix uses is not in the kernel'],

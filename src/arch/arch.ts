@@ -120,6 +120,44 @@ export interface RecipeShape {
   readonly fields: readonly RecipeField[];
 }
 
+/**
+ * How a word becomes a branch: the distance from the word's own address to the target plus `addend` must fit in `range` bits
+ * as a signed number; it is shifted right by `shift`, arithmetically, and goes into `field`.
+ */
+export interface BranchShape {
+  readonly word: number;
+  readonly addend: number;
+  readonly range: number;
+  readonly shift: number;
+  readonly field: RecipeField;
+}
+
+/** A word of an island with the bits of the target's address that it is given. */
+export interface IslandWord extends StubWord {
+  readonly field?: RecipeField;
+}
+
+/** What is written when an entry becomes a branch: the branch, and the island that it takes where it does not reach. */
+export interface EntryBranch {
+  readonly branch: BranchShape;
+  readonly island: { readonly words: readonly IslandWord[] };
+}
+
+/** The entry way: one word at a function's entry becomes a branch, and nothing of the old function runs. */
+export interface EntryWay extends EntryBranch {
+  /** The index of the word that becomes a branch: one that every caller comes to, and that nothing before it depends on. */
+  site(words: Uint32Array): number;
+  /** Whether functions of modules can be redirected so. */
+  readonly ofModules: boolean;
+  /**
+   * Why a function cannot be redirected so; undefined where it can. `kernel` is given for one that nothing shows to be compiled
+   * from C: the text that it is in.
+   */
+  hindrance(text: FunctionText, kernel: KernelText | undefined): string | undefined;
+  /** What the branch leads to; without words the new function itself. As `Architecture.ftraceStub`. */
+  stub(old: FunctionText, replacement: Uint32Array, waysIn?: WaysIn): Stub;
+}
+
 /** Code that goes on to the function whose address a word of data has; entered by a call and leaving no trace of itself. */
 export interface Veneer {
   readonly words: readonly StubWord[];
@@ -315,6 +353,8 @@ export interface Architecture {
   readonly boundFunctionPlace: 'absolute' | { readonly index: number };
   /** Functions that the kernel does not export and that the core's `suture-arch.h` uses all the same. */
   readonly coreFunctions: readonly string[];
+  /** Marks in the kernel's memory, no functions, of which the core's `suture-arch.h` uses the addresses. */
+  readonly coreMarks?: readonly string[];
   /** Undefined symbols that the kernel's loader supplies by itself, like `.TOC.` on ppc64le. */
   readonly loaderSymbols: readonly string[];
   /** From st_other: the distance from a function's global to its local entry in bytes; 0 where there is one entry. */
@@ -337,6 +377,8 @@ export interface Architecture {
    * Throws `ReasonError`: `prologue-unknown`, `stack-arguments`.
    */
   ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, waysIn?: WaysIn): Stub;
+  /** The entry way, where there is one. */
+  readonly entryWay?: EntryWay;
   /**
    * For code that was compiled with sibling calls, as a kernel is and a fix is not: gives a function's words as they would be
    * without, as far as that is known. `functionAt` gives the function that begins at an address.

@@ -7,6 +7,7 @@ import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { adaptForLivepatch } from '../link/adapt-for-livepatch.ts';
 import { type AdaptedModule, adaptModule, checkAdaptable, neededModules } from '../link/adapt-module.ts';
+import { chooseWay, type WantedWay } from '../link/choose-way.ts';
 import { readKlpPatch } from '../link/klp-patch.ts';
 import type { FindTargets } from './read-targets.ts';
 
@@ -25,6 +26,7 @@ export async function adaptPatch(
   bytes: Uint8Array,
   file: string,
   targetsNamed: FindTargets,
+  wanted?: WantedWay,
 ): Promise<AdaptedPatch> {
   const { arch, abi, image, callSites, selfModified, furtherSymbols } = kernel;
   // Sections are views of the file's bytes, and linking writes into them.
@@ -32,9 +34,10 @@ export async function adaptPatch(
   checkAdaptable(module, arch, abi, file);
   const patch = core && readKlpPatch(module, arch, core.klp, file);
   const targets = await targetsNamed(neededModules(module, patch));
+  const way = chooseWay(kernel, wanted);
   const sources = { image, core: core?.exportedCrcs ?? new Map(), furtherSymbols };
   const adapt = core ? adaptModule : adaptForLivepatch;
-  const linked = adapt({ arch, abi, callSites, selfModified, sources, module, file, patch, targets });
+  const linked = adapt({ arch, abi, callSites, selfModified, sources, module, file, patch, targets, way });
   // What is made may be proven here, before anybody gets it: `linked.bytes` is the whole module.
   return { ...linked, bytes: await signModule(linked.bytes), isPatch: core === undefined || patch !== undefined };
 }

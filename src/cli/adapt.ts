@@ -7,6 +7,7 @@ import { openKernel } from '../host/kernel-store.ts';
 import { checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import type { WantedWay } from '../link/choose-way.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import { reasonError } from '../reason.ts';
 import { type AdaptedPatch, adaptPatch } from './adapt-patch.ts';
@@ -14,13 +15,15 @@ import type { Addition } from './command.ts';
 import { notProven } from './describe-livepatch.ts';
 import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
-import { moduleOption, readTargets } from './read-targets.ts';
+import { type FindTargets, moduleOption, readTargets } from './read-targets.ts';
+import { wayOption } from './way-option.ts';
 
 interface AdaptOptions {
   readonly kernel: string;
   readonly output: string;
   readonly module: readonly string[];
   readonly unproven?: boolean;
+  readonly way: WantedWay;
 }
 
 export const adaptCommand: Addition = (program, act) => {
@@ -33,6 +36,7 @@ export const adaptCommand: Addition = (program, act) => {
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option(moduleOption.flags, moduleOption.description, moduleOption.collect, [])
     .requiredOption('-o, --output <file>', 'the module to write')
+    .addOption(wayOption())
     .option(unprovenOption.flags, unprovenOption.description)
     .action(
       act(async (context, file: string, options: AdaptOptions) => {
@@ -53,9 +57,8 @@ export const adaptCommand: Addition = (program, act) => {
         if (!own) context.progress(`building the core for ${stored.name}`);
         const core = own ? undefined : await buildCore(stored);
         context.progress(`adapting ${file}`);
-        const adapted = await adaptPatch(kernel, core, bytes, file, (names) =>
-          readTargets(kernel, options.module, names),
-        );
+        const targetsNamed: FindTargets = (names) => readTargets(kernel, options.module, names);
+        const adapted = await adaptPatch(kernel, core, bytes, file, targetsNamed, options.way);
         const proof =
           adapted.isPatch && !own
             ? await proveBuilt(kernel, adapted.bytes, adapted.name, options.unproven === true, context)

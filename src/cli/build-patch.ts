@@ -6,6 +6,7 @@ import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { coreModule } from '../link/bind-symbols.ts';
+import { chooseWay, type WantedWay } from '../link/choose-way.ts';
 import type { LinkedPatch, Replacement } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
 import { linkerFor } from './linker-for.ts';
@@ -48,6 +49,7 @@ export async function buildPatch(
   name: string,
   progress: (text: string) => void,
   targetsNamed: FindTargets = (names) => readTargets(kernel, [], names),
+  way?: WantedWay,
 ): Promise<BuiltPatch> {
   checkPatchName(name);
   const { arch, stored } = kernel;
@@ -68,6 +70,7 @@ export async function buildPatch(
     name,
     replacements: compiled.replacements,
     targets,
+    way: chooseWay(kernel, way),
   });
   const { idle, replacements } = compiled;
   const replacesNothing = idle.map(

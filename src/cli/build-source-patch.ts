@@ -10,6 +10,7 @@ import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
+import { chooseWay, type WantedWay } from '../link/choose-way.ts';
 import { ImagePlaces } from '../link/image-places.ts';
 import { type ChangedFile, diffTogether, joinFiles, newFunctionName, resolveFiles } from '../link/join-files.ts';
 import type { KernelPlaces } from '../link/kernel-places.ts';
@@ -27,6 +28,7 @@ import { type FindTargets, readTargets } from './read-targets.ts';
 export interface SourcePatchOptions extends PairOptions {
   /** Finds the modules that the patch changes or refers to; those of the kernel's packages if left out. */
   readonly targetsNamed?: FindTargets;
+  readonly way?: WantedWay;
 }
 
 /** What becomes of one file that a patch changes. */
@@ -72,7 +74,7 @@ export async function linkPairs(
   { pairs: compiled, remarks }: Pairs,
   place: string,
   name: string,
-  { targetsNamed = (names) => readTargets(kernel, [], names), progress = () => {} }: SourcePatchOptions,
+  { targetsNamed = (names) => readTargets(kernel, [], names), way, progress = () => {} }: SourcePatchOptions,
 ): Promise<SourcePatch> {
   const { arch, stored, image, furtherSymbols } = kernel;
   const { link, core } = await linkerFor(kernel, progress);
@@ -114,6 +116,7 @@ export async function linkPairs(
     name,
     replacements,
     targets,
+    way: chooseWay(kernel, way),
   });
   return {
     ...linked,

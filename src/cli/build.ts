@@ -9,6 +9,7 @@ import { openKernel } from '../host/kernel-store.ts';
 import { architectureOf, checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
 import { readPatchModule } from '../kernel/read-patch-module.ts';
+import type { WantedWay } from '../link/choose-way.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import type { LinkedPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
@@ -20,6 +21,7 @@ import { describePatch } from './describe-patch.ts';
 import { proveBuilt, unprovenOption } from './prove-built.ts';
 import { type Fix, readFix } from './read-fix.ts';
 import { type FindTargets, moduleOption, readTargets } from './read-targets.ts';
+import { wayOption } from './way-option.ts';
 
 interface BuildOptions {
   readonly kernel: string;
@@ -27,6 +29,7 @@ interface BuildOptions {
   readonly name?: string;
   readonly module: readonly string[];
   readonly unproven?: boolean;
+  readonly way: WantedWay;
   readonly source?: string;
   readonly mostFiles?: string;
 }
@@ -53,6 +56,7 @@ export const buildCommand: Addition = (program, act) => {
       'how many files may be compiled for the sake of a header that a source patch changes',
     )
     .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
+    .addOption(wayOption())
     .option(unprovenOption.flags, unprovenOption.description)
     .action(
       act(async (context, fix: string, options: BuildOptions) => {
@@ -85,8 +89,8 @@ export const buildCommand: Addition = (program, act) => {
         const [kernel, pairs] = [settledValue(loading), settledValue(compiling)];
         const targetsNamed: FindTargets = (names) => readTargets(kernel, options.module, names);
         const patch = pairs
-          ? await linkPairs(kernel, pairs, fix, name, { targetsNamed, progress })
-          : { ...(await buildPatch(kernel, fix, name, progress, targetsNamed)), files: [] };
+          ? await linkPairs(kernel, pairs, fix, name, { targetsNamed, way: options.way, progress })
+          : { ...(await buildPatch(kernel, fix, name, progress, targetsNamed, options.way)), files: [] };
         for (const remark of patch.remarks) context.remark(remark);
         const result = {
           ...summary(patch),

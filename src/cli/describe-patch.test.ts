@@ -31,6 +31,7 @@ test('a patch is described by what its bytes say', () => {
   const patch: PatchModule = {
     arch: arm,
     model,
+    entry: undefined,
     name: 'p',
     vermagic: '6.1.0-50-armmp SMP mod_unload ',
     buildId: Uint8Array.of(1, 2),
@@ -59,7 +60,7 @@ test('a patch is described by what its bytes say', () => {
         oldWords: Uint32Array.of(1, 2, 3),
         masked: Uint32Array.of(1),
         site: 4,
-        way: 0,
+        way: 'ftrace',
         stubSize: 12,
         newFunction: { section: text, offset: 16, name: 'mine' },
         // add sp, sp, #8; b; b

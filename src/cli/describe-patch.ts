@@ -24,9 +24,9 @@ export function describePatch(patch: PatchModule) {
       oldName: redirect.oldName,
       oldAddress: redirect.oldAddress,
       oldSize: 4 * redirect.oldWords.length,
-      /** Bytes from the function's start. */
+      /** Bytes from the function's start: the call site, or the word that becomes a branch. */
       callSite: redirect.site,
-      way: 'ftrace',
+      way: redirect.way,
       newName: redirect.newFunction.name,
       maskedWords: redirect.masked.length,
       /** The stub's words, and each as objdump writes it. */

@@ -24,7 +24,7 @@ import {
   tableLimits,
   tableMagic,
   tableVersion,
-  wayFtrace,
+  wayNumbers,
 } from '../kernel/patch-module.ts';
 import { bindCore, boundFunctions } from '../link/bind-core.ts';
 import { reasonError } from '../reason.ts';
@@ -130,7 +130,9 @@ export function checkLayout(ko: Uint8Array, word: 4 | 8): void {
     ['max_recipes', tableLimits.recipes],
     ['max_build_id', tableLimits.buildId],
     ['max_old_size', tableLimits.oldSize],
-    ['way_ftrace', wayFtrace],
+    ['max_island', tableLimits.islandWords],
+    ['way_ftrace', wayNumbers.ftrace],
+    ['way_entry', wayNumbers.entry],
     ['recipe_pc_relative', recipePcRelative],
   ]);
   for (const [type, { size, offset }] of Object.entries(tableLayout(word))) {

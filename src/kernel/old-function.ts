@@ -1,11 +1,12 @@
 // One function of a kernel that is to be redirected: where it is, its instructions, its call site, and which of its words
 // the kernel rewrites itself.
 
-import type { CallSite, FunctionText, KernelText, SelfModified } from '../arch/arch.ts';
-import type { LinkAddress } from '../elf/units.ts';
+import type { CallSite, EntryWay, FunctionText, KernelText, SelfModified } from '../arch/arch.ts';
+import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { type Reason, ReasonError, reasonError } from '../reason.ts';
 import { isInitMemory } from './init-memory.ts';
 import type { Kallsym } from './kallsyms.ts';
+import type { Way } from './patch-module.ts';
 
 /** What is known of a kernel's text once it has been looked through. */
 export interface KernelFunctions extends KernelText {
@@ -13,7 +14,8 @@ export interface KernelFunctions extends KernelText {
 }
 
 export interface OldFunction extends FunctionText {
-  /** The `ip` that ftrace knows the function by. */
+  readonly way: Way;
+  /** The `ip` that ftrace knows the function by; in the entry way the word that becomes a branch. */
   readonly site: LinkAddress;
   /** Indexes into `words`, ascending: the call sites and whatever else the running kernel may have changed. */
   readonly masked: Uint32Array;
@@ -58,8 +60,9 @@ function lowerBound<T>(sorted: readonly T[], before: (item: T) => boolean): numb
 }
 
 /**
- * Finds the function that a name and a sympos mean (0: the name must be unique, as in `struct klp_func`).
- * Throws `name-missing`, `name-ambiguous`, `init-text`, `no-call-site`, `self-modified-unknown`.
+ * Finds the function that a name and a sympos mean (0: the name must be unique, as in `struct klp_func`), to be redirected at its
+ * call site, or with `entry` at its entry.
+ * Throws `name-missing`, `name-ambiguous`, `init-text`, `no-call-site`, `self-modified-unknown`, `entry-rewritten`, `entry-in-use`.
  */
 export function findOldFunction(
   kernel: KernelFunctions,
@@ -67,6 +70,7 @@ export function findOldFunction(
   selfModified: SelfModified,
   name: string,
   sympos: number,
+  entry?: EntryWay,
 ): OldFunction {
   const candidates = symbolsNamed(kernel.kallsyms, name);
   const symbol = candidates[sympos === 0 ? 0 : sympos - 1];
@@ -106,24 +110,49 @@ export function findOldFunction(
   }
   const end = symbol.address + BigInt(bytes.length);
   const site = sites[lowerBound(sites, (s) => s.address < symbol.address)];
-  if (!site || site.address >= end) {
+  const isTraced = site !== undefined && site.address < end;
+  if (!isTraced && !entry) {
     throw reasonError(
       'no-call-site',
       name,
       `the function at ${hex(symbol.address)} has no call of mcount (it is notrace, assembly, or compiled without -pg)`,
-      'patch its callers instead',
+      'patch its callers instead, or redirect it at its entry (--way entry)',
     );
   }
   if (selfModified.unknown.length > 0) {
     throw reasonError('self-modified-unknown', name, selfModified.unknown.join('; '));
   }
-  return {
-    name,
-    address: symbol.address,
-    words: wordsOf(bytes),
-    site: site.address,
-    masked: maskedWords(symbol.address, end as LinkAddress, sites, selfModified),
-  };
+  const text = { name, address: symbol.address, words: wordsOf(bytes) };
+  const masked = maskedWords(symbol.address, end as LinkAddress, sites, selfModified);
+  if (!entry) return { ...text, way: 'ftrace', site: site!.address, masked };
+  const index = entrySite(entry, text, masked, isTraced ? undefined : kernel, name);
+  return { ...text, way: 'entry', site: linkAddress(symbol.address + BigInt(4 * index)), masked };
+}
+
+/**
+ * The index of the word that becomes a branch. `kernel` is the text around a function that nothing shows to be compiled from C.
+ * Throws `entry-rewritten`, `entry-in-use`.
+ */
+export function entrySite(
+  entry: EntryWay,
+  text: FunctionText,
+  masked: Uint32Array,
+  kernel: KernelText | undefined,
+  place: string,
+): number {
+  const index = entry.site(text.words);
+  const remedy = 'patch its callers instead';
+  if (masked.includes(index)) {
+    throw reasonError(
+      'entry-rewritten',
+      place,
+      'the kernel rewrites the word that would become a branch, and neither would know of the other',
+      remedy,
+    );
+  }
+  const hindrance = entry.hindrance(text, kernel);
+  if (hindrance !== undefined) throw reasonError('entry-in-use', place, hindrance, remedy);
+  return index;
 }
 
 /** Little-endian instructions of a byte range whose length is a multiple of 4. */

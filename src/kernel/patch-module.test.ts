@@ -9,6 +9,15 @@ import { type PatchTable, type TablePointer, tableLayout, writePatchTable } from
 import { readPatchTable } from './read-patch-table.ts';
 
 const table: PatchTable = {
+  entry: {
+    branch: { word: 0x48000000, addend: -8, range: 26, shift: 2, field: { from: 0, width: 24, to: 2 } },
+    island: {
+      words: [
+        { word: 0xe51ff004, text: '' },
+        { word: 0, text: '', field: { from: 0, width: 32, to: 0 } },
+      ],
+    },
+  },
   buildId: { bytes: Uint8Array.from({ length: 20 }, (_, i) => i + 1), address: linkAddress(0xc0a01234n) },
   objects: [
     {
@@ -21,7 +30,7 @@ const table: PatchTable = {
           oldWords: Uint32Array.of(0xe92d4010, 0xe52de004, 0xebfa1234, 0xe8bd8010),
           masked: Uint32Array.of(2),
           site: 8,
-          way: 0,
+          way: 'ftrace',
           stubSize: 8,
         },
         {
@@ -31,7 +40,7 @@ const table: PatchTable = {
           oldWords: Uint32Array.of(0xe52de004, 0xebfa1234),
           masked: new Uint32Array(),
           site: 4,
-          way: 0,
+          way: 'ftrace',
           stubSize: 4,
         },
       ],

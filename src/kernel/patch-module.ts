@@ -4,9 +4,9 @@
 // when the core is built (section .comment.suture.layout of suture.ko). All numbers are little-endian. A "word" is a pointer-size number: 4 bytes on ARM, 8 on ppc64le.
 //
 // The section holds, one behind the other: the table, the objects, then for each object its redirects, its recipes and its
-// redirects' old words and masks; last the build ids and the names.
+// redirects' old words and masks; last the build ids and the names. How an entry becomes a branch stands before the redirects.
 
-import type { RecipeShape } from '../arch/arch.ts';
+import type { EntryBranch, RecipeField, RecipeShape } from '../arch/arch.ts';
 import type { LinkAddress } from '../elf/units.ts';
 
 export const patchSection = '.suture.patch';
@@ -14,13 +14,21 @@ export const patchTableSymbol = 'suture_patch_table';
 
 /** "SUTR". */
 export const tableMagic = 0x52545553;
-export const tableVersion = 2;
+export const tableVersion = 3;
 
 /** What the core is willing to look at (SUTURE_MAX_… in the header); redirects and recipes of all objects together. */
-export const tableLimits = { objects: 256, redirects: 4096, recipes: 65536, buildId: 64, oldSize: 0x40000 } as const;
+export const tableLimits = {
+  objects: 256,
+  redirects: 4096,
+  recipes: 65536,
+  buildId: 64,
+  oldSize: 0x40000,
+  islandWords: 16,
+} as const;
 
-/** The hook of ftrace resumes at the stub (SUTURE_WAY_FTRACE). */
-export const wayFtrace = 0;
+/** How a function is redirected (SUTURE_WAY_…): the hook of ftrace resumes at the stub, or a word at its entry leads there. */
+export type Way = 'ftrace' | 'entry';
+export const wayNumbers: Readonly<Record<Way, number>> = { ftrace: 0, entry: 1 };
 
 /** The one bit of a recipe's flags (SUTURE_RECIPE_PC_RELATIVE). */
 export const recipePcRelative = 1;
@@ -35,6 +43,7 @@ const tableMembers = [
   ['build_id_address', 'word'],
   ['build_id', 'word'],
   ['objects', 'word'],
+  ['entry', 'word'],
 ] as const satisfies readonly Member[];
 
 const objectMembers = [
@@ -61,6 +70,17 @@ const redirectMembers = [
   ['stub', 'word'],
   ['stub_size', 'u32'],
   ['way', 'u32'],
+] as const satisfies readonly Member[];
+
+const entryMembers = [
+  ['island_words', 'word'],
+  ['island_fields', 'word'],
+  ['island_count', 'u32'],
+  ['branch', 'u32'],
+  ['branch_addend', 'u32'],
+  ['branch_range', 'u32'],
+  ['branch_shift', 'u32'],
+  ['branch_field', 'u32'],
 ] as const satisfies readonly Member[];
 
 const recipeMembers = [
@@ -101,6 +121,7 @@ export function tableLayout(word: 4 | 8) {
     suture_patch_table: layOut(tableMembers, word),
     suture_object: layOut(objectMembers, word),
     suture_redirect: layOut(redirectMembers, word),
+    suture_entry: layOut(entryMembers, word),
     suture_recipe: layOut(recipeMembers, word),
   };
 }
@@ -114,9 +135,10 @@ export interface PatchRedirect {
   readonly oldWords: Uint32Array;
   /** Indexes into `oldWords`, ascending, of words that may differ at run time. */
   readonly masked: Uint32Array;
-  /** The call site as ftrace knows it, in bytes from the old function's start. */
+  /** The call site as ftrace knows it, or the word that becomes a branch, in bytes from the old function's start. */
   readonly site: number;
-  readonly way: number;
+  readonly way: Way;
+  /** 0 where the branch leads to the new function itself. */
   readonly stubSize: number;
 }
 
@@ -142,6 +164,8 @@ export interface PatchTable {
   readonly buildId: { readonly bytes: Uint8Array; readonly address: LinkAddress };
   /** In the order of klp_patch.objs. */
   readonly objects: readonly PatchObject[];
+  /** How an entry becomes a branch, if a redirect is of that way. */
+  readonly entry: EntryBranch | undefined;
 }
 
 /** A word of the section that is a pointer: into the section itself, to a redirect's code or to a recipe's place. */
@@ -153,6 +177,9 @@ export interface TablePointer {
     | { readonly kind: 'new-function' | 'stub'; readonly object: number; readonly redirect: number }
     | { readonly kind: 'place'; readonly object: number; readonly recipe: number };
 }
+
+/** Bits of a value and their place, as the core reads them. */
+export const packField = ({ from, width, to }: RecipeField): number => from | (width << 8) | (to << 16);
 
 /** The bytes of `.suture.patch`, pointers left 0 and listed. */
 export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Array; pointers: TablePointer[] } {
@@ -167,6 +194,12 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
     return start;
   };
   const objectsAt = reserve(table.objects.length * layout.suture_object.size, 8);
+  const { entry } = table;
+  const entryAt = entry && {
+    struct: reserve(layout.suture_entry.size, 8),
+    words: reserve(4 * entry.island.words.length, 4),
+    fields: reserve(4 * entry.island.words.length, 4),
+  };
   const parts = table.objects.map(({ redirects, recipes }) => ({
     redirectsAt: reserve(redirects.length * layout.suture_redirect.size, 8),
     recipesAt: reserve(recipes.length * layout.suture_recipe.size, 8),
@@ -216,6 +249,31 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
   point(head.build_id, bytesAt(table.buildId.bytes));
   point(head.objects, objectsAt);
 
+  if (entry && entryAt) {
+    const { branch, island } = entry;
+    const at = layout.suture_entry.offset;
+    const member = (name: keyof typeof at): number => entryAt.struct + at[name];
+    put32(member('branch'), branch.word);
+    put32(member('branch_addend'), branch.addend);
+    put32(member('branch_range'), branch.range);
+    put32(member('branch_shift'), branch.shift);
+    put32(member('branch_field'), packField(branch.field));
+    put32(member('island_count'), island.words.length);
+    if (island.words.length > 0) {
+      point(member('island_words'), entryAt.words);
+      point(member('island_fields'), entryAt.fields);
+    }
+    putWords(
+      entryAt.words,
+      Uint32Array.from(island.words, ({ word }) => word),
+    );
+    putWords(
+      entryAt.fields,
+      Uint32Array.from(island.words, ({ field }) => (field ? packField(field) : 0)),
+    );
+    point(head.entry, entryAt.struct);
+  }
+
   table.objects.forEach(({ module, redirects, recipes }, object) => {
     const { redirectsAt, recipesAt, codes } = parts[object]!;
     const base = objectsAt + object * layout.suture_object.size;
@@ -247,7 +305,7 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
       point(base + at.new_function, { kind: 'new-function', object, redirect });
       point(base + at.stub, { kind: 'stub', object, redirect });
       put32(base + at.stub_size, r.stubSize);
-      put32(base + at.way, r.way);
+      put32(base + at.way, wayNumbers[r.way]);
     });
 
     recipes.forEach((r, recipe) => {
@@ -265,8 +323,8 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
       put32(base + at.flags, r.pcRelative ? recipePcRelative : 0);
       put32(base + at.shift, r.shift);
       put32(base + at.range, r.range);
-      r.fields.forEach(({ from, width, to }, i) => {
-        put32(base + at.fields + 4 * i, from | (width << 8) | (to << 16));
+      r.fields.forEach((field, i) => {
+        put32(base + at.fields + 4 * i, packField(field));
       });
     });
   });

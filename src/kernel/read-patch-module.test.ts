@@ -18,6 +18,7 @@ function patchModule(change: (table: Section) => void = () => {}): Uint8Array {
   const code = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, new Uint8Array(0x50));
   const { data, pointers } = writePatchTable(
     {
+      entry: undefined,
       buildId: { bytes: new Uint8Array(20).fill(7), address: linkAddress(0xc000000000001000n) },
       objects: [
         {
@@ -30,7 +31,7 @@ function patchModule(change: (table: Section) => void = () => {}): Uint8Array {
               oldWords: Uint32Array.of(1, 2, 3),
               masked: Uint32Array.of(1),
               site: 4,
-              way: 0,
+              way: 'ftrace',
               stubSize: 8,
             },
           ],

@@ -1,7 +1,7 @@
 // A finished patch module, read back from its bytes alone: what `suture info` shows and what a proof starts from. Nothing
 // here comes from the linker's memory.
 
-import type { Architecture } from '../arch/arch.ts';
+import type { Architecture, EntryBranch } from '../arch/arch.ts';
 import { architectureOfElf } from '../arch/architectures.ts';
 import { SHF_ALLOC } from '../elf/constants.ts';
 import { findSection, isSection, readElf } from '../elf/elf.ts';
@@ -43,6 +43,8 @@ export interface PatchModule {
   readonly objects: readonly PatchObject[];
   /** Of all objects, one object after the other; so are the recipes. */
   readonly redirects: readonly ReadRedirect[];
+  /** How an entry becomes a branch, where a redirect is of that way. */
+  readonly entry: EntryBranch | undefined;
   readonly recipes: readonly ReadRecipe[];
 }
 
@@ -82,6 +84,13 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
       };
       const newFunction = code('new_function');
       const stub = code('stub');
+      if (redirect.way === 'entry' && !table.entry) {
+        throw reasonError('patch-malformed', place, 'nothing says how its entry becomes a branch');
+      }
+      const isDirect = stub.section === newFunction.section && stub.offset === newFunction.offset;
+      if (redirect.stubSize === 0 && (redirect.way !== 'entry' || !isDirect)) {
+        throw reasonError('patch-malformed', place, 'its stub is empty');
+      }
       const { data } = stub.section;
       if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
         throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is not in the module`);
@@ -125,6 +134,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     buildId: table.buildId.bytes,
     objects: table.objects,
     redirects,
+    entry: table.entry,
     recipes,
   };
 }

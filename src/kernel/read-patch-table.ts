@@ -1,7 +1,7 @@
 // A patch table read back from the bytes of `.suture.patch`: what `suture info` shows and a proof starts from. The file may be
 // anybody's, so every number is looked at before it is used.
 
-import type { RecipeField } from '../arch/arch.ts';
+import type { EntryBranch, IslandWord, RecipeField } from '../arch/arch.ts';
 import { linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
 import { wordsOf } from './old-function.ts';
@@ -16,6 +16,7 @@ import {
   tableLimits,
   tableMagic,
   tableVersion,
+  wayNumbers,
 } from './patch-module.ts';
 
 /** A redirect or a recipe with the section offset of its structure, whose other pointers lead out of the section. */
@@ -103,7 +104,13 @@ export function readPatchTable(
       throw bad(`${what}: the masked words are not in order or not within the function`);
     }
     const site = number(base + at.site);
-    if (site < 4n || site >= size || site % 4n !== 0n) throw bad(`${what}: its call site is not inside the function`);
+    const number_ = u32(base + at.way);
+    const way = (['ftrace', 'entry'] as const).find((each) => wayNumbers[each] === number_);
+    if (!way) throw bad(`${what}: it is redirected in way ${number_}, which is not known`);
+    const first = way === 'entry' ? 0n : 4n;
+    if (site < first || site >= size || site % 4n !== 0n) throw bad(`${what}: its site is not inside the function`);
+    if (way === 'entry' && masked.includes(Number(site) / 4))
+      throw bad(`${what}: the word that is to become a branch is one that the kernel rewrites`);
     return {
       at: base,
       oldName: string(base + at.old_name, `${what}: the name`),
@@ -112,19 +119,48 @@ export function readPatchTable(
       oldWords,
       masked,
       site: Number(site),
-      way: u32(base + at.way),
+      way,
       stubSize: u32(base + at.stub_size),
     };
   }
 
-  function fields(start: number, size: 4 | 8, what: string): RecipeField[] {
-    return [0, 1, 2].flatMap((i): RecipeField[] => {
-      const packed = u32(start + 4 * i);
-      if (packed === 0) return [];
-      const [from, width, to] = [packed & 0xff, (packed >>> 8) & 0xff, packed >>> 16];
-      if (width < 1 || from + width > 64 || to + width > 8 * size) throw bad(`${what}: a field outside of its place`);
-      return [{ from, width, to }];
+  function field(at: number, size: 4 | 8, what: string): RecipeField | undefined {
+    const packed = u32(at);
+    if (packed === 0) return undefined;
+    const [from, width, to] = [packed & 0xff, (packed >>> 8) & 0xff, packed >>> 16];
+    if (width < 1 || from + width > 64 || to + width > 8 * size) throw bad(`${what}: a field outside of its place`);
+    return { from, width, to };
+  }
+
+  const fields = (start: number, size: 4 | 8, what: string): RecipeField[] =>
+    [0, 1, 2].flatMap((i) => field(start + 4 * i, size, what) ?? []);
+
+  function entryBranch(pointerAt: number): EntryBranch | undefined {
+    if (isNull(pointerAt)) return undefined;
+    const what = 'what becomes of an entry';
+    const at = layout.suture_entry.offset;
+    const base = range(pointer(pointerAt), layout.suture_entry.size, what);
+    const count = u32(base + at.island_count);
+    if (count > tableLimits.islandWords) throw bad(`${what}: an island of ${count} words`);
+    const start = count === 0 ? 0 : range(pointer(base + at.island_words), 4 * count, `${what}: the island`);
+    const from = count === 0 ? 0 : range(pointer(base + at.island_fields), 4 * count, `${what}: the fields`);
+    const island = Array.from({ length: count }, (_, i): IslandWord => {
+      const filled = field(from + 4 * i, 4, what);
+      return { word: u32(start + 4 * i), text: '', ...(filled && { field: filled }) };
     });
+    const branchField = field(base + at.branch_field, 4, what);
+    const [bits, shift] = [u32(base + at.branch_range), u32(base + at.branch_shift)];
+    if (!branchField || bits < 1 || bits > 8 * word || shift > 31) throw bad(`${what}: no branch is like this`);
+    return {
+      branch: {
+        word: u32(base + at.branch),
+        addend: u32(base + at.branch_addend) | 0,
+        range: bits,
+        shift,
+        field: branchField,
+      },
+      island: { words: island },
+    };
   }
 
   function recipe(base: number, what: string): At<PatchRecipe> {
@@ -204,5 +240,6 @@ export function readPatchTable(
       address: linkAddress(number(head.build_id_address)),
     },
     objects: objects.map((start, i) => object(start, `object ${i}`)),
+    entry: entryBranch(head.entry),
   };
 }

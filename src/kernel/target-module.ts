@@ -1,18 +1,18 @@
 // A module of the kernel that a patch changes or refers to, read from its file: its functions as they will be in memory, as far
 // as the file tells, and where its other symbols are.
 
-import type { Architecture } from '../arch/arch.ts';
+import type { Architecture, EntryWay } from '../arch/arch.ts';
 import { architectureOfElf } from '../arch/architectures.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
 import { cString, findSection, isSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
-import { type LinkAddress, linkAddress } from '../elf/units.ts';
+import { linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
 import { elfBuildId } from './build-id.ts';
 import { relocationsOf } from './loader-relocations.ts';
 import { readModinfo } from './modinfo.ts';
 import type { ModuleAbi } from './module-abi.ts';
-import { type OldFunction, wordsOf } from './old-function.ts';
+import { entrySite, type OldFunction, wordsOf } from './old-function.ts';
 import { rewrittenCode } from './rewritten-code.ts';
 
 export interface TargetModule {
@@ -138,11 +138,11 @@ export function findTargetSymbol(target: TargetModule, name: string, sympos: num
 export const isTargetFunction = (symbol: TargetSymbol): boolean => isCode(symbol.place);
 
 /**
- * A function of a module that is to be redirected. Its address is 0: what the loader will make of it is not known, and
- * `site` is the call site's distance from the function's start.
- * Throws what `findTargetSymbol` throws, and `no-call-site`, `self-modified-unknown`.
+ * A function of a module that is to be redirected, at its call site, or with `entry` at its entry. Its address is 0: what the
+ * loader will make of it is not known, and `site` is the distance from the function's start.
+ * Throws what `findTargetSymbol` throws, and `no-call-site`, `self-modified-unknown`, `entry-rewritten`, `entry-in-use`.
  */
-export function findTargetFunction(target: TargetModule, name: string, sympos: number): OldFunction {
+export function findTargetFunction(target: TargetModule, name: string, sympos: number, entry?: EntryWay): OldFunction {
   const symbol = findTargetSymbol(target, name, sympos);
   const place = `${target.name}: ${name}`;
   const { place: section } = symbol;
@@ -161,22 +161,19 @@ export function findTargetFunction(target: TargetModule, name: string, sympos: n
   }
   const words = wordsOf(section.data.subarray(start, end));
   const site = target.arch.moduleCallSites(section).find((offset) => offset > start && offset < end);
-  if (site === undefined) {
+  if (site === undefined && !entry) {
     throw reasonError(
       'no-call-site',
       place,
       'the function has no call of mcount (it is notrace, assembly, or compiled without -pg)',
-      'patch its callers instead',
+      'patch its callers instead, or redirect it at its entry (--way entry)',
     );
   }
-  const address: LinkAddress = linkAddress(0n);
-  return {
-    name,
-    address,
-    words,
-    site: linkAddress(BigInt(site - start)),
-    masked: maskedWords(target, section, start, words, site - start, place),
-  };
+  const text = { name, address: linkAddress(0n), words };
+  const masked = maskedWords(target, section, start, words, site, place);
+  if (!entry) return { ...text, way: 'ftrace', site: linkAddress(BigInt(site! - start)), masked };
+  const index = entrySite(entry, text, masked, undefined, place);
+  return { ...text, way: 'entry', site: linkAddress(BigInt(4 * index)), masked };
 }
 
 /** Words that may differ in memory: those that the loader relocates, and those that the kernel rewrites by its tables. */
@@ -185,11 +182,11 @@ function maskedWords(
   section: Section,
   start: number,
   words: Uint32Array,
-  site: number,
+  site: number | undefined,
   place: string,
 ): Uint32Array {
   const { arch } = target;
-  const masked = new Set([site >> 2]);
+  const masked = new Set(site === undefined ? [] : [(site - start) >> 2]);
   const mask = (from: number, bytes: number): void => {
     for (let at = from & ~3; at < from + bytes; at += 4) {
       if (at >= start && at < start + 4 * words.length) masked.add((at - start) >> 2);

@@ -1,6 +1,8 @@
 // What the guest's shell knows in the stress run (stress.ts): cycles of patches that come and go, tracers that are switched on
 // and off meanwhile, and user space that calls what is patched. For busybox's shell.
 
+import type { Way } from '../kernel/patch-module.ts';
+
 const sysfs = '/sys/kernel/livepatch';
 export const tracing = '/sys/kernel/tracing';
 
@@ -14,7 +16,8 @@ const tracedFunctions = 'stress_* loadavg_proc_show get_avenrun seq_read_iter vf
 const wholeLines = "'71 and 71 in 71' | '72 and 72 in 72'";
 const patchedLines = '7[12].* | *and*';
 
-export const stressScript = `
+/** `way` is that of the patches: where they are redirected at their entry, no probe can be there, and it is on who calls them. */
+export const stressScript = (way: Way): string => `
 waited=0
 # The state of a patch that may be gone at any moment.
 state_of() { state=; read -r state 2> /dev/null < ${sysfs}/$1/$2; }
@@ -86,7 +89,7 @@ cycle_forced() {
 # ever that nobody returns to.
 disturb() {
   cd ${tracing}
-  echo 'r:stress_return stress_target:stress_outer' > kprobe_events
+  echo 'r:stress_return ${way === 'entry' ? 'seq_read_iter' : 'stress_target:stress_outer'}' > kprobe_events
   rounds=0
   while [ ! -e /stop ]; do
     # A name takes as long to find as all functions take to go through.

@@ -5,6 +5,7 @@
 // come back is counted before and after (`Holdings`), and held against what the same tracers leave in the same guest while no
 // patch is there.
 
+import type { Way } from '../kernel/patch-module.ts';
 import { type Guest, withGuest } from './guest.ts';
 import type { GuestKernel } from './guest-kernel.ts';
 import { alarm } from './kernel-log.ts';
@@ -17,6 +18,8 @@ export interface StressPlan {
   readonly target: Uint8Array;
   /** test/stress/patch.c as the modules `stress_a` and `stress_b`. */
   readonly patches: readonly [a: Uint8Array, b: Uint8Array];
+  /** Of their redirects. */
+  readonly way: Way;
   /** Of each phase with patches. */
   readonly cycles: number;
 }
@@ -133,13 +136,13 @@ export function stressForced(kernel: GuestKernel, plan: Omit<StressPlan, 'cycles
 /** A shell that knows the script, for one command. */
 const inShell = (command: string) => `. /stress.sh; ${command}`;
 
-const guestOptions = ({ core, target, patches: [a, b] }: Omit<StressPlan, 'cycles'>) => ({
+const guestOptions = ({ core, target, patches: [a, b], way }: Omit<StressPlan, 'cycles'>) => ({
   files: [
     { path: '/suture.ko', bytes: core },
     { path: '/stress_target.ko', bytes: target },
     { path: '/stress_a.ko', bytes: a },
     { path: '/stress_b.ko', bytes: b },
-    { path: '/stress.sh', bytes: new TextEncoder().encode(stressScript) },
+    { path: '/stress.sh', bytes: new TextEncoder().encode(stressScript(way)) },
   ],
   cpus: 2,
   memoryMegabytes,

@@ -12,7 +12,7 @@ import type { ElfModel, Section } from '../elf/model.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction } from '../kernel/old-function.ts';
-import { patchSection, patchTableSymbol } from '../kernel/patch-module.ts';
+import { patchSection, patchTableSymbol, type Way } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
 import { checkModuleIsFor, findTargetFunction, moduleNameOf, type TargetModule } from '../kernel/target-module.ts';
 import { collectReasons, type Reason, reasonError, throwReasons } from '../reason.ts';
@@ -24,6 +24,7 @@ import { modinfo, readVersions } from './module-sections.ts';
 import {
   addStubsAndTable,
   beyondLimits,
+  entryWayFor,
   type LinkedObject,
   type LinkedRedirect,
   makeRedirect,
@@ -42,6 +43,8 @@ export interface AdaptInput {
   readonly file: string;
   /** What it says of itself, if it is a patch. */
   readonly patch: KlpPatch | undefined;
+  /** How functions are redirected; at their call sites if it is left out. */
+  readonly way?: Way;
   /** The modules that it patches or refers to, by name. */
   readonly targets: ReadonlyMap<string, TargetModule>;
 }
@@ -126,9 +129,10 @@ function redirect(
   const { oldName, sympos, newFunction } = func;
   const refusal = refusalByName(oldName);
   if (refusal) throw refusal;
+  const entry = entryWayFor(arch, input.way ?? 'ftrace', target !== undefined);
   const old = target
-    ? findTargetFunction(target, oldName, sympos)
-    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos);
+    ? findTargetFunction(target, oldName, sympos, entry)
+    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry);
   return makeRedirect(arch, old, sympos, newFunction, newFunction.name, module);
 }
 

@@ -22,7 +22,11 @@ const coreFunctions: readonly string[] = [
 ];
 
 /** All of them for an architecture, in a fixed order. */
-export const boundFunctions = (arch: Architecture): readonly string[] => [...coreFunctions, ...arch.coreFunctions];
+export const boundFunctions = (arch: Architecture): readonly string[] => [
+  ...coreFunctions,
+  ...arch.coreFunctions,
+  ...(arch.coreMarks ?? []),
+];
 
 /** `suture_core_table` (struct suture_core_table in core/bound.h), in a section of its own. */
 const tableSymbol = 'suture_core_table';
@@ -44,6 +48,11 @@ export function bindCore(ko: Uint8Array, arch: Architecture, image: KernelImage)
     if (image.exports.has(name)) continue;
     if (!allowed.includes(name)) {
       throw reasonError('bug', 'suture.ko', `${name} is neither exported nor among what the core may be bound to`);
+    }
+    const mark = arch.coreMarks?.includes(name) ? image.symbol(name) : undefined;
+    if (mark !== undefined) {
+      Object.assign(symbol, { value: mark, place: arch.boundFunctionPlace, binding: STB_GLOBAL });
+      continue;
     }
     const binding = bindSymbol({ image, core: new Map(), furtherSymbols: new Map() }, name);
     if (binding.kind !== 'function') {

@@ -10,7 +10,7 @@ import { isSection, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { findOldFunction, symbolsNamed } from '../kernel/old-function.ts';
-import { patchTableSymbol } from '../kernel/patch-module.ts';
+import { patchTableSymbol, type Way } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
 import { findTargetFunction, type TargetModule } from '../kernel/target-module.ts';
 import { type Attempt, collectReasons, type Reason, reasonError, throwReasons } from '../reason.ts';
@@ -21,6 +21,7 @@ import { bindLate, lateModules, lateSymbolName, targetOf } from './late-symbols.
 import {
   addStubsAndTable,
   beyondLimits,
+  entryWayFor,
   type LinkedObject,
   type LinkedRedirect,
   makeRedirect,
@@ -38,6 +39,8 @@ export interface PatchInput {
   /** The module's name, as `lsmod` will show it. */
   readonly name: string;
   readonly replacements: readonly Replacement[];
+  /** How functions are redirected; at their call sites if it is left out. */
+  readonly way?: Way;
   /** The modules that replacements name, by name. */
   readonly targets?: ReadonlyMap<string, TargetModule>;
   /**
@@ -170,9 +173,10 @@ function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol
   if (refusal) throw refusal;
   const { arch, sources, callSites, selfModified } = input;
   const target = module === '' ? undefined : targetOf(module, input.targets ?? new Map());
+  const entry = entryWayFor(arch, input.way ?? 'ftrace', target !== undefined);
   const old = target
-    ? findTargetFunction(target, oldName, sympos)
-    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos);
+    ? findTargetFunction(target, oldName, sympos, entry)
+    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry);
   if (!symbol) throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
   return makeRedirect(arch, old, sympos, symbol, newName, input.object);
 }

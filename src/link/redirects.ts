@@ -1,7 +1,7 @@
 // What makes a module a patch: a stub for each function that it redirects, veneers for what it calls late, and the table that
 // tells the core of both.
 
-import type { Architecture, Stub } from '../arch/arch.ts';
+import type { Architecture, EntryWay, Stub } from '../arch/arch.ts';
 import { STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
 import { isSection, newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
@@ -13,7 +13,7 @@ import {
   patchSection,
   patchTableSymbol,
   tableLimits,
-  wayFtrace,
+  type Way,
   writePatchTable,
 } from '../kernel/patch-module.ts';
 import { waysIn } from '../kernel/ways-in.ts';
@@ -85,18 +85,36 @@ export function makeRedirect(
   }
   const start = Number(symbol.value);
   const end = start + (Number(symbol.size) & ~3);
+  const replacement = wordsOf(place.data.subarray(start, end));
+  const ways = waysIn(arch, module, place, start, end);
   return {
     old,
     sympos,
     newName,
     symbol,
-    stub: arch.ftraceStub(
-      old,
-      old.site,
-      wordsOf(place.data.subarray(start, end)),
-      waysIn(arch, module, place, start, end),
-    ),
+    stub:
+      old.way === 'entry'
+        ? arch.entryWay!.stub(old, replacement, ways)
+        : arch.ftraceStub(old, old.site, replacement, ways),
   };
+}
+
+/**
+ * The entry way if a function is to be redirected so: functions of modules are where it cannot be done go the other way. Throws
+ * `way-missing`.
+ */
+export function entryWayFor(arch: Architecture, way: Way, ofModule: boolean): EntryWay | undefined {
+  if (way === 'ftrace') return undefined;
+  const { entryWay, platform } = arch;
+  if (!entryWay) {
+    throw reasonError(
+      'way-missing',
+      platform.name,
+      'functions cannot be redirected at their entry on this architecture yet',
+      'leave --way out',
+    );
+  }
+  return ofModule && !entryWay.ofModules ? undefined : entryWay;
 }
 
 /** Names of one object may be aliases of one function, as those of a system call are; what counts is where they lead. */
@@ -148,7 +166,11 @@ export function addStubsAndTable(
   objects: readonly LinkedObject[],
 ): void {
   const all = objects.flatMap(({ redirects }) => redirects);
-  const stubSymbols = all.length > 0 ? addStubs(arch, object, all) : [];
+  const stubbed = all.filter(({ stub }) => stub.words.length > 0);
+  const added = stubbed.length > 0 ? addStubs(arch, object, stubbed) : [];
+  // Where there is nothing to be done on the way, control goes to the new function itself.
+  const symbolOfStub = new Map(stubbed.map((each, i) => [each, added[i]!]));
+  const stubSymbols = all.map((each) => symbolOfStub.get(each) ?? each.symbol);
   const first = objects.map((_, i) => objects.slice(0, i).reduce((sum, { redirects }) => sum + redirects.length, 0));
 
   const word = (arch.elf.class / 8) as 4 | 8;
@@ -164,11 +186,12 @@ export function addStubsAndTable(
           oldWords: old.words,
           masked: old.masked,
           site: Number(old.site - old.address),
-          way: wayFtrace,
+          way: old.way,
           stubSize: 4 * stub.words.length,
         })),
         recipes,
       })),
+      entry: all.some(({ old }) => old.way === 'entry') ? arch.entryWay : undefined,
     },
     word,
   );

@@ -4,6 +4,7 @@ import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
 import { NotUnderstood, type ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
+import type { Way } from '../kernel/patch-module.ts';
 import { reasonError } from '../reason.ts';
 import type { Hook } from './redirect.ts';
 
@@ -100,6 +101,7 @@ export function prologueOf(
   { image }: ProofKernel,
   word: Hook['word'],
   { name, address, site }: { readonly name: string; readonly address: LinkAddress; readonly site: LinkAddress },
+  way: Way = 'ftrace',
 ): Uint32Array {
   const refuse = (offset: number, message: string) =>
     reasonError(
@@ -113,8 +115,8 @@ export function prologueOf(
     const offset = instructionSize * i;
     const at = linkAddress(address + BigInt(offset));
     try {
-      // The word at the site is ftrace's own, and no part of the function.
-      const found = at === site ? image.word(at) : word(at);
+      // The word at a call site is ftrace's own, and no part of the function.
+      const found = at === site && way === 'ftrace' ? image.word(at) : word(at);
       if (found !== undefined) return found;
     } catch (error) {
       if (!(error instanceof NotUnderstood)) throw error;

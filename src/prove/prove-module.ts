@@ -7,12 +7,12 @@
 // Where a kernel unwinds by tables, they must forbid it for stubs. What a proof says nothing about is what a module's own code
 // does when it is loaded.
 
-import type { UnwindingOf } from '../arch/arch.ts';
+import type { Architecture, EntryBranch, KernelText, UnwindingOf } from '../arch/arch.ts';
 import type { ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { StubLoader } from '../kernel/load-module.ts';
 import { isFunction } from '../kernel/old-function.ts';
-import { wayFtrace } from '../kernel/patch-module.ts';
+import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
 import { factsOf, kernelHook, type ProofKernel, prologueOf, textOf } from './prove-kernel.ts';
@@ -84,25 +84,54 @@ export class Prover {
     const chosen = patch.redirects.filter(({ oldName }) => only?.includes(oldName) ?? true);
     return chosen.map((redirect, i) => {
       const { oldName, module, oldAddress, site, newFunction } = redirect;
-      const verdict = this.#verdict(loader, unwinding, redirect);
+      const verdict = this.#verdict(patch, loader, unwinding, redirect);
       progress?.(i + 1, chosen.length);
       return { oldName, module, oldAddress, site, newName: newFunction.name, verdict };
     });
   }
 
-  #verdict(loader: StubLoader, unwinding: ReturnType<UnwindingOf> | undefined, redirect: ReadRedirect): Verdict {
+  #verdict(
+    patch: PatchModule,
+    loader: StubLoader,
+    unwinding: ReturnType<UnwindingOf> | undefined,
+    redirect: ReadRedirect,
+  ): Verdict {
     try {
-      const prologue = redirect.module === undefined ? this.#ofImage(redirect) : ofTable(redirect, this.#facts);
+      const prologue = redirect.module === undefined ? this.#ofImage(redirect) : this.#ofTable(redirect);
       const stub = loader.load(redirect);
       const { section, offset } = redirect.stub;
       // Who unwinds from where the hook goes on looks at the word before it.
-      const astray = unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
+      const isEntry = redirect.way === 'entry';
+      const astray = isEntry ? undefined : unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
       if (astray !== undefined) throw cannotUnwind(redirect, astray);
-      return this.#proofs.prove({ prologue, stub, ...this.#facts.readCallee(stub.newFunction, stub.waysIn) });
+      const island = isEntry ? this.#islandOf(patch, redirect) : undefined;
+      return this.#proofs.prove({
+        prologue,
+        stub,
+        ...(island && { island }),
+        ...this.#facts.readCallee(stub.newFunction, stub.waysIn),
+      });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
     }
+  }
+
+  /** The island that the core would make, if the branch that it would make is one of this architecture. Throws `proof-unknown`. */
+  #islandOf({ entry }: PatchModule, redirect: ReadRedirect): EntryBranch['island'] {
+    const ours = this.#kernel.arch.entryWay;
+    if (!entry || !ours || describeBranch(entry) !== describeBranch(ours))
+      throw differs(redirect, redirect.site, 'what its entry would become is no branch that is known');
+    return entry.island;
+  }
+
+  #ofTable(redirect: ReadRedirect): Uint32Array {
+    if (redirect.way === 'entry') checkEntrySite(this.#kernel.arch, redirect, undefined);
+    return ofTable(redirect, this.#facts);
+  }
+
+  #isTraced({ oldAddress, oldWords }: ReadRedirect): boolean {
+    return oldWords.some((_, i) => this.#sites.has(linkAddress(oldAddress + BigInt(instructionSize * i))));
   }
 
   #checkKernel(patch: PatchModule, file: string): void {
@@ -117,11 +146,10 @@ export class Prover {
     );
   }
 
-  /** The old function's words from its entry up to and with the call site, from the image. Throws `proof-unknown`. */
+  /** The old function's words from its entry up to and with its site, from the image. Throws `proof-unknown`. */
   #ofImage(redirect: ReadRedirect): Uint32Array {
     const { oldName, oldAddress, oldWords, site, way } = redirect;
     const { image } = this.#kernel;
-    if (way !== wayFtrace) throw differs(redirect, 0, `it is redirected in way ${way}, which is not known`);
     const at = (offset: number): LinkAddress => linkAddress(oldAddress + BigInt(offset));
     if (!this.#names.get(oldAddress)?.includes(oldName))
       throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
@@ -133,16 +161,40 @@ export class Prover {
       throw differs(redirect, instructionSize * same, 'the module has another word for it than the image');
     }
     const enclosing = image.enclosing(at(site));
-    if (!this.#sites.has(at(site)) || enclosing?.start !== oldAddress)
+    if ((way === 'ftrace' && !this.#sites.has(at(site))) || enclosing?.start !== oldAddress)
       throw differs(redirect, site, 'the image has no call of mcount there');
-    return prologueOf(this.#kernel, this.#word, { name: oldName, address: oldAddress, site: at(site) });
+    if (way === 'entry') {
+      if (this.#sites.has(at(site))) throw differs(redirect, site, 'a call of mcount is there, which ftrace rewrites');
+      checkEntrySite(this.#kernel.arch, redirect, this.#isTraced(redirect) ? undefined : image);
+    }
+    return prologueOf(this.#kernel, this.#word, { name: oldName, address: oldAddress, site: at(site) }, way);
   }
 }
 
+/**
+ * That the word which becomes a branch is the one that each caller comes to, and nobody else. `kernel` is the text around a
+ * function that nothing shows to be compiled from C. Throws `proof-unknown`.
+ */
+function checkEntrySite(arch: Architecture, redirect: ReadRedirect, kernel: KernelText | undefined): void {
+  const { oldName: name, oldAddress: address, oldWords: words, masked, site } = redirect;
+  if (site !== instructionSize * (arch.entryWay?.site(words) ?? -1))
+    throw differs(redirect, site, 'this is not where each caller enters it');
+  if (masked.includes(site / instructionSize))
+    throw differs(redirect, site, 'the loader or the kernel changes this word');
+  const hindrance = arch.entryWay!.hindrance({ name, address, words }, kernel);
+  if (hindrance !== undefined) throw differs(redirect, site, hindrance);
+}
+
+/** A branch and an island as a text: of each word its value, and where which bits go. */
+const describeBranch = ({ branch, island }: EntryBranch): string =>
+  [
+    ...[branch.word, branch.addend, branch.range, branch.shift, packField(branch.field)],
+    ...island.words.flatMap(({ word, field }) => [word, field ? packField(field) : 0]),
+  ].join();
+
 /** The same for a function of a module, from the table. Throws `proof-unknown`. */
 function ofTable(redirect: ReadRedirect, { convention }: ProofFacts): Uint32Array {
-  const { masked, oldWords, site, way } = redirect;
-  if (way !== wayFtrace) throw differs(redirect, 0, `it is redirected in way ${way}, which is not known`);
+  const { masked, oldWords, site } = redirect;
   if (site % instructionSize !== 0 || site / instructionSize >= oldWords.length)
     throw differs(redirect, site, 'the call site is not in the function');
   // The words that set up a TOC pointer the loader may replace by others that do.

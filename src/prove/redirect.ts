@@ -1,6 +1,9 @@
-// A proof of one redirect of the ftrace way: from the old function's entry through its own prologue, the kernel's hook as
+// A proof of one redirect. Of the ftrace way: from the old function's entry through its own prologue, the kernel's hook as
 // it stands in the image, the handler as the ABI allows it to be, and the stub, to the new function's entry; and from the
 // new function's return, wherever that leads, back to the caller.
+//
+// Of the entry way: from the old function's entry to the word that is a branch, by it or by way of an island to the stub or to
+// the new function, and back to the caller. There is no handler, and no old code that goes on.
 //
 // Where things are does not matter to it: the function, the stub and the new function stand at addresses that are
 // terms, so it holds wherever a module is loaded and for every function of the same prologue. Only the hook is where the
@@ -13,7 +16,7 @@
 // What is taken for granted: a module is small enough for its own relocations; what stands in the image stands in memory;
 // and a stub cannot be unwound where a tracer would have to unwind it (`prove-module.ts` looks at the unwind tables).
 
-import type { Stub } from '../arch/arch.ts';
+import type { EntryBranch, Stub } from '../arch/arch.ts';
 import { type Callee, NotUnderstood, type ProofFacts } from '../arch/machine.ts';
 import type { Failure } from './obligations.ts';
 import { runScene } from './run.ts';
@@ -29,9 +32,11 @@ export type Verdict =
 
 /** One redirect, from artifacts: words of the image and of the module, and nothing that the builder remembers. */
 export interface Redirect extends Callee {
-  /** The old function's words from its entry up to and with the call site. */
+  /** The old function's words from its entry up to and with the call site, or with the word that becomes a branch. */
   readonly prologue: Uint32Array;
-  /** What the handler sends the hook to; without words, that is the new function itself. */
+  /** In the entry way: what the branch takes where it does not reach. */
+  readonly island?: EntryBranch['island'];
+  /** What the handler sends the hook to, or the branch leads to; without words, that is the new function itself. */
   readonly stub: Pick<Stub, 'relocations'> & { readonly words: Uint32Array };
   /** What is known of the old function, where the new one's is in the redirect itself. */
   readonly oldFunction?: Callee;
@@ -60,12 +65,14 @@ export interface Hook {
  * and what a TOC pointer is set up to.
  */
 export function proofKey({ convention }: ProofFacts, redirect: Redirect): string {
-  const { prologue, stub, oldFunction } = redirect;
+  const { prologue, stub, oldFunction, island } = redirect;
   const setUp = convention.toc?.setUpWords(prologue) ?? 0;
   const known = ({ stackArguments, usesParameterArea, siblingCalls }: Callee): string =>
     `${stackArguments},${usesParameterArea},${siblingCalls}`;
   const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
-  const code = `${setUp}:${prologue.slice(setUp, -1)};${stub.words};${places}`;
+  // In the entry way the last word is not run either.
+  const through = island ? `entry ${JSON.stringify(island.words)}` : 'ftrace';
+  const code = `${through};${setUp}:${prologue.slice(setUp, -1)};${stub.words};${places}`;
   return `${code};${known(redirect)};${known(oldFunction ?? {})}`;
 }
 

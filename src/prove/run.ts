@@ -83,6 +83,10 @@ class Run {
       this.goOnInOldCode(machine);
       return true;
     }
+    if (scene.redirect.island && same(pc, scene.site)) {
+      machine.step('the branch at its entry', () => machine.jump(entry.byIsland ? scene.island : scene.destination));
+      return true;
+    }
     if (same(pc, scene.site)) {
       machine.execute(facts.hook.siteWord, () => terms.constant(hook.entry));
       return true;

@@ -1,5 +1,6 @@
 // What a proof is about: code at addresses that are terms, and the machine that begins to run it.
 
+import type { IslandWord, RecipeField } from '../arch/arch.ts';
 import { NotUnderstood, type ProcessorArea, type ProofFacts } from '../arch/machine.ts';
 import { SymbolicMachine, Undecided } from '../symbolic/machine.ts';
 import { onlyAtom, same, type Term, Terms } from '../symbolic/terms.ts';
@@ -17,11 +18,27 @@ export interface Entry {
   /** Whether the caller calls into another module, and sees to its TOC pointer itself. */
   readonly fromAfar: boolean;
   readonly graph: boolean;
+  /** In the entry way: whether the branch leads to an island. */
+  readonly byIsland?: boolean;
 }
 
 /** All ways and forms that there are. */
-export function* entriesOf({ convention }: ProofFacts, hook: Hook, { prologue }: Redirect): Iterable<Entry> {
+export function* entriesOf({ convention }: ProofFacts, hook: Hook, { prologue, island }: Redirect): Iterable<Entry> {
   const local = convention.toc?.setUpWords(prologue) ?? 0;
+  if (island) {
+    for (const byIsland of island.words.length > 0 ? [false, true] : [false]) {
+      const form = byIsland ? ', by way of an island' : '';
+      if (local > 0) yield { name: `its global entry${form}`, index: 0, fromAfar: true, graph: false, byIsland };
+      yield {
+        name: `its ${local > 0 ? 'local ' : ''}entry${form}`,
+        index: local,
+        fromAfar: false,
+        graph: false,
+        byIsland,
+      };
+    }
+    return;
+  }
   for (const graph of hook.graph ? [false, true] : [false]) {
     const form = graph ? ', with the graph tracer on' : '';
     if (local === 0) yield { name: `its entry${form}`, index: 0, fromAfar: false, graph };
@@ -40,6 +57,7 @@ export class Scene {
   readonly terms: Terms;
   readonly oldFunction: Term;
   readonly stub: Term;
+  readonly island: Term;
   readonly newFunction: Term;
   /** Whether the handler sends the hook to the stub. */
   readonly redirected: Term;
@@ -62,6 +80,7 @@ export class Scene {
     this.terms = terms;
     this.oldFunction = terms.initial('old function', code);
     this.stub = terms.initial('stub', code);
+    this.island = terms.initial('island', code);
     this.newFunction = terms.initial('new function', code);
     this.redirected = terms.initial('whether the handler redirects', 0, 1);
     this.traced = terms.initial('whether the return is traced', 0, 1);
@@ -89,6 +108,8 @@ export class Scene {
     });
     // A hook may look whether it is to go on where it came from. No other code is there.
     machine.assume(terms.apply('equal', this.destination, this.behind(this.site, 1)), false);
+    // At an entry nobody is asked.
+    if (this.redirect.island) machine.assume(this.redirected, true);
     const restores = this.callerRestores();
     if (restores && entry.fromAfar) machine.assume(restores, true);
     return machine;
@@ -102,6 +123,8 @@ export class Scene {
     // The word behind the caller's call, and the tracer's first.
     if (size === 4 && convention.toc && (same(address, back) || same(address, this.tracer)))
       return terms.memory(address, size);
+    const literal = this.islandWordAt(address);
+    if (literal?.field) return 8 * size === literal.field.width ? this.fieldOfTarget(literal.field) : undefined;
     if (hook.ops !== undefined && 8 * size === set.bits && !address.base && address.plus === hook.ops) return this.ops;
     const area = convention.processorArea;
     if (area && this.isInProcessorArea(address)) {
@@ -222,6 +245,12 @@ export class Scene {
       return word !== undefined;
     }
     if (pc.plus % size !== 0n) return false;
+    const ofIsland = this.islandWordAt(pc);
+    if (ofIsland) {
+      if (ofIsland.field) throw new NotUnderstood('a word of an island that is filled in is run');
+      machine.execute(ofIsland.word);
+      return true;
+    }
     const index = Number(pc.plus / size);
     if (pc.base === this.oldFunction.base) return this.executePrologue(machine, redirect.prologue, index);
     const word = pc.base === this.stub.base ? redirect.stub.words[index] : undefined;
@@ -233,6 +262,20 @@ export class Scene {
         facts.executeRelocated(machine, word, relocation.type, relocation.addend, this.newFunction),
       );
     return true;
+  }
+
+  /** The word of the island at an address, if there is one. */
+  private islandWordAt({ base, plus }: Term): IslandWord | undefined {
+    const size = BigInt(this.facts.instructionSet.instructionSize);
+    if (base !== this.island.base || plus % size !== 0n) return undefined;
+    return this.redirect.island?.words[Number(plus / size)];
+  }
+
+  /** The bits of the address that an island leads to. */
+  private fieldOfTarget({ from, width }: RecipeField): Term {
+    const { terms } = this;
+    const shifted = terms.apply('shiftRight', this.destination, terms.constant(from));
+    return terms.apply('and', shifted, terms.constant((1n << BigInt(width)) - 1n));
   }
 
   /** A word of the prologue. What a TOC pointer is set up to is one term, so that a proof is for every function. */

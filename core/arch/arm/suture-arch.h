@@ -66,13 +66,38 @@ static inline bool arch_follows_call(unsigned long address)
 }
 
 /*
- * Writes one word of a module's text, and has the instruction cache see it. Nobody may
- * be about to execute it.
+ * Writes one word of text, and has the instruction cache see it. Nobody may be about to
+ * execute it, unless the machine is stopped.
  */
 static inline int arch_write_text(u32 *address, u32 word)
 {
 	__patch_text_real(address, word, true);
 	return READ_ONCE(*address) == word ? 0 : -EFAULT;
+}
+
+/* Has this processor execute what others have written; their caches are told already. */
+static inline void arch_synchronize(void)
+{
+	isb();
+}
+
+/* ---- islands ---- */
+
+/*
+ * The core's own text, which a branch of the kernel's text reaches where the loader has
+ * found room for the core in the module area, next below the kernel: at most 32 MB away.
+ */
+#define ARCH_ISLAND_ROOMS	1
+#define ARCH_ISLAND_FILL	0xe7f000f0	/* udf #0: who gets in there is stopped */
+#define ARCH_OWN_ISLANDS	4096		/* words */
+
+extern char suture_own_islands[];
+
+static inline void arch_island_room(unsigned int room, unsigned long *start,
+				    unsigned long *end)
+{
+	*start = (unsigned long)suture_own_islands;
+	*end = *start + ARCH_OWN_ISLANDS * sizeof(u32);
 }
 
 /* ---- frames ---- */

@@ -16,6 +16,7 @@
 #define _SUTURE_ARCH_H
 
 #include <linux/compiler.h>
+#include <linux/sizes.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
@@ -55,8 +56,8 @@ static inline bool arch_follows_call(unsigned long address)
 }
 
 /*
- * Writes one word of a module's text, and has the instruction cache see it. Nobody may
- * be about to execute it.
+ * Writes one word of text, and has the instruction cache see it. Nobody may be about to
+ * execute it, unless the machine is stopped.
  */
 static inline int arch_write_text(u32 *address, u32 word)
 {
@@ -64,6 +65,32 @@ static inline int arch_write_text(u32 *address, u32 word)
 	if (word >> 26 == SUTURE_OP_PREFIX)
 		return -EINVAL;
 	return patch_instruction(address, ppc_inst(word));
+}
+
+/* Has this processor execute what others have written; their caches are told already. */
+static inline void arch_synchronize(void)
+{
+	isync();
+}
+
+/* ---- islands ---- */
+
+/*
+ * The kernel's own mapping before its init text: it ends on a big page of its own (STRICT_ALIGN_SIZE in
+ * arch/powerpc/kernel/vmlinux.lds.S, Linux 6.1), and what lies before it in that page is
+ * zero, executable and used by nobody. A branch reaches 32 MB.
+ */
+#define ARCH_ISLAND_ROOMS	1
+#define ARCH_ISLAND_FILL	0
+#define ARCH_ISLAND_BYTES	SZ_256K
+
+extern char __init_begin[] __weak;
+
+static inline void arch_island_room(unsigned int room, unsigned long *start,
+				    unsigned long *end)
+{
+	*end = (unsigned long)__init_begin;
+	*start = *end - ARCH_ISLAND_BYTES;
 }
 
 /* ---- frames ---- */

@@ -57,8 +57,12 @@ struct suture_site;
  * @transition:	core: not all tasks use the same function
  * @redirect:	core: what Suture's linker knows of it, NULL for a nop
  * @replaced:	core: what a nop hides
- * @site:	core: the call site, NULL while the object is not loaded, and for a nop where
+ * @site:	core: its site, NULL while the object is not loaded, and for a nop where
  *		another function of the patch has it
+ * @island:	core: what the branch at the old function's entry leads to where it does not
+ *		reach the stub, 0 if there is none
+ * @island_size: core: in bytes
+ * @branch:	core: the word for the old function's entry, in the entry way
  */
 struct klp_func {
 	const char *old_name;
@@ -77,6 +81,8 @@ struct klp_func {
 	const struct suture_redirect *redirect;
 	const struct klp_func *replaced;
 	struct suture_site *site;
+	unsigned long island, island_size;
+	u32 branch;
 };
 
 /**

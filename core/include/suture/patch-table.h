@@ -23,7 +23,7 @@
 
 /* The bytes "SUTR" in a little-endian u32. */
 #define SUTURE_TABLE_MAGIC	0x52545553
-#define SUTURE_TABLE_VERSION	2
+#define SUTURE_TABLE_VERSION	3
 
 /* What the core is willing to look at; more is a damaged table. */
 #define SUTURE_MAX_OBJECTS	256
@@ -31,9 +31,11 @@
 #define SUTURE_MAX_RECIPES	65536	/* of all objects together */
 #define SUTURE_MAX_BUILD_ID	64
 #define SUTURE_MAX_OLD_SIZE	0x40000
+#define SUTURE_MAX_ISLAND	16	/* words */
 
 /* How a redirect reaches its stub (struct suture_redirect.way). */
 #define SUTURE_WAY_FTRACE	0	/* the kernel's hook resumes at the stub */
+#define SUTURE_WAY_ENTRY	1	/* a word at the function's entry becomes a branch to it */
 
 /* One function that is redirected. */
 struct suture_redirect {
@@ -60,18 +62,50 @@ struct suture_redirect {
 	const u32 *masked;
 	unsigned long masked_count;
 	/*
-	 * What ftrace calls the address of the call site, in bytes from the old
-	 * function's start: behind its first word.
+	 * In bytes from the old function's start. The ftrace way's is what ftrace
+	 * calls the address of the call site: behind its first word. The entry way's
+	 * is the word that becomes a branch, which is not among the masked ones.
 	 */
 	unsigned long site;
 	/* Equals klp_func.new_func; on ppc64le the global entry. */
 	const void *new_function;
-	/* Where the hook resumes instead of in the old function. */
+	/*
+	 * Where the hook resumes, or the entry's branch leads, instead of in the old
+	 * function.
+	 */
 	const void *stub;
-	/* In bytes, a multiple of 4, more than 0. */
+	/*
+	 * In bytes, a multiple of 4. 0 in the entry way where there is nothing to be
+	 * done on the way: then stub equals new_function.
+	 */
 	u32 stub_size;
 	/* SUTURE_WAY_… */
 	u32 way;
+};
+
+/*
+ * How an entry becomes a branch. Fields are packed as a recipe's are. The branch:
+ *
+ *	distance = target + branch_addend - its own address
+ *	distance must fit in branch_range bits as a signed number
+ *	distance >>= branch_shift, arithmetically
+ *	bits [from, from + width) of distance go to bits [to, to + width) of branch
+ *
+ * Where that does not fit it leads to an island, words that the core puts into room
+ * that it finds within reach. Each word gets its field of the target's address, and
+ * all bits of that which no field takes must be 0.
+ */
+struct suture_entry {
+	const u32 *island_words;
+	/* One a word; 0: none. */
+	const u32 *island_fields;
+	u32 island_count;
+	u32 branch;
+	/* Two's complement. */
+	u32 branch_addend;
+	u32 branch_range;
+	u32 branch_shift;
+	u32 branch_field;
 };
 
 /* The bits of struct suture_recipe.flags. */
@@ -147,6 +181,8 @@ struct suture_patch_table {
 	const u8 *build_id;
 	/* In the order of klp_patch.objs. */
 	const struct suture_object *objects;
+	/* NULL if no redirect is of the entry way. */
+	const struct suture_entry *entry;
 };
 
 #define SUTURE_ASSERT_PLACE(type, member, u32s, words)			       \
@@ -169,6 +205,16 @@ SUTURE_ASSERT_PLACE(suture_redirect, stub, 0, 9);
 SUTURE_ASSERT_PLACE(suture_redirect, stub_size, 0, 10);
 SUTURE_ASSERT_PLACE(suture_redirect, way, 1, 10);
 SUTURE_ASSERT_SIZE(suture_redirect, 2, 10);
+
+SUTURE_ASSERT_PLACE(suture_entry, island_words, 0, 0);
+SUTURE_ASSERT_PLACE(suture_entry, island_fields, 0, 1);
+SUTURE_ASSERT_PLACE(suture_entry, island_count, 0, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch, 1, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch_addend, 2, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch_range, 3, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch_shift, 4, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch_field, 5, 2);
+SUTURE_ASSERT_SIZE(suture_entry, 6, 2);
 
 SUTURE_ASSERT_PLACE(suture_recipe, place, 0, 0);
 SUTURE_ASSERT_PLACE(suture_recipe, symbol, 0, 1);
@@ -201,7 +247,8 @@ SUTURE_ASSERT_PLACE(suture_patch_table, build_id_size, 3, 0);
 SUTURE_ASSERT_PLACE(suture_patch_table, build_id_address, 4, 0);
 SUTURE_ASSERT_PLACE(suture_patch_table, build_id, 4, 1);
 SUTURE_ASSERT_PLACE(suture_patch_table, objects, 4, 2);
-SUTURE_ASSERT_SIZE(suture_patch_table, 4, 3);
+SUTURE_ASSERT_PLACE(suture_patch_table, entry, 4, 3);
+SUTURE_ASSERT_SIZE(suture_patch_table, 4, 4);
 
 /* Supplied by Suture's linker and by nothing else: a module not linked by it does not load. */
 extern const struct suture_patch_table suture_patch_table;

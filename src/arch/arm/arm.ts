@@ -18,7 +18,7 @@
 // The files: `encodings.ts`, the table of instructions, with its rows and what they do in `data-processing.ts`,
 // `loads-and-stores.ts`, `block-transfers.ts` and `branches.ts` over the state in `state.ts`; `instructions.ts`, decoding
 // and encoding; `semantics.ts`, running; `syntax.ts`, printing; `call-sites.ts`, where ftrace has its hooks;
-// `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that undoes it; `stub-section.ts`, the stubs in a
+// `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that undoes it; `entry-redirect.ts`, the way that needs none; `stub-section.ts`, the stubs in a
 // module; `late-binding.ts`, relocations that wait for another module; `object-code.ts`, how code in objects is read;
 // `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself;
 // `linked-code.ts`, what an image shows of the relocations that it was linked from.
@@ -26,6 +26,7 @@
 import { EM_ARM } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
+import { entryWay } from './entry-redirect.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { addendInPlace, lateRelocation, putAddend, relocationReach, rewriteTables, veneer } from './late-binding.ts';
 import { linkedPointer, shownTarget } from './linked-code.ts';
@@ -76,6 +77,7 @@ export const arm: Architecture = {
   shownTarget,
   linkedPointer,
   ftraceStub,
+  entryWay,
   unwindingOf,
   layOutStubs,
 };

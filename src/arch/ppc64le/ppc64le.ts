@@ -40,6 +40,8 @@ export const ppc64le: Architecture = {
   // (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
   boundFunctionPlace: { index: SHN_LIVEPATCH },
   coreFunctions: ['patch_instruction'],
+  // Before it is room for islands (entry-redirect.ts).
+  coreMarks: ['__init_begin'],
   // The module's TOC pointer: `find_dot_toc` and `my_r2` in module_64.c.
   loaderSymbols: ['.TOC.'],
   localEntryOffset,
