@@ -9,6 +9,7 @@ import { kbuild } from '../../src/compile/kbuild.ts';
 import type { LoadedKernel } from '../../src/host/read-kernel.ts';
 import { signModule } from '../../src/kernel/module-signature.ts';
 import { bindCore } from '../../src/link/bind-core.ts';
+import type { WantedWay } from '../../src/link/choose-way.ts';
 
 export const coreOf = async (kernel: LoadedKernel): Promise<Uint8Array> =>
   new Uint8Array(await readFile((await buildCore(kernel.stored)).ko));
@@ -26,6 +27,11 @@ export async function faultyCoreOf({ stored, arch, image }: LoadedKernel): Promi
 }
 
 /** The signed module of a fix. */
-export async function patchOf(kernel: LoadedKernel, fix: string, name = patchName(fix)): Promise<Uint8Array> {
-  return (await buildPatch(kernel, fix, name, () => {})).bytes;
+export async function patchOf(
+  kernel: LoadedKernel,
+  fix: string,
+  name = patchName(fix),
+  way: WantedWay = 'auto',
+): Promise<Uint8Array> {
+  return (await buildPatch(kernel, fix, name, () => {}, undefined, way)).bytes;
 }

@@ -19,8 +19,9 @@
 // word (section A3.5.4 lists B among the instructions of which this holds); but the core has stopped the machine anyway, and each processor
 // executes an ISB before it goes on.
 
+import { linkAddress } from '../../elf/units.ts';
 import type { EntryWay, FunctionText, KernelText, Stub } from '../arch.ts';
-import { branchTarget, decode, encode, pcAhead } from './instructions.ts';
+import { always, branchTarget, decode, encode, pcAhead } from './instructions.ts';
 import { objectCode } from './object-code.ts';
 
 const PC = 15;
@@ -34,7 +35,7 @@ const branchField = { from: 0, width: 24, to: 0 };
  * (kernel/entry-ftrace.S), returns to user mode (kernel/entry-common.S), vectors and what runs without the MMU.
  */
 const ownConvention =
-  /^(__(get|put)_user_|__aeabi_|__do_div64|__gnu_mcount_nc|mcount|ftrace_(caller|regs|graph|stub|call)|return_to_handler|ret_(fast|slow|from|to)_|vector_|__hyp_|__fixup_|__secondary_|secondary_startup|__turn_mmu|__enable_mmu|stext|_text|_stext)/;
+  /^(__(get|put)_user_|__aeabi_|__do_div64|__gnu_mcount_nc|mcount|ftrace_(caller|regs|graph|stub|call)|return_to_handler|ret_(fast|slow|from|to)_|vector_|__hyp_|__fixup_|__secondary_|secondary_startup|__turn_mmu|__enable_mmu|stext|_text|_stext|__\w*text_(start|end))/;
 
 /** Ranges of text that holds only code of that kind, or such that must not be left in between. */
 const ownRanges = [
@@ -46,12 +47,28 @@ const ownRanges = [
 
 function ownConventionOf({ name, address }: FunctionText, kernel: KernelText): string | undefined {
   if (ownConvention.test(name)) return 'it is assembly that is not called as the procedure call standard has it';
+  if (isRunInto(kernel.word(linkAddress(address - 4n))))
+    return 'the code before it runs into it, so it is a place within a function of assembly';
   for (const [first, last] of ownRanges) {
     const [start, end] = [kernel.symbol(first), kernel.symbol(last)];
     if (start !== undefined && end !== undefined && address >= start && address < end)
       return `it lies in the text from ${first} on, which is entered otherwise than by calls or must not be changed`;
   }
   return undefined;
+}
+
+/** Instructions behind which nothing of the same function need come: a call may be one that does not return. */
+const leaving: readonly string[] = ['B', 'BL', 'BLX (immediate)', 'BLX (register)', 'BX', 'UDF'];
+const nops: readonly string[] = ['NOP', 'MOV (register), nop'];
+
+/** Whether control comes to a place from the word before it: then the place is a label within a function. */
+function isRunInto(before: number | undefined): boolean {
+  // With a condition it might be a literal as well as an instruction.
+  if (before === undefined || before >>> 28 !== always) return false;
+  const { encoding, fields } = decode(before) ?? {};
+  if (!encoding || !fields || leaving.includes(encoding.name) || nops.includes(encoding.name)) return false;
+  const { Rd, Rt, register_list: registers = 0 } = fields;
+  return Rd !== PC && Rt !== PC && (registers & (1 << PC)) === 0;
 }
 
 /** What an instruction of the function has to do with its own first word, beside calling the function anew. */
