@@ -56,6 +56,14 @@ const codesOf = (given: PatchInput): string[] => {
 };
 
 describe('linking refuses', () => {
+  it('the entry way where there is none, or where the kernel rewrites the first word', () => {
+    const { entryWay, ...without } = arm;
+    expect(codesOf(input({ arch: without, way: 'entry' }))).toEqual(['way-missing']);
+    expect(codesOf(input({ way: 'entry', selfModified: { words: [base], unknown: [] } }))).toEqual(['entry-rewritten']);
+    const endless = { ...entryWay!, hindrance: () => 'it loops' };
+    expect(codesOf(input({ arch: { ...arm, entryWay: endless }, way: 'entry' }))).toEqual(['entry-in-use']);
+  });
+
   it('two functions that replace the same one', () => {
     const replacements = [
       { newName: 'mine', oldName: 'old', sympos: 0 },
