@@ -66,7 +66,7 @@ bool suture_entry_is_sound(const struct suture_entry *entry)
 	u32 i;
 
 	if (!entry->branch_range || entry->branch_range > BITS_PER_LONG ||
-	    entry->branch_shift > 31 ||
+	    entry->branch_shift > 31 || entry->island_always > 1 || entry->reserved ||
 	    !suture_field_is_sound(entry->branch_field, sizeof(u32)))
 		return false;
 	for (i = 0; i < entry->island_count; i++) {
@@ -138,7 +138,8 @@ int suture_get_branch(struct klp_patch *patch, struct klp_func *func)
 			      func->old_name, found, site->word, site->ip);
 		return -EINVAL;
 	}
-	if (suture_make_branch(entry, site->ip, stub, &func->branch))
+	if (!entry->island_always &&
+	    suture_make_branch(entry, site->ip, stub, &func->branch))
 		return 0;
 	func->island = suture_get_island(entry, site->ip, stub);
 	func->island_size = entry->island_count * sizeof(u32);

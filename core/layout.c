@@ -75,6 +75,8 @@ static void __used __init suture_layout(void)
 	TELL_PLACE(suture_entry, branch_range);
 	TELL_PLACE(suture_entry, branch_shift);
 	TELL_PLACE(suture_entry, branch_field);
+	TELL_PLACE(suture_entry, island_always);
+	TELL_PLACE(suture_entry, reserved);
 
 	TELL("suture_recipe", sizeof(struct suture_recipe));
 	TELL_PLACE(suture_recipe, place);

@@ -140,7 +140,8 @@ export interface IslandWord extends StubWord {
 /** What is written when an entry becomes a branch: the branch, and the island that it takes where it does not reach. */
 export interface EntryBranch {
   readonly branch: BranchShape;
-  readonly island: { readonly words: readonly IslandWord[] };
+  /** `always`: also where the branch would reach, because the stub counts on what the island does. */
+  readonly island: { readonly words: readonly IslandWord[]; readonly always: boolean };
 }
 
 /** The entry way: one word at a function's entry becomes a branch, and nothing of the old function runs. */

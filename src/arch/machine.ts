@@ -10,6 +10,8 @@
 // the instruction off, undoes what it did, and runs it once for each answer; so semantics may branch like any
 // program, and must keep no state of their own.
 
+import type { RecipeField } from './arch.ts';
+
 /** How many bytes a load or store moves. All memory is little-endian. */
 export type Size = 1 | 2 | 4 | 8;
 
@@ -265,6 +267,11 @@ export interface ProofFacts {
    * Throws `NotUnderstood` for a relocation that no stub of ours has.
    */
   executeRelocated<V>(machine: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void;
+  /**
+   * Runs an instruction of an island that is given a field of an address, the field's bits as `value`. Without it no island has
+   * such. Throws `NotUnderstood` for an instruction or a field that no island of ours has.
+   */
+  executeFilled?<V>(machine: Machine<V>, word: number, field: RecipeField, value: V): void;
   /**
    * What the code of a function tells of it, all its words from its entry on, and the ways into them if these are known;
    * relocations need not be applied.

@@ -3,6 +3,7 @@
 import type { LinkAddress } from '../elf/units.ts';
 import { isInitMemory } from '../kernel/init-memory.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import type { Way } from '../kernel/patch-module.ts';
 import { linkFunctions, type TracedFunction } from '../link/link-whole-kernel.ts';
 import type { Prover } from '../prove/prove-module.ts';
 import type { Verdict } from '../prove/redirect.ts';
@@ -23,9 +24,10 @@ export function proveFunctions(
   prover: Prover,
   functions: readonly TracedFunction[],
   progress: (done: number) => void,
+  way: Way = 'ftrace',
 ): JudgedFunction[] {
   const judged = new Map<TracedFunction, JudgedFunction>();
-  for (const { bytes, linked, refused } of linkFunctions(kernel, functions)) {
+  for (const { bytes, linked, refused } of linkFunctions(kernel, functions, way)) {
     for (const { function: each, reasons } of refused) {
       judged.set(each, { ...each, code: reasons[0]!.code, reasons });
     }

@@ -3,8 +3,9 @@
 import { assembleRedirect } from '../compile/assemble-redirect.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
+import { chooseWay, type WantedWay } from '../link/choose-way.ts';
+import { enteredFunctions, tracedFunctions } from '../link/link-whole-kernel.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
-import { tracedFunctions } from '../link/link-whole-kernel.ts';
 import { readOwnRedirect } from '../prove/own-redirect.ts';
 import { symbolsOfHook } from '../prove/prove-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
@@ -23,12 +24,14 @@ import {
 import { columns } from './output.ts';
 import { countCodes, type JudgedFunction, proveFunctions } from './prove-functions.ts';
 import { checkPatchIsFor, readPatch } from './read-patch.ts';
+import { wayOption } from './way-option.ts';
 
 interface ProveOptions {
   readonly kernel: string;
   readonly all?: boolean;
   readonly redirect?: string;
   readonly function?: readonly string[];
+  readonly way: WantedWay;
 }
 
 export const proveCommand: Addition = (program, act) => {
@@ -38,6 +41,7 @@ export const proveCommand: Addition = (program, act) => {
     .argument('[patch]', 'the patch module')
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option('--all', 'every function of the kernel, with the redirect that `suture build` would make')
+    .addOption(wayOption('with --all: how functions are redirected'))
     .option('--redirect <F.S>', 'a hook or a stub of your own, in assembly; docs/proof.md says what it defines')
     .option('--function <name>', 'only functions of this name; may be given again', also)
     .action(
@@ -95,26 +99,29 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
   const kernel = await loadKernel(options.kernel);
   if (hasLivepatch(kernel.image)) throw new ReasonError(ownLivepatch(kernel.stored.name));
   const prover = new Prover(kernel);
-  const traced = tracedFunctions(kernel).filter(({ name }) => options.function?.includes(name) ?? true);
+  const way = chooseWay(kernel, options.way);
+  const all = way === 'entry' ? enteredFunctions(kernel) : tracedFunctions(kernel);
+  const traced = all.filter(({ name }) => options.function?.includes(name) ?? true);
   checkNames(
     traced.map(({ name }) => name),
     options,
     kernel.stored.name,
   );
-  const judged = proveFunctions(kernel, prover, traced, (done) =>
-    context.progress(`proving: ${done} of ${traced.length} functions`),
-  );
+  const told = (done: number) => context.progress(`proving: ${done} of ${traced.length} functions`);
+  const judged = proveFunctions(kernel, prover, traced, told, way);
   const counts = countCodes(judged);
+  const where = way === 'entry' ? 'an entry' : 'a call site';
   const together = togetherOf(judged);
   return {
     result: {
+      way,
       functions: judged.length,
       differentRedirects: prover.proofs,
       counts,
       others: judged.filter(({ code }) => code !== 'proven').map(describeJudged),
     },
     text: [
-      describeCounts(`${judged.length} functions with a call site in ${kernel.stored.name}`, counts, prover.proofs),
+      describeCounts(`${judged.length} functions with ${where} in ${kernel.stored.name}`, counts, prover.proofs),
       ...reportOf(together, kernel.arch),
     ].join('\n\n'),
     ...statusOf(reasonsTogether(together)),

@@ -12,6 +12,7 @@ const table: PatchTable = {
   entry: {
     branch: { word: 0x48000000, addend: -8, range: 26, shift: 2, field: { from: 0, width: 24, to: 2 } },
     island: {
+      always: false,
       words: [
         { word: 0xe51ff004, text: '' },
         { word: 0, text: '', field: { from: 0, width: 32, to: 0 } },

@@ -81,6 +81,8 @@ const entryMembers = [
   ['branch_range', 'u32'],
   ['branch_shift', 'u32'],
   ['branch_field', 'u32'],
+  ['island_always', 'u32'],
+  ['reserved', 'u32'],
 ] as const satisfies readonly Member[];
 
 const recipeMembers = [
@@ -259,6 +261,7 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
     put32(member('branch_shift'), branch.shift);
     put32(member('branch_field'), packField(branch.field));
     put32(member('island_count'), island.words.length);
+    put32(member('island_always'), island.always ? 1 : 0);
     if (island.words.length > 0) {
       point(member('island_words'), entryAt.words);
       point(member('island_fields'), entryAt.fields);

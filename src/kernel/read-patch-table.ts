@@ -150,6 +150,8 @@ export function readPatchTable(
     });
     const branchField = field(base + at.branch_field, 4, what);
     const [bits, shift] = [u32(base + at.branch_range), u32(base + at.branch_shift)];
+    const always = u32(base + at.island_always);
+    if (always > 1 || u32(base + at.reserved) !== 0) throw bad(`${what}: flags ${always} mean nothing`);
     if (!branchField || bits < 1 || bits > 8 * word || shift > 31) throw bad(`${what}: no branch is like this`);
     return {
       branch: {
@@ -159,7 +161,7 @@ export function readPatchTable(
         shift,
         field: branchField,
       },
-      island: { words: island },
+      island: { words: island, always: always === 1 },
     };
   }
 

@@ -10,12 +10,12 @@ import { newModel, newSection, newSymbol } from '../elf/elf.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { symbolsNamed, wordsOf } from '../kernel/old-function.ts';
-import { tableLimits } from '../kernel/patch-module.ts';
+import { isFunction, symbolsNamed, wordsOf } from '../kernel/old-function.ts';
+import { tableLimits, type Way } from '../kernel/patch-module.ts';
 import type { Reason } from '../reason.ts';
 import { linkPatch, type Replacement } from './link-patch.ts';
 
-/** A function with a call site of its own. `address` and the site's are the image's. */
+/** A function with the place where it is redirected: a call site of its own, or its entry. Both addresses are the image's. */
 export interface TracedFunction {
   readonly name: string;
   readonly address: LinkAddress;
@@ -35,14 +35,29 @@ export const tracedFunctions = ({ callSites }: Pick<Kernel, 'callSites'>): Trace
     .filter((site, i) => site.function !== callSites[i - 1]?.function)
     .map(({ name, function: address, address: site }) => ({ name, address, site }));
 
+/** Every function of a kernel's text, each address once, of several names the one that ftrace shows: all that have an entry. */
+export function enteredFunctions({ image }: Pick<Kernel, 'image'>): TracedFunction[] {
+  const found = new Map<LinkAddress, TracedFunction>();
+  for (const symbol of image.kallsyms) {
+    const { name, address } = symbol;
+    const inText = image.textRanges.some(({ start, end }) => address >= start && address < end);
+    if (inText && isFunction(symbol) && !found.has(address)) found.set(address, { name, address, site: address });
+  }
+  return [...found.values()].sort((a, b) => (a.address < b.address ? -1 : 1));
+}
+
 /**
  * Links modules that redirect these functions, all of them that can be. What only a name refuses (a copy that the compiler
  * made) is linked too: that is no matter of the redirect.
  */
-export function* linkFunctions(kernel: Kernel, functions: readonly TracedFunction[]): Generator<LinkedFunctions> {
+export function* linkFunctions(
+  kernel: Kernel,
+  functions: readonly TracedFunction[],
+  way: Way = 'ftrace',
+): Generator<LinkedFunctions> {
   const compiled = compiledAsFix(kernel);
   for (let at = 0; at < functions.length; at += tableLimits.redirects) {
-    yield linkSome(kernel, functions.slice(at, at + tableLimits.redirects), compiled);
+    yield linkSome(kernel, functions.slice(at, at + tableLimits.redirects), compiled, way);
   }
 }
 
@@ -50,6 +65,7 @@ function linkSome(
   kernel: Kernel,
   functions: readonly TracedFunction[],
   compiled: (text: FunctionText) => Uint32Array,
+  way: Way,
 ): LinkedFunctions {
   const { arch, image, abi, callSites, selfModified } = kernel;
   const { class: bits, machine } = arch.elf;
@@ -87,6 +103,7 @@ function linkSome(
     sources: { image, core: new Map(), furtherSymbols: new Map() },
     name: 'suture_proof',
     replacements,
+    way,
     leaveOut: ({ newName }, reasons) => refused.push({ function: byNewName.get(newName)!, reasons }),
   });
   const left = new Set(refused.map((each) => each.function));

@@ -188,7 +188,7 @@ function checkEntrySite(arch: Architecture, redirect: ReadRedirect, kernel: Kern
 /** A branch and an island as a text: of each word its value, and where which bits go. */
 const describeBranch = ({ branch, island }: EntryBranch): string =>
   [
-    ...[branch.word, branch.addend, branch.range, branch.shift, packField(branch.field)],
+    ...[branch.word, branch.addend, branch.range, branch.shift, packField(branch.field), Number(island.always)],
     ...island.words.flatMap(({ word, field }) => [word, field ? packField(field) : 0]),
   ].join();
 

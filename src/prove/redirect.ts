@@ -71,7 +71,7 @@ export function proofKey({ convention }: ProofFacts, redirect: Redirect): string
     `${stackArguments},${usesParameterArea},${siblingCalls}`;
   const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
   // In the entry way the last word is not run either.
-  const through = island ? `entry ${JSON.stringify(island.words)}` : 'ftrace';
+  const through = island ? `entry ${JSON.stringify(island)}` : 'ftrace';
   const code = `${through};${setUp}:${prologue.slice(setUp, -1)};${stub.words};${places}`;
   return `${code};${known(redirect)};${known(oldFunction ?? {})}`;
 }

@@ -26,7 +26,7 @@ export interface Entry {
 export function* entriesOf({ convention }: ProofFacts, hook: Hook, { prologue, island }: Redirect): Iterable<Entry> {
   const local = convention.toc?.setUpWords(prologue) ?? 0;
   if (island) {
-    for (const byIsland of island.words.length > 0 ? [false, true] : [false]) {
+    for (const byIsland of island.words.length > 0 ? [...(island.always ? [] : [false]), true] : [false]) {
       const form = byIsland ? ', by way of an island' : '';
       if (local > 0) yield { name: `its global entry${form}`, index: 0, fromAfar: true, graph: false, byIsland };
       yield {
@@ -79,9 +79,11 @@ export class Scene {
     this.entry = entry;
     this.terms = terms;
     this.oldFunction = terms.initial('old function', code);
-    this.stub = terms.initial('stub', code);
     this.island = terms.initial('island', code);
-    this.newFunction = terms.initial('new function', code);
+    const hasStub = redirect.stub.words.length > 0;
+    const reached = (name: string): Term => this.targetOf(name, code);
+    this.stub = hasStub ? reached('stub') : terms.initial('stub', code);
+    this.newFunction = hasStub ? terms.initial('new function', code) : reached('new function');
     this.redirected = terms.initial('whether the handler redirects', 0, 1);
     this.traced = terms.initial('whether the return is traced', 0, 1);
     this.tracer = terms.initial('the tracer of returns', code);
@@ -247,21 +249,44 @@ export class Scene {
     if (pc.plus % size !== 0n) return false;
     const ofIsland = this.islandWordAt(pc);
     if (ofIsland) {
-      if (ofIsland.field) throw new NotUnderstood('a word of an island that is filled in is run');
-      machine.execute(ofIsland.word);
+      const { word, field } = ofIsland;
+      if (!field) machine.execute(word);
+      else if (!facts.executeFilled) throw new NotUnderstood('a word of an island that is filled in is run');
+      else machine.step(word, () => facts.executeFilled!(machine, word, field, this.fieldOfTarget(field)));
       return true;
     }
     const index = Number(pc.plus / size);
+    // An address made of parts has a number among them.
+    const inStub = this.terms.apply('subtract', pc, this.stub);
     if (pc.base === this.oldFunction.base) return this.executePrologue(machine, redirect.prologue, index);
-    const word = pc.base === this.stub.base ? redirect.stub.words[index] : undefined;
+    const word = inStub.base ? undefined : redirect.stub.words[Number(inStub.plus / size)];
     if (word === undefined) return false;
-    const relocation = redirect.stub.relocations.find(({ offset }) => BigInt(offset) === pc.plus);
+    const relocation = redirect.stub.relocations.find(({ offset }) => BigInt(offset) === inStub.plus);
     if (!relocation) machine.execute(word);
     else
       machine.step(word, () =>
         facts.executeRelocated(machine, word, relocation.type, relocation.addend, this.newFunction),
       );
     return true;
+  }
+
+  /**
+   * The address that the branch, or the island, leads to. One that an island builds of several fields is the sum of as many
+   * numbers; kernel addresses have their highest bit set, and what no field takes is 0, or the core would not write it.
+   */
+  private targetOf(name: string, code: number): Term {
+    const { terms, redirect } = this;
+    const fields = (redirect.island?.words ?? []).flatMap(({ field }) => field ?? []);
+    if (fields.every(({ width }) => width === terms.bits)) return terms.initial(name, code);
+    const highest = terms.bits - 1;
+    return fields.reduce(
+      (sum, { from, width }) => {
+        const free = from + width > highest ? highest - from : width;
+        const part = terms.initial(`${name}, bits from ${from}`, from === 0 ? code : 0, free);
+        return terms.apply('add', sum, terms.apply('shiftLeft', part, terms.constant(from)));
+      },
+      terms.constant(1n << BigInt(highest)),
+    );
   }
 
   /** The word of the island at an address, if there is one. */

@@ -91,7 +91,7 @@ struct suture_redirect {
  *	distance >>= branch_shift, arithmetically
  *	bits [from, from + width) of distance go to bits [to, to + width) of branch
  *
- * Where that does not fit it leads to an island, words that the core puts into room
+ * Where that does not fit, or always if island_always is 1, it leads to an island, words that the core puts into room
  * that it finds within reach. Each word gets its field of the target's address, and
  * all bits of that which no field takes must be 0.
  */
@@ -106,6 +106,10 @@ struct suture_entry {
 	u32 branch_range;
 	u32 branch_shift;
 	u32 branch_field;
+	/* 0 or 1 */
+	u32 island_always;
+	/* 0 */
+	u32 reserved;
 };
 
 /* The bits of struct suture_recipe.flags. */
@@ -214,7 +218,9 @@ SUTURE_ASSERT_PLACE(suture_entry, branch_addend, 2, 2);
 SUTURE_ASSERT_PLACE(suture_entry, branch_range, 3, 2);
 SUTURE_ASSERT_PLACE(suture_entry, branch_shift, 4, 2);
 SUTURE_ASSERT_PLACE(suture_entry, branch_field, 5, 2);
-SUTURE_ASSERT_SIZE(suture_entry, 6, 2);
+SUTURE_ASSERT_PLACE(suture_entry, island_always, 6, 2);
+SUTURE_ASSERT_PLACE(suture_entry, reserved, 7, 2);
+SUTURE_ASSERT_SIZE(suture_entry, 8, 2);
 
 SUTURE_ASSERT_PLACE(suture_recipe, place, 0, 0);
 SUTURE_ASSERT_PLACE(suture_recipe, symbol, 0, 1);

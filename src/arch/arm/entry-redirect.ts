@@ -88,6 +88,7 @@ function useOfFirstWord(word: number, at: number): string | undefined {
 export const entryWay: EntryWay = {
   branch: { word: encode('B', { imm24: 0 }), addend: -pcAhead, range: 26, shift: 2, field: branchField },
   island: {
+    always: false,
     words: [
       { word: encode('LDR (immediate)', { Rn: PC, Rt: PC, U: 0, imm12: 4 }), text: 'ldr pc, [pc, #-4]' },
       { word: 0, text: '.word new_function', field: { from: 0, width: 32, to: 0 } },

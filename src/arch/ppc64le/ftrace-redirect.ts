@@ -80,8 +80,11 @@ const d = (bytes: number) => bytes & 0xffff;
 
 const wordBytes = 4;
 
-/** The stub's code for a new function that reads `stackDoublewords` doublewords of arguments from the stack. */
-export function makeStub(stackDoublewords: number): Stub {
+/**
+ * The stub's code for a new function that reads `stackDoublewords` doublewords of arguments from the stack. `isInR12` says that the
+ * stub is entered with its own address in r12, as an island of the entry way does it (entry-redirect.ts).
+ */
+export function makeStub(stackDoublewords: number, isInR12 = false): Stub {
   const toc = stackArgumentsAt + 8 * stackDoublewords;
   const frame = Math.ceil((toc + 8) / 16) * 16;
   const copies = Array.from({ length: stackDoublewords }, (_, i): (readonly [number, string])[] => {
@@ -104,11 +107,16 @@ export function makeStub(stackDoublewords: number): Stub {
   // 3.0B, Book I, section 2.4, on BO and BI of branches that set LR). REL16 pairs keep data out of the text: a quad with
   // the absolute address would be a word that no decoder can read, and an alignment to think of.
   // biome-ignore format: the words beside their assembly
-  const call: readonly (readonly [number, string])[] = [
+  const readPc: readonly (readonly [number, string])[] = isInR12 ? [] : [
     [0x429f0005,             'bcl     20,4*cr7+so,.+4'],
     [0x7d8802a6,             'mflr    r12'],
-    [0x3d8c0000,             'addis   r12,r12,(new_function-.+4)@ha'],
-    [0x398c0000,             'addi    r12,r12,(new_function-.+8)@l'],
+  ];
+  // How far r12 is behind the `addis`.
+  const behind = isInR12 ? wordBytes * enter.length : wordBytes;
+  // biome-ignore format: the words beside their assembly
+  const call: readonly (readonly [number, string])[] = [
+    [0x3d8c0000,             `addis   r12,r12,(new_function-.+${behind})@ha`],
+    [0x398c0000,             `addi    r12,r12,(new_function-.+${behind + wordBytes})@l`],
     [0x7d8903a6,             'mtctr   r12'],
     [0x4e800421,             'bctrl'],
     [0xe8410000 | d(toc),    `ld      r2,${toc}(r1)`],
@@ -117,12 +125,12 @@ export function makeStub(stackDoublewords: number): Stub {
     [0x7c0803a6,             'mtlr    r0'],
     [0x4e800020,             'blr'],
   ];
-  const here = (enter.length + 1) * wordBytes;
+  const here = wordBytes * (enter.length + readPc.length);
   return {
-    words: [...enter, ...call].map(([word, text]): StubWord => ({ word: word >>> 0, text })),
+    words: [...enter, ...readPc, ...call].map(([word, text]): StubWord => ({ word: word >>> 0, text })),
     relocations: [
-      { offset: here + 4, type: R_PPC64_REL16_HA, symbol: 'new-function', addend: 4n },
-      { offset: here + 8, type: R_PPC64_REL16_LO, symbol: 'new-function', addend: 8n },
+      { offset: here, type: R_PPC64_REL16_HA, symbol: 'new-function', addend: BigInt(behind) },
+      { offset: here + wordBytes, type: R_PPC64_REL16_LO, symbol: 'new-function', addend: BigInt(behind + wordBytes) },
     ] satisfies StubRelocation[],
   };
 }
@@ -130,6 +138,11 @@ export function makeStub(stackDoublewords: number): Stub {
 /** `Architecture.ftraceStub`. Throws `prologue-unknown` and `stack-arguments`. */
 export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, waysIn?: WaysIn): Stub {
   checkPrologue(old, site);
+  return makeStub(stackArgumentsOf(old, replacement, waysIn));
+}
+
+/** How many doublewords of stack arguments a stub must copy for a new function. Throws `stack-arguments`. */
+export function stackArgumentsOf(old: FunctionText, replacement: Uint32Array, waysIn?: WaysIn): number {
   const { doublewords, uncertain } = findStackArguments(replacement, waysIn);
   if (uncertain !== undefined) {
     throw reasonError(
@@ -148,5 +161,5 @@ export function ftraceStub(old: FunctionText, site: LinkAddress, replacement: Ui
       'Patch the callers of the function instead.',
     );
   }
-  return makeStub(onStack);
+  return onStack;
 }

@@ -9,6 +9,7 @@
 import { EM_PPC64, SHN_LIVEPATCH } from '../../elf/constants.ts';
 import type { Architecture } from '../arch.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
+import { entryWay } from './entry-redirect.ts';
 import { ftraceStub } from './ftrace-redirect.ts';
 import { decode, print } from './instructions.ts';
 import { jumpTables, lateRelocation, readyLateCall, relocationReach, rewriteTables, veneer } from './late-binding.ts';
@@ -56,6 +57,7 @@ export const ppc64le: Architecture = {
   shownTarget,
   linkedPointer,
   ftraceStub,
+  entryWay,
   siblingCallsRemover,
   layOutStubs,
 };

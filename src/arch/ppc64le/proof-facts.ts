@@ -6,7 +6,9 @@
 // saved r2 at 24(r1) before and loads it from there with the instruction behind the call, so r2 may come back as it likes.
 // And the function graph tracer is a handler like others: it changes the return address among the saved registers.
 
+import type { RecipeField } from '../arch.ts';
 import {
+  bit,
   type Callee,
   type Machine,
   NotUnderstood,
@@ -55,6 +57,20 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
   const low = signExtend(m, distance, 16);
   const part = expected === 'addi' ? low : m.apply('subtract', distance, low);
   m.write(field('RT', word), m.apply('add', readOrZero(m, field('RA', word)), part));
+}
+
+/** An immediate of 16 bits, which the island has filled in: of an address that is built from its highest part down. */
+function executeFilled<V>(m: Machine<V>, word: number, { width, to }: RecipeField, value: V): void {
+  const name = decode(word)?.encoding.name;
+  const isEmpty = (word & 0xffff) === 0 && width === 16 && to === 0;
+  const raised = withNumber(m, 'shiftLeft', value, 16);
+  if (isEmpty && name === 'addis' && field('RA', word) === 0) {
+    // Its sign goes into the upper half.
+    const isNegative = m.decide(bit(m, value, 15));
+    m.write(field('RT', word), isNegative ? withNumber(m, 'or', raised, -(1n << 32n)) : raised);
+  } else if (isEmpty && (name === 'oris' || name === 'ori')) {
+    m.write(field('RA', word), m.apply('or', m.read(field('RS', word)), name === 'oris' ? raised : value));
+  } else throw new NotUnderstood('what is filled in here is no part of an address that is known');
 }
 
 /** A branch out of it would be a sibling call; then what is left to tell is not certain either. */
@@ -118,6 +134,7 @@ export const proofFacts: ProofFacts = {
     },
   },
   executeRelocated,
+  executeFilled,
   readCallee,
   // In a guest of KVM PR a load from a shared page takes its place (arch/powerpc/kernel/kvm.c): some number either way.
   rewrittenAlike: (word) => decode(word)?.encoding.name === 'mfmsr',
