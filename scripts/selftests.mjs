@@ -1,14 +1,26 @@
-// npm run selftests [KERNEL …]: mainline's own livepatch selftests in guests with the stock kernels, a line a case; then
+// npm run selftests [-- [--way ftrace|entry|auto] [KERNEL …]]: mainline's own livepatch selftests in guests with the stock kernels, a line a case; then
 // mainline's samples.
 //
 // Scripts, test modules and samples come from Debian's source package of the kernel's own version, unmodified, and are kept
-// in the cache. The modules are adapted by what `suture adapt` runs. Ends with 0 if every case of every kernel passes.
+// in the cache. The modules are adapted by what `suture adapt` runs; where functions are redirected at their entries, a script of ours
+// takes the place of mainline's test-ftrace.sh. Ends with 0 if every case of every kernel passes.
 
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { architectures } from '../dist/arch/architectures.js';
 import { selftests } from '../dist/cli/selftests.js';
 import { stockKernel } from '../dist/host/stock-kernel.js';
 
 const say = (text) => process.stderr.write(`selftests: ${text}\n`);
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { way: { type: 'string', default: 'auto' } },
+});
+if (!['ftrace', 'entry', 'auto'].includes(values.way)) {
+  say(`--way wants ftrace, entry or auto, not ${values.way}`);
+  process.exit(1);
+}
+const wanted = { way: values.way, scripts: fileURLToPath(new URL('../test/selftests', import.meta.url)) };
 const indent = (text) => text.replace(/^(?=.)/gm, '    ');
 
 /** The newest stock kernel of each architecture, unless kernels are named. */
@@ -24,9 +36,9 @@ function print({ script, title, outcome, detail, remark }) {
 }
 
 let allPassed = true;
-for (const name of await kernels(process.argv.slice(2))) {
+for (const name of await kernels(positionals)) {
   console.log(name);
-  const { cases, samples, modules } = await selftests(name, say, print);
+  const { cases, samples, modules } = await selftests(name, say, print, wanted);
   for (const { name: module, ko, undefinedSymbols, complaints } of modules) {
     const first = ko ? `needs ${undefinedSymbols.join(', ')}` : (complaints[0] ?? 'see what it includes');
     if (!ko || undefinedSymbols.length > 0)
