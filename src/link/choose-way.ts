@@ -1,16 +1,26 @@
 // Which way a patch's functions are redirected when the user leaves it to us; docs/ways.md has the evidence.
 
-import type { CallSite } from '../arch/arch.ts';
+import type { Kernel } from '../kernel/kernel.ts';
 import type { Way } from '../kernel/patch-module.ts';
+import { reasonError } from '../reason.ts';
+import { hasLivepatch } from './link-for-livepatch.ts';
 
 /** What a user may ask for. */
 export type WantedWay = Way | 'auto';
 
 /**
  * The ftrace way on a kernel that has call sites: there a task that sleeps inside an old function holds back itself only. Else the
- * entry way, which needs none.
+ * entry way, which needs none. A kernel with live patching of its own knows the ftrace way alone. Throws `way-missing`.
  */
-export function chooseWay({ callSites }: { readonly callSites: readonly CallSite[] }, wanted: WantedWay = 'auto'): Way {
+export function chooseWay({ callSites, image }: Pick<Kernel, 'callSites' | 'image'>, wanted: WantedWay = 'auto'): Way {
+  if (wanted === 'entry' && hasLivepatch(image)) {
+    throw reasonError(
+      'way-missing',
+      '--way entry',
+      'the kernel has live patching of its own, which redirects functions through ftrace',
+      'leave --way out',
+    );
+  }
   if (wanted !== 'auto') return wanted;
   return callSites.length > 0 ? 'ftrace' : 'entry';
 }
