@@ -481,7 +481,7 @@ static void __exit suture_exit(void)
 	flush_work(&free_work);
 	unregister_module_notifier(&module_notifier);
 	/* Call sites that are still to be freed. */
-	rcu_barrier_tasks_rude();
+	suture_flush_calls_after_handlers();
 	suture_stop_listing();
 	suture_remove_root_kobject();
 	suture_free_shadows();

@@ -14,6 +14,10 @@
  * So no module's code is freed below a dying task, whatever happens, and none sees half
  * a patch unless memory runs out.
  *
+ * A kernel without tracepoints that does not preempt itself needs no list: behind
+ * exit_notify() do_exit() calls nothing that sleeps (kernel/exit.c, Linux 6.1), so whoever has
+ * been taken off runs until it is dead, and no stopped machine finds it in between.
+ *
  * Locking. What changes the list takes a raw spinlock, for tracepoints disable
  * preemption. With the machine stopped nobody holds it. The handler and those who look
  * take none: entries are freed when RCU's readers are done, and a task that dies is in
@@ -212,6 +216,9 @@ int suture_each_unlisted(int (*look)(struct task_struct *task, void *data),
 
 /* ---- the beginning and the end ---- */
 
+static const bool needs_no_list = !IS_ENABLED(CONFIG_TRACEPOINTS) &&
+				  !IS_ENABLED(CONFIG_PREEMPTION);
+
 static struct tracepoint *exit_point, *free_point;
 
 static void find_point(struct tracepoint *point, void *data)
@@ -258,6 +265,8 @@ int suture_start_listing(void)
 {
 	int ret;
 
+	if (needs_no_list)
+		return 0;
 	for_each_kernel_tracepoint(find_point, NULL);
 	if (!exit_point || !free_point) {
 		pr_err("this kernel lacks the tracepoints sched_process_exit and sched_process_free\n");
@@ -287,6 +296,8 @@ forget:
 /* No function is redirected any more. */
 void suture_stop_listing(void)
 {
+	if (needs_no_list)
+		return;
 	tracepoint_probe_unregister(exit_point, task_exits, NULL);
 	tracepoint_probe_unregister(free_point, task_is_freed, NULL);
 	forget_all();

@@ -106,7 +106,7 @@ void suture_put_site(struct klp_func *func)
 	if (--site->users)
 		return;
 	hash_del_rcu(&site->node);
-	call_rcu_tasks_rude(&site->rcu, free_site);
+	suture_call_after_handlers(&site->rcu, free_site);
 }
 
 unsigned long suture_site_ip(const struct klp_func *func)
@@ -127,6 +127,22 @@ unsigned long notrace suture_stub(const struct klp_func *func)
 {
 	return (unsigned long)func->redirect->stub;
 }
+
+/* ---- without ftrace there is the entry way alone ---- */
+
+#ifndef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+
+/* table.c has refused what goes the ftrace way. */
+static int arm(struct klp_object *obj, unsigned int count)
+{
+	return count ? -EOPNOTSUPP : 0;
+}
+
+static void disarm(struct klp_object *obj, unsigned int count)
+{
+}
+
+#else
 
 /* ---- the handler ---- */
 
@@ -289,6 +305,8 @@ static void disarm(struct klp_object *obj, unsigned int count)
 		pr_warn("call sites in '%s' stay armed: error %d\n",
 			suture_object_name(obj), ret);
 }
+
+#endif /* CONFIG_DYNAMIC_FTRACE_WITH_REGS */
 
 /* ---- stacks ---- */
 

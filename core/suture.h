@@ -5,6 +5,7 @@
 
 #include <linux/livepatch.h>
 #include <linux/mutex.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 
 /* A range of addresses, [start, end). */
@@ -129,6 +130,20 @@ int klp_add_nops(struct klp_patch *patch);
 void suture_free_nop(struct klp_func *func);
 void suture_free_dynamic_object(struct klp_object *obj);
 void klp_unpatch_replaced_patches(struct klp_patch *new_patch);
+
+/*
+ * When every CPU has left whatever handler of ftrace it was in (redirect.c). Without ftrace
+ * there is none, and a kernel without it may not have RCU's way to wait for that.
+ */
+#ifdef CONFIG_DYNAMIC_FTRACE_WITH_REGS
+#define suture_wait_for_handlers	synchronize_rcu_tasks_rude
+#define suture_call_after_handlers	call_rcu_tasks_rude
+#define suture_flush_calls_after_handlers rcu_barrier_tasks_rude
+#else
+#define suture_wait_for_handlers	synchronize_rcu
+#define suture_call_after_handlers	call_rcu
+#define suture_flush_calls_after_handlers rcu_barrier
+#endif
 
 /* redirect.c */
 

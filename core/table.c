@@ -206,6 +206,11 @@ static int check_pointers(const struct module *mod,
 			      redirect->old_name, redirect->way);
 		return -EINVAL;
 	}
+	if (!is_entry && !IS_ENABLED(CONFIG_DYNAMIC_FTRACE_WITH_REGS)) {
+		suture_refuse(mod, "'%s': redirected through ftrace, which this kernel does not have",
+			      redirect->old_name);
+		return -EOPNOTSUPP;
+	}
 	if (!words || redirect->old_size > SUTURE_MAX_OLD_SIZE ||
 	    !IS_ALIGNED(redirect->old_size, sizeof(u32)) ||
 	    !IS_ALIGNED(redirect->old_address, sizeof(u32))) {

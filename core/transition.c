@@ -9,7 +9,6 @@
  */
 #define pr_fmt(fmt) "livepatch: " fmt
 
-#include <linux/rcupdate.h>
 #include <linux/workqueue.h>
 
 #include "suture.h"
@@ -64,12 +63,12 @@ static void klp_complete_transition(void)
 	/* Who has found a function that is taken out must find it in transition. */
 	if (target_state == KLP_UNPATCHED) {
 		klp_unpatch_objects(patch);
-		synchronize_rcu_tasks_rude();
+		suture_wait_for_handlers();
 	}
 	set_transition(patch, false);
 	/* Who has found one in transition must find the state as it is. */
 	if (target_state == KLP_PATCHED)
-		synchronize_rcu_tasks_rude();
+		suture_wait_for_handlers();
 	if (replaces)
 		suture_free_objects(patch, true);
 

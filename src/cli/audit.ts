@@ -4,15 +4,17 @@ import { InvalidArgumentError } from 'commander';
 import type { LinkAddress } from '../elf/units.ts';
 import { loadKernel } from '../host/read-kernel.ts';
 import type { Kernel } from '../kernel/kernel.ts';
-import { isFunction } from '../kernel/old-function.ts';
+import type { Way } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
+import { chooseWay, type WantedWay } from '../link/choose-way.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
-import { type TracedFunction, tracedFunctions } from '../link/link-whole-kernel.ts';
+import { enteredFunctions, type TracedFunction, tracedFunctions } from '../link/link-whole-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { type ReasonCode, reasonCodes } from '../reason.ts';
 import type { Addition } from './command.ts';
 import { columns } from './output.ts';
 import { countCodes, isGone, type JudgedFunction, proveFunctions } from './prove-functions.ts';
+import { wayOption } from './way-option.ts';
 
 /** A function, or a call site that belongs to none; `code` is `proven`, or why it cannot be redirected. */
 interface Audited {
@@ -30,6 +32,7 @@ interface Audit {
 
 interface AuditOptions {
   readonly list?: Audited['code'];
+  readonly way: WantedWay;
 }
 
 export const auditCommand: Addition = (program, act) => {
@@ -37,15 +40,18 @@ export const auditCommand: Addition = (program, act) => {
     .command('audit')
     .description('count the functions of a kernel that can be redirected, and say why the others cannot')
     .argument('<kernel>', 'its name (see `suture kernel list`)')
+    .addOption(wayOption('how functions are to be redirected'))
     .option('--list <code>', 'the functions with this code instead: `proven`, or one that the counts show', knownCode)
     .action(
-      act(async (context, name: string, { list }: AuditOptions) => {
+      act(async (context, name: string, { list, way: wanted }: AuditOptions) => {
         context.kernel = name;
         context.progress(`reading ${name}`);
         const kernel = await loadKernel(name);
-        const { functions, sites } = audit(kernel, (done) => context.progress(`proving: ${done} functions`));
+        const way = chooseWay(kernel, wanted);
+        const { functions, sites } = audit(kernel, way, (done) => context.progress(`proving: ${done} functions`));
         const listed = sites.filter(({ address }) => !isGone(kernel, address));
         const result = {
+          way,
           functions: functions.length,
           codes: countCodes(functions),
           callSites: { all: sites.length, listed: listed.length, codes: countCodes(sites) },
@@ -70,24 +76,26 @@ const namelessBody = 'nameless-body';
 const isNameless = ({ code }: Audited): boolean => code === namelessBody;
 
 /** All functions of a kernel's text, each address once, and all call sites, both in the order of addresses. */
-function audit(kernel: Kernel, progress: (done: number) => void): Audit {
-  const traced = tracedFunctions(kernel);
-  const judged = judge(kernel, traced, progress);
+function audit(kernel: Kernel, way: Way, progress: (done: number) => void): Audit {
+  const traced = way === 'entry' ? enteredFunctions(kernel) : tracedFunctions(kernel);
+  const judged = judge(kernel, traced, way, progress);
   const byAddress = new Map(
     judged.map(({ name, address, code, reasons }): [LinkAddress, Audited] => [
       address,
       { name, address, code, message: reasons.map(({ message }) => message).join('; ') },
     ]),
   );
+  // What ftrace can do about its sites is no matter of the entry way.
+  const sites = way === 'entry' ? [] : kernel.callSites;
   const bySite = new Map(traced.map(({ site, address }) => [site, byAddress.get(address)!]));
   return {
-    functions: functionsOf(kernel).map(({ name, address }) => {
+    functions: enteredFunctions(kernel).map(({ name, address }) => {
       const refusal = refusalByName(name)?.reasons[0];
       const found = byAddress.get(address);
       if (found?.code === 'proven' && refusal) return { ...found, code: refusal.code, message: refusal.message };
       return found ?? { name, address, ...withoutSite(kernel, address) };
     }),
-    sites: kernel.callSites.map(({ name, address }) => {
+    sites: sites.map(({ name, address }) => {
       const found = bySite.get(address);
       if (found) return { ...found, address };
       const gone = isGone(kernel, address);
@@ -96,10 +104,13 @@ function audit(kernel: Kernel, progress: (done: number) => void): Audit {
   };
 }
 
-function judge(kernel: Kernel, traced: readonly TracedFunction[], progress: (done: number) => void): Judged[] {
-  // A kernel without function tracing has no hook either, of which a prover would want to know.
-  if (traced.length === 0) return [];
-  if (!hasLivepatch(kernel.image)) return proveFunctions(kernel, new Prover(kernel), traced, progress);
+function judge(
+  kernel: Kernel,
+  traced: readonly TracedFunction[],
+  way: Way,
+  progress: (done: number) => void,
+): Judged[] {
+  if (!hasLivepatch(kernel.image)) return proveFunctions(kernel, new Prover(kernel), traced, progress, way);
   return traced.map((each) => ({
     ...each,
     code: isGone(kernel, each.address) ? 'init-text' : 'own-livepatch',
@@ -108,18 +119,6 @@ function judge(kernel: Kernel, traced: readonly TracedFunction[], progress: (don
 }
 
 type Judged = Pick<JudgedFunction, 'name' | 'address' | 'code' | 'reasons'>;
-
-/** What kallsyms calls functions, one name an address: of several the one that ftrace shows. */
-function functionsOf({ image }: Kernel): { name: string; address: LinkAddress }[] {
-  const seen = new Set<LinkAddress>();
-  return image.kallsyms.filter((symbol) => {
-    const { address } = symbol;
-    const inText = image.textRanges.some(({ start, end }) => address >= start && address < end);
-    if (!inText || !isFunction(symbol) || seen.has(address)) return false;
-    seen.add(address);
-    return true;
-  });
-}
 
 function withoutSite(kernel: Kernel, address: LinkAddress): Pick<Audited, 'code' | 'message'> {
   return isGone(kernel, address)
@@ -132,6 +131,7 @@ type Counts = ReturnType<typeof countCodes>;
 function describe(
   name: string,
   result: {
+    way: Way;
     functions: number;
     codes: Counts;
     callSites: { all: number; listed: number };
@@ -139,20 +139,21 @@ function describe(
   },
 ): string {
   const { all, listed } = result.callSites;
+  const head = [`${name}: ${number(result.functions)} functions`, table(result.codes, result.way)];
+  if (result.way === 'entry') return head.join('\n');
   return [
-    `${name}: ${number(result.functions)} functions`,
-    table(result.codes),
+    ...head,
     `${number(all)} call sites, of which ftrace lists ${number(listed)} (available_filter_functions)`,
-    table(result.listedByFtrace),
+    table(result.listedByFtrace, result.way),
   ].join('\n');
 }
 
-const table = (counts: Counts): string =>
+const table = (counts: Counts, way: Way): string =>
   columns(
     [...counts].map(([code, count]) => [
       `  ${number(count).padStart(7)}`,
       code,
-      code === 'proven' ? 'it can be redirected (way: ftrace), and that is proven' : reasonCodes[code][1],
+      code === 'proven' ? `it can be redirected (way: ${way}), and that is proven` : reasonCodes[code][1],
     ]),
   );
 

@@ -2,12 +2,6 @@
 
 import { reasonError } from '../reason.ts';
 
-/** Options that must be `y`, and what they are for. */
-const needed = [
-  ['MODULES', 'a live patch is a module'],
-  ['DYNAMIC_FTRACE_WITH_REGS', 'functions are redirected by a hook of ftrace that sets the registers'],
-] as const;
-
 /**
  * Throws `kernel-unsupported` for the configuration (config.ts) of a kernel that needs no core, since it has live patching of
  * its own: both would take the same functions. `place` is its name.
@@ -25,9 +19,17 @@ export function checkNeedsCore(config: ReadonlyMap<string, string>, place: strin
 /** Throws `kernel-unsupported` for the configuration (config.ts) of a kernel that cannot be patched. `place` is its name. */
 export function checkKernelSupport(config: ReadonlyMap<string, string>, place: string): void {
   const refuse = (message: string, remedy: string) => reasonError('kernel-unsupported', place, message, remedy);
-  const missing = needed.find(([option]) => config.get(option) !== 'y');
-  if (missing) {
-    const [option, why] = missing;
-    throw refuse(`it was built without CONFIG_${option}: ${why}`, 'nothing helps but a kernel that has it');
+  if (config.get('MODULES') !== 'y') {
+    throw refuse(
+      'it was built without CONFIG_MODULES: a live patch is a module',
+      'nothing helps but a kernel that has it',
+    );
+  }
+  // core/dying.c says why.
+  if (config.get('TRACEPOINTS') !== 'y' && config.get('PREEMPTION') === 'y') {
+    throw refuse(
+      'it was built without CONFIG_TRACEPOINTS and with CONFIG_PREEMPTION: a task that dies may be interrupted where nobody sees it',
+      'nothing helps but a kernel that has tracepoints, or does not preempt itself',
+    );
   }
 }

@@ -12,7 +12,12 @@ export type WantedWay = Way | 'auto';
  * The ftrace way on a kernel that has call sites: there a task that sleeps inside an old function holds back itself only. Else the
  * entry way, which needs none. A kernel with live patching of its own knows the ftrace way alone. Throws `way-missing`.
  */
-export function chooseWay({ callSites, image }: Pick<Kernel, 'callSites' | 'image'>, wanted: WantedWay = 'auto'): Way {
+export function chooseWay(
+  { arch, callSites, image }: Pick<Kernel, 'arch' | 'callSites' | 'image'>,
+  wanted: WantedWay = 'auto',
+): Way {
+  const hook = arch.proofFacts && image.symbol(arch.proofFacts.hook.entry);
+  const hasFtrace = callSites.length > 0 && hook !== undefined;
   if (wanted === 'entry' && hasLivepatch(image)) {
     throw reasonError(
       'way-missing',
@@ -21,6 +26,14 @@ export function chooseWay({ callSites, image }: Pick<Kernel, 'callSites' | 'imag
       'leave --way out',
     );
   }
+  if (wanted === 'ftrace' && !hasFtrace) {
+    throw reasonError(
+      'way-missing',
+      '--way ftrace',
+      'the kernel has no hook of ftrace that sets registers, or no calls of it',
+      'leave --way out',
+    );
+  }
   if (wanted !== 'auto') return wanted;
-  return callSites.length > 0 ? 'ftrace' : 'entry';
+  return hasFtrace ? 'ftrace' : 'entry';
 }

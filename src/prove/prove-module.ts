@@ -49,17 +49,23 @@ export class Prover {
   readonly #kernel: ProofKernel;
   readonly #facts: ProofFacts;
   readonly #proofs: SharedProofs;
+  /** Why there is no hook, on a kernel that has none. */
+  readonly #withoutHook: ReasonError | undefined;
   readonly #word: Hook['word'];
   /** The names of functions, by address. */
   readonly #names = new Map<LinkAddress, string[]>();
   readonly #sites: ReadonlySet<LinkAddress>;
 
-  /** Throws `proof-unknown` for a kernel on which nothing can be proven. */
+  /** Throws `proof-unknown` for an architecture on which nothing can be proven. */
   constructor(kernel: ProofKernel) {
     this.#kernel = kernel;
     this.#facts = factsOf(kernel);
-    this.#proofs = new SharedProofs(this.#facts, kernelHook(kernel));
     this.#word = textOf(kernel);
+    const hook = hookOf(kernel);
+    if (hook instanceof ReasonError) this.#withoutHook = hook;
+    // Nothing of the entry way leads through it.
+    const none: Hook = { entry: 0n, handlerCall: 0n, word: this.#word };
+    this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook);
     for (const symbol of kernel.image.kallsyms) {
       if (!isFunction(symbol)) continue;
       const names = this.#names.get(symbol.address);
@@ -102,6 +108,7 @@ export class Prover {
       const { section, offset } = redirect.stub;
       // Who unwinds from where the hook goes on looks at the word before it.
       const isEntry = redirect.way === 'entry';
+      if (!isEntry && this.#withoutHook) throw this.#withoutHook;
       const astray = isEntry ? undefined : unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
       if (astray !== undefined) throw cannotUnwind(redirect, astray);
       const island = isEntry ? this.#islandOf(patch, redirect) : undefined;
@@ -183,6 +190,16 @@ function checkEntrySite(arch: Architecture, redirect: ReadRedirect, kernel: Kern
     throw differs(redirect, site, 'the loader or the kernel changes this word');
   const hindrance = arch.entryWay!.hindrance({ name, address, words }, kernel);
   if (hindrance !== undefined) throw differs(redirect, site, hindrance);
+}
+
+/** The kernel's hook, or why there is none. */
+function hookOf(kernel: ProofKernel): Hook | ReasonError {
+  try {
+    return kernelHook(kernel);
+  } catch (error) {
+    if (error instanceof ReasonError) return error;
+    throw error;
+  }
 }
 
 /** A branch and an island as a text: of each word its value, and where which bits go. */
