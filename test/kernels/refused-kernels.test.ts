@@ -31,15 +31,15 @@ await describeKernel('arm-thumb2', () => {
 });
 
 const withoutTracing = (kernel: 'arm-no-ftrace' | '6.1.0-50-marvell') => () => {
-  it('has no call site', async () => {
+  it('has functions that are redirected at their entries, and not otherwise', async () => {
     const { exit, result } = await sutureJson(['audit', kernel]);
-    expect([exit, result.callSites]).toMatchObject([0, { all: 0, listed: 0 }]);
-    expect(result.codes['no-call-site']).toBeGreaterThan(10_000);
-    expect(result.codes.proven).toBeUndefined();
+    expect([exit, result.way]).toEqual([0, 'entry']);
+    expect(result.codes.proven).toBeGreaterThan(10_000);
+    expect(await codes('audit', '--way', 'ftrace', kernel)).toEqual([2, 'way-missing']);
   });
 
-  it('has no hook to prove redirects by', async () => {
-    expect(await codes('prove', '--all', '--kernel', kernel)).toEqual([2, 'proof-unknown']);
+  it('has them proven, all that can be redirected', async () => {
+    expect(await codes('prove', '--all', '--kernel', kernel)).toEqual([0]);
   });
 
   it('tells all the words that it rewrites itself', async () => {
