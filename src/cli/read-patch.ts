@@ -2,10 +2,12 @@
 
 import { findSection, readElf } from '../elf/elf.ts';
 import { identification } from '../elf/layout.ts';
+import type { ElfModel } from '../elf/model.ts';
 import { readInput } from '../host/files.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
+import { patchSection } from '../kernel/patch-module.ts';
 import { type PatchModule, readPatchModule } from '../kernel/read-patch-module.ts';
 import { checkModuleIsFor } from '../kernel/target-module.ts';
 import { reasonError } from '../reason.ts';
@@ -18,7 +20,7 @@ export interface PatchFile {
   readonly signed: boolean;
 }
 
-/** Reads a patch module. Throws `file-missing`, `not-a-patch-module`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
+/** Reads a patch module. Throws `file-missing`, `not-a-patch-module`, `own-livepatch`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
 export async function readPatch(file: string): Promise<PatchFile> {
   const bytes = await readInput(file);
   if (!identification.magic.every((byte, i) => bytes[i] === byte)) {
@@ -33,7 +35,24 @@ export async function readPatch(file: string): Promise<PatchFile> {
       'build it or copy it again; a kernel would refuse it with "Key was rejected by service"',
     );
   }
+  const model = readElf(module, file);
+  // One that is yet to be adapted was compiled against our header, and has other names undefined.
+  const isOwn = isLivepatch(model) && model.symbols.some(({ name }) => name === 'klp_enable_patch');
+  if (isOwn && !findSection(model, patchSection)) {
+    throw reasonError(
+      'own-livepatch',
+      file,
+      'it is a module for a kernel’s own livepatch, which makes the redirects: it has none of ours',
+      'load it as it is; `suture rehearse` tries it out',
+    );
+  }
   return { patch: readPatchModule(module, file), bytes, signed: intact === true };
+}
+
+/** Whether a module says that it is for a kernel's own livepatch (include/linux/module.h, `is_livepatch_module`). */
+function isLivepatch(model: ElfModel): boolean {
+  const info = readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array());
+  return info.some(([key, value]) => key === 'livepatch' && value === 'Y');
 }
 
 /**
@@ -44,8 +63,7 @@ export async function readLivepatchModule({ arch, abi }: Kernel, file: string): 
   const bytes = await readInput(file);
   const model = readElf((await checkSignature(bytes)).module, file);
   checkModuleIsFor(model, arch, abi, file);
-  const info = readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array());
-  if (info.some(([key, value]) => key === 'livepatch' && value === 'Y')) return bytes;
+  if (isLivepatch(model)) return bytes;
   throw reasonError(
     'not-a-patch-module',
     file,

@@ -101,6 +101,9 @@ await describeKernel(kernel, () => {
     const { stdout } = await run('powerpc64le-linux-gnu-readelf', ['-rW', output]);
     expect(stdout).toContain('.klp.sym.vmlinux.nr_processes,0');
     expect(stdout).toContain('.klp.sym.vmlinux.saved_command_line,0');
+    const codeOf = async (...args: string[]) => (await sutureJson(args)).reasons[0]?.code;
+    expect(await codeOf('info', output)).toBe('own-livepatch');
+    expect(await codeOf('prove', '--kernel', kernel, output)).toBe('own-livepatch');
     await rehearse('fix.ko', 'cmdline.sh');
   });
 
