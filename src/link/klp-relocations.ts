@@ -8,7 +8,16 @@
 // So no address stands in the module: the kernel finds each by its name, and refuses the module if it has none.
 
 import type { Architecture } from '../arch/arch.ts';
-import { SHF_ALLOC, SHF_INFO_LINK, SHF_RELA_LIVEPATCH, SHN_LIVEPATCH, SHT_RELA, STB_GLOBAL } from '../elf/constants.ts';
+import {
+  SHF_ALLOC,
+  SHF_EXECINSTR,
+  SHF_INFO_LINK,
+  SHF_RELA_LIVEPATCH,
+  SHF_WRITE,
+  SHN_LIVEPATCH,
+  SHT_RELA,
+  STB_GLOBAL,
+} from '../elf/constants.ts';
 import { isSection, newSection } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import { linkAddress } from '../elf/units.ts';
@@ -46,6 +55,8 @@ export function leaveToLivepatch(model: ElfModel, arch: Architecture, image: Ker
       const object = symbol && attempt(() => objectOf(symbol, arch, image));
       if (object === undefined) return true;
       tables.set(object, [...(tables.get(object) ?? []), relocation]);
+      // What is of a module may be written late, so it goes where the patch's module may write; into code the kernel patches.
+      if (object !== vmlinux && (section.flags & SHF_EXECINSTR) === 0n) section.flags |= SHF_WRITE;
       return false;
     });
     model.sections.push(...[...tables].map(([object, relocations]) => table(object, section, relocations)));

@@ -12,12 +12,14 @@ import {
   SHN_LIVEPATCH,
   SHT_PROGBITS,
   STT_FUNC,
+  STT_OBJECT,
 } from '../elf/constants.ts';
 import { findSection, newModel, newSection, newSymbol, readElf } from '../elf/elf.ts';
 import { linkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
+import type { TargetModule } from '../kernel/target-module.ts';
 import { ReasonError } from '../reason.ts';
 import { lateSymbolName } from './late-symbols.ts';
 import { hasLivepatch, linkForLivepatch } from './link-for-livepatch.ts';
@@ -129,6 +131,23 @@ describe('a module for the kernel’s own livepatch', () => {
     expect(tables(model)).toEqual([
       ['.klp.rela.vmlinux..text', ['.klp.sym.vmlinux.twice,2', '.klp.sym.vmlinux.twice,1']],
     ]);
+  });
+
+  it('has what is of a module bound when that comes, in data that may be written then', () => {
+    const given = input([], []);
+    const theirs = newModel(given.object.header);
+    const data = newSection('.data', SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, new Uint8Array(8));
+    theirs.sections.push(data);
+    theirs.symbols.push(newSymbol('state', { place: data, type: STT_OBJECT, size: 8n }));
+    const constants = newSection('.rodata', SHT_PROGBITS, SHF_ALLOC, new Uint8Array(8));
+    const symbol = newSymbol(lateSymbolName('theirs', 'state'));
+    constants.relocations.push({ offset: 0, type: R_PPC64_ADDR64!, symbol, addend: 0n });
+    given.object.sections.push(constants);
+    given.object.symbols.push(symbol);
+    const target: TargetModule = { name: 'theirs', buildId: new Uint8Array(20), model: theirs, rewritten: [] } as never;
+    const model = linked({ ...given, targets: new Map([['theirs', target]]) });
+    expect(tables(model)).toEqual([['.klp.rela.theirs..rodata', ['.klp.sym.theirs.state,0']]]);
+    expect(findSection(model, '.rodata')!.flags & SHF_WRITE).toBe(SHF_WRITE);
   });
 
   it('is refused for data without a name', () => {

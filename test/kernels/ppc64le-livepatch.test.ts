@@ -1,12 +1,15 @@
 // A kernel with live patching of its own gets modules for that: `build` and `adapt` choose by themselves, and what they make
 // is applied and taken back by the kernel alone.
 
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openKernel } from '../../src/host/kernel-store.ts';
 import { run } from '../../src/host/run.ts';
+import { withGuest } from '../../src/lab/guest.ts';
+import { guestKernel } from '../../src/lab/guest-kernel.ts';
+import { modulesWithDependencies } from '../../src/lab/target-modules.ts';
 import { sutureJson } from '../suture.ts';
 import { describeKernel } from './wanted-kernels.ts';
 
@@ -51,6 +54,18 @@ const sourcePatch = `--- a/fs/proc/version.c
  		utsname()->version);
 `.replace('\n\n', '\n \n');
 
+/** Of a module (samples/kobject), and with a variable of it, which is nowhere but there. */
+const moduleFix = `#include <linux/kobject.h>
+#include <linux/sysfs.h>
+#include <suture/fix.h>
+extern int foo;
+static ssize_t my_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "patched %d\\n", foo);
+}
+SUTURE_REPLACES(my_show, foo_show, 0, "kobject_example");
+`;
+
 const check = (file: string, pattern: string) => `cat ${file}
 case $SUTURE_PHASE in
 applied) grep -q '${pattern}' ${file} ;;
@@ -71,9 +86,9 @@ await describeKernel(kernel, () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  const rehearse = async (module: string, script: string) => {
+  const rehearse = async (module: string, script: string, ...options: string[]) => {
     const { exit, status, result, reasons } = await sutureJson([
-      ...['rehearse', '--kernel', kernel, inFolder(module), '--check', inFolder(script)],
+      ...['rehearse', '--kernel', kernel, inFolder(module), '--check', inFolder(script), ...options],
     ]);
     expect({ exit, status, reasons, verdict: result?.verdict }).toEqual({
       ...{ exit: 0, status: 'done', reasons: [], verdict: 'passed' },
@@ -114,6 +129,32 @@ await describeKernel(kernel, () => {
     expect(exit).toBe(0);
     expect(result.redirects).toMatchObject([{ oldName: 'version_proc_show', module: null, way: 'livepatch' }]);
     await rehearse('patch.ko', 'version.sh');
+  });
+
+  it('gets a module for functions of a module, whether that is there already or comes later', async () => {
+    await writeFile(inFolder('of-module.c'), moduleFix);
+    await writeFile(inFolder('foo.sh'), check('/sys/kernel/kobject_example/foo', 'patched 0'));
+    const output = inFolder('of-module.ko');
+    const { exit, result } = await sutureJson(['build', '--kernel', kernel, '-o', output, inFolder('of-module.c')]);
+    expect(exit).toBe(0);
+    expect(result).toMatchObject({
+      redirects: [{ oldName: 'foo_show', module: 'kobject_example', way: 'livepatch' }],
+      recipes: [{ module: 'kobject_example', symbol: 'foo' }],
+    });
+    await rehearse('of-module.ko', 'foo.sh', '--load', 'kobject-example');
+
+    const stored = await openKernel(kernel);
+    const [target] = await modulesWithDependencies(stored.modules, ['kobject-example']);
+    const files = [
+      { path: '/patch.ko', bytes: new Uint8Array(await readFile(output)) },
+      { path: '/target.ko', bytes: target!.bytes },
+    ];
+    await withGuest(guestKernel(stored), { files }, async (guest) => {
+      await guest.succeed('insmod /patch.ko && insmod /target.ko');
+      expect(await guest.succeed('cat /sys/kernel/kobject_example/foo')).toBe('patched 0\n');
+      await guest.succeed('echo 7 >/sys/kernel/kobject_example/foo');
+      expect(await guest.succeed('cat /sys/kernel/kobject_example/foo')).toBe('patched 7\n');
+    });
   });
 
   it('takes a module of its own build system that uses what it does not export', async () => {
