@@ -14,7 +14,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:
 import { cpus } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import type { Platform } from '../arch/arch.ts';
-import { architectureByName } from '../arch/architectures.ts';
+import { architectureByName, architectures } from '../arch/architectures.ts';
 import { hostArchitecture, openApt } from '../host/apt.ts';
 import { copyBusybox } from '../host/busybox.ts';
 import { buildingFolder, withLock } from '../host/cache.ts';
@@ -32,7 +32,7 @@ import { checkConfiguration, type KernelRecipe } from './kernel-recipe.ts';
 /** Packages for this machine that a whole kernel's build runs, with the libraries that Debian's minimal system lacks. */
 const hostPackages = ['bc', 'bison', 'flex', 'libreadline8', 'libsigsegv2', 'm4'];
 
-/** Two builds of one recipe are the same kernel, to the build id. */
+/** When, by whom and where a kernel was built is nothing that its tests should depend on. */
 const sameEveryTime = {
   KBUILD_BUILD_TIMESTAMP: 'Thu Jan  1 00:00:00 UTC 1970',
   KBUILD_BUILD_USER: 'suture',
@@ -45,12 +45,16 @@ const longestBuild = 4 * 3600;
 
 /**
  * Builds a kernel and returns it; one that the cache has under the recipe's name is returned as it is.
- * Throws `fetch-failed`, `tool-missing`, `tool-failed`, `usage` for a cache in a place that make cannot work in, and
- * `not-configured` if an option of the recipe does not come out.
+ * Throws `fetch-failed`, `tool-missing`, `tool-failed`, `usage` for an unknown architecture and for a cache in a place that make
+ * cannot work in, and `not-configured` if an option of the recipe does not come out.
  */
 export async function buildKernel(recipe: KernelRecipe, progress: (text: string) => void): Promise<StoredKernel> {
   const { name } = recipe;
-  const { platform } = architectureByName(recipe.architecture)!;
+  const platform = architectureByName(recipe.architecture)?.platform;
+  if (!platform) {
+    const known = architectures.map((each) => each.platform.name).join(', ');
+    throw reasonError('usage', name, `no architecture is called ${recipe.architecture}`, `name one of ${known}`);
+  }
   checkPath(buildingFolder(), 'set XDG_CACHE_HOME');
   return withLock(
     `kernel-${name}`,
