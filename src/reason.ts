@@ -50,6 +50,7 @@ export const reasonCodes = {
   'patch-does-not-apply': ['refused', 'the source patch does not fit the source of the kernel'],
   'not-compiled': ['refused', 'the source patch changes a file that is not compiled in the kernel’s configuration'],
   'build-files': ['refused', 'the source patch changes how the kernel is configured or built'],
+  'file-removed': ['refused', 'the source patch takes a file away, or renames one, that the kernel was made of'],
   'too-many-files': ['refused', 'more files include what the source patch changes than are to be compiled'],
   'build-differs': ['refused', 'what is compiled here is not what the kernel was made of'],
 
@@ -82,6 +83,7 @@ export const reasonCodes = {
   'data-changed': ['refused', 'the fix changes data that the kernel has in use, or has read already'],
   'export-changed': ['refused', 'the fix changes which symbols are exported'],
   'variable-ambiguous': ['refused', 'it cannot be told which variable of the original one of the new code is'],
+  'nameless-code': ['refused', 'the fix changes code that belongs to no function, so nothing can be redirected'],
   'type-changed': ['refused', 'the fix lays out a structure otherwise, of which the kernel may have objects'],
   'layout-changed': ['refused', 'the new code counts on how variables lie in their section, and they lie otherwise'],
   'jump-label': ['refused', 'the new code has a jump label whose key a patch cannot refer to'],

@@ -252,6 +252,8 @@ export interface ObjectCode {
   loadsArgument(word: number): { readonly argument: number; readonly value: number } | undefined;
   /** Whether a symbol only marks a place for tools, and names nothing. */
   isMarker(name: string): boolean;
+  /** Words that an assembler puts where it only has to fill space, besides 0. */
+  readonly padding: readonly number[];
   /** What to do about instructions of another set, which this does not read, if a marker tells of such. */
   otherSet?(marker: string): string | undefined;
   /** Whether the compiler may reach several variables from one address in their section (-fsection-anchors). */

@@ -27,6 +27,7 @@ export function foreignCode(machine: number, rela: boolean): ObjectCode {
     isJump: () => false,
     loadsArgument: () => undefined,
     isMarker: (name) => name.startsWith('$'),
+    padding: [],
     sectionAnchors: false,
     mcount: '',
     tables: [],

@@ -27,18 +27,22 @@ export const buildEnvironment = {
   LC_ALL: 'C',
 } as const;
 
-/** Runs make or a compiler in a folder, with bounds on its memory and time. Throws `tool-missing`, `tool-failed`. */
+/**
+ * Runs make or a compiler in a folder, with bounds on its memory and time; `exported` are variables for its environment.
+ * Throws `tool-missing`, `tool-failed`.
+ */
 export const runBuildTool = (
   program: string,
   args: readonly string[],
   folder: string,
   accept: readonly number[],
+  exported: Readonly<Record<string, string>> = {},
 ): Promise<RunResult> =>
   run('prlimit', [`--as=${largestProcess}`, program, ...args], {
     cwd: folder,
     accept,
     timeout: 600,
-    env: buildEnvironment,
+    env: { ...exported, ...buildEnvironment },
   });
 
 /**

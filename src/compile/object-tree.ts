@@ -56,7 +56,7 @@ export async function makeObjectTree(
 ): Promise<ObjectTree> {
   checkPath(folder, 'set TMPDIR to another folder');
   checkPath(source, 'move the source tree, and name it with --source');
-  const prepared = join(kernel.folder, 'objects', `prepared-${await buildIdentity(kernel, source)}`);
+  const prepared = join(kernel.folder, 'objects', `prepared-${await buildIdentity(kernel, source)}-${preparedForm}`);
   if (!existsSync(prepared)) {
     await withLock(`objects-${kernel.name}`, async () => {
       if (!existsSync(prepared)) await publish(prepared, (tree) => prepare({ kernel, platform, source, folder: tree }));
@@ -66,6 +66,9 @@ export async function makeObjectTree(
   await cp(prepared, folder, { recursive: true, preserveTimestamps: true });
   return { folder, source, kernel, platform };
 }
+
+/** Counts up when a prepared tree gets something that the older ones in caches lack. */
+const preparedForm = 2;
 
 /** A hash of what all objects of a kernel have in common: its configuration, the compiler, the place of the source. */
 export async function buildIdentity(kernel: StoredKernel, source: string): Promise<string> {
@@ -177,7 +180,8 @@ export const makeTargets = (tree: ObjectTree, targets: readonly string[]) =>
   runBuildTool(
     'make',
     [
-      ...['--silent', '--keep-going', `--jobs=${cpus().length}`, '-f', join(tree.source, 'Makefile'), '-o', 'prepare0'],
+      ...['--silent', '--keep-going', `--jobs=${jobsFor(targets)}`],
+      ...['-f', join(tree.source, 'Makefile'), '-o', 'prepare0'],
       `ARCH=${tree.platform.kbuild}`,
       `CROSS_COMPILE=${tree.kernel.crossPrefix}`,
       // Debugging information is not in what the kernel loads, and takes the compiler half its time.
@@ -190,6 +194,10 @@ export const makeTargets = (tree: ObjectTree, targets: readonly string[]) =>
     [0, 2],
   );
 
+/** Where the top Makefile enters both arch/arm and arch/arm/lib, both make the same target, and must not do so at once. */
+const jobsFor = (targets: readonly string[]): number =>
+  targets.some((target) => target.startsWith('arch/')) ? 1 : cpus().length;
+
 /** A makefile that has Kbuild's own variables of a folder printed, once it has worked them out. */
 const listMakefile = 'suture-list.mk';
 const listRules = `suture-list:
@@ -197,9 +205,21 @@ const listRules = `suture-list:
 \t@echo 'folders $(subdir-ym)'
 suture-top:
 \t@echo '$(core-y) $(ARCH_CORE) $(ARCH_DRIVERS) $(ARCH_LIB)'
+\t@env -0 >suture-exported
 `;
 /** Holds what the top Makefile enters of the architecture's folders (machdirs of arch/arm/Makefile, for one). */
 const topFolders = 'suture-top.txt';
+/** Holds the environment that the top Makefile gives to those of folders: names of objects may have it in them (`head-$(BITS).o`). */
+const topEnvironment = 'suture-exported';
+
+/** What the top Makefiles export, without what make says to itself and what everybody has. */
+async function exportedVariables({ folder }: ObjectTree): Promise<Record<string, string>> {
+  const entries = (await readFile(join(folder, topEnvironment), 'utf8')).split('\0').flatMap((entry) => {
+    const [, name = '', value = ''] = /^([^=]+)=([\s\S]*)$/.exec(entry) ?? [];
+    return name === '' || /^(MAKE|MFLAGS)/.test(name) || name in process.env ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(entries);
+}
 
 /** What a folder's Makefile names in this configuration, all with paths from the top of the tree. */
 interface FolderList {
@@ -249,6 +269,7 @@ async function askMakefile(tree: ObjectTree, folder: string): Promise<FolderList
     ],
     tree.folder,
     [0, 2],
+    await exportedVariables(tree),
   );
   if (status !== 0) return nothing;
   const named = (word: string) => {

@@ -4,7 +4,16 @@
 import { type Correlation, isByContent } from './correlate.ts';
 import { moved, onlyLinesDiffer, withoutLines } from './line-numbers.ts';
 import { stem } from './names.ts';
-import { type DiffedObject, isDescriptor, type Piece, type Reference, resolvedBranch, type Target } from './object.ts';
+import {
+  type DiffedObject,
+  grouped,
+  isDescriptor,
+  isNamelessCode,
+  type Piece,
+  type Reference,
+  resolvedBranch,
+  type Target,
+} from './object.ts';
 
 /** `lines`: nothing but line numbers of the source differ. */
 export type Verdict = 'same' | 'lines' | 'changed';
@@ -24,6 +33,7 @@ export class Comparison {
   /** For two constants: whether they are equal; false also while that is being found out. */
   readonly #equal = new Map<Piece, Map<Piece, boolean>>();
   readonly #commonEnds = new Map<Piece, Map<Piece, number>>();
+  #nameless: Map<string, Piece[]> | undefined;
   readonly #entries: readonly [Map<Piece, Piece[]>, Map<Piece, Piece[]>];
 
   constructor(original: DiffedObject, patched: DiffedObject, correlation: Correlation) {
@@ -61,6 +71,12 @@ export class Comparison {
     }
     const entries = this.#sameEntries(a, b);
     return entries === 'same' ? verdict : entries;
+  }
+
+  /** Whether the original has the same code without a name as the patched object has in a piece. */
+  isInOriginal(piece: Piece): boolean {
+    this.#nameless ??= grouped(this.#original.pieces.filter(isNamelessCode), placeOf);
+    return (this.#nameless.get(placeOf(piece)) ?? []).some((each) => this.#equalContent(each, piece, 0));
   }
 
   /** The entries of tables that belong to two functions. */
@@ -198,6 +214,8 @@ export class Comparison {
     return bytes;
   }
 }
+
+const placeOf = ({ section, start, end }: Piece): string => `${section.name} ${end - start}`;
 
 /** Entries by the function, or the nameless code, that they refer to first. */
 function entriesByOwner({ pieces, table }: DiffedObject): Map<Piece, Piece[]> {

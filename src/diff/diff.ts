@@ -3,14 +3,14 @@
 
 import { architectureOfElf } from '../arch/architectures.ts';
 import { foreignCode } from '../arch/foreign.ts';
-import { ET_REL, STB_LOCAL } from '../elf/constants.ts';
+import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, STB_LOCAL } from '../elf/constants.ts';
 import type { ElfModel } from '../elf/model.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
 import { isExpendable, stem } from './names.ts';
-import { called, type DiffedObject, isDescriptor, isWritable, type Piece } from './object.ts';
+import { called, type DiffedObject, grouped, isDescriptor, isNamelessCode, isWritable, type Piece } from './object.ts';
 import { type Selection, select } from './select.ts';
 import { takeApart } from './take-apart.ts';
 
@@ -109,6 +109,33 @@ const isNew = (piece: Piece, { original }: Correlation): boolean =>
 const few = (names: readonly string[]): string =>
   names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more` : names.join(', ');
 
+/** Words of code that are in no piece, without what only fills space, by section. */
+function betweenPieces({ model, pieces, code }: DiffedObject): Map<string, string> {
+  const bySection = grouped(pieces, ({ section }) => section);
+  const found = new Map<string, string>();
+  for (const section of model.sections) {
+    if ((section.flags & codeFlags) !== codeFlags) continue;
+    const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.byteLength);
+    const words: number[] = [];
+    const add = (from: number, to: number) => {
+      for (let at = (from + 3) & ~3; at + 4 <= Math.min(to, view.byteLength); at += 4) {
+        const word = view.getUint32(at, true);
+        if (word !== 0 && !code.padding.includes(word)) words.push(word);
+      }
+    };
+    let end = 0;
+    for (const piece of bySection.get(section) ?? []) {
+      add(end, piece.start);
+      end = Math.max(end, piece.end);
+    }
+    add(end, section.size);
+    if (words.length > 0) found.set(section.name, `${found.get(section.name) ?? ''} ${words.join(' ')}`);
+  }
+  return found;
+}
+
+const codeFlags = SHF_ALLOC | SHF_EXECINSTR;
+
 class Differ {
   readonly #original: DiffedObject;
   readonly #patched: DiffedObject;
@@ -145,7 +172,10 @@ class Differ {
       asked,
       noSectionAnchors,
     });
-    if (this.#isKnown) this.#reasons.push(...selected.reasons);
+    if (this.#isKnown) {
+      this.#reasons.push(...selected.reasons);
+      this.#compareNamelessCode(selected.selection);
+    }
     if (onlyLines.length > 0)
       this.#remarks.push(`only line numbers differ in ${few(onlyLines)}, so nothing is done about it`);
     if (this.#isKnown) this.#remarks.push(...selected.remarks);
@@ -241,6 +271,23 @@ class Differ {
     return callers;
   }
 
+  /** Code between functions, as assembly has it: no part of any of them, so none that is redirected would bring it. */
+  #compareNamelessCode({ included }: Selection): void {
+    const alongside = new Set(included);
+    const refuse = (section: string) =>
+      this.#refuse(
+        'nameless-code',
+        section,
+        'code in it has changed that belongs to no function, and only functions can be redirected',
+        'make the change in the functions that use this code, in C',
+      );
+    for (const piece of this.#patched.pieces)
+      if (isNamelessCode(piece) && !alongside.has(piece) && !this.#comparison.isInOriginal(piece))
+        refuse(called(piece));
+    const before = betweenPieces(this.#original);
+    for (const [name, words] of betweenPieces(this.#patched)) if ((before.get(name) ?? '') !== words) refuse(name);
+  }
+
   /** Variables and tables that a kernel that runs has its own copy of, or has read already. */
   #compareData(): void {
     for (const piece of this.#patched.pieces) {
@@ -251,6 +298,10 @@ class Differ {
       const { code, why, remedy } = refusalOf(name);
       if (!original) {
         if (isRegistered(name)) this.#refuse(code, called(piece), `it is new, and ${why}`, remedy);
+        continue;
+      }
+      if (original.section.name !== name && isRegistered(name)) {
+        this.#refuse(code, called(piece), `it has moved from ${original.section.name} to ${name}, and ${why}`, remedy);
         continue;
       }
       if (this.#comparison.compare(original, piece) !== 'changed') continue;

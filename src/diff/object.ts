@@ -63,8 +63,22 @@ export interface DiffedObject {
 export const isWritable = ({ section }: Piece): boolean => (section.flags & SHF_WRITE) !== 0n;
 export const isCode = ({ section }: Piece): boolean => (section.flags & SHF_EXECINSTR) !== 0n;
 
+export const isNamelessCode = (piece: Piece): boolean => piece.kind === 'rest' && isCode(piece);
+
 /** Whether a variable is a pr_debug()'s: part of the code that it stands in, and copied with it (linux/dynamic_debug.h, 6.1). */
 export const isDescriptor = ({ section }: Piece): boolean => section.name === '__dyndbg';
+
+/** Pieces by what they have in common, in order. */
+export function grouped<Key>(pieces: readonly Piece[], keyOf: (piece: Piece) => Key): Map<Key, Piece[]> {
+  const groups = new Map<Key, Piece[]>();
+  for (const piece of pieces) {
+    const key = keyOf(piece);
+    const group = groups.get(key);
+    if (group) group.push(piece);
+    else groups.set(key, [piece]);
+  }
+  return groups;
+}
 
 /** How a message calls a piece. */
 export const called = ({ name, section, start }: Piece): string => name || `${section.name}+0x${start.toString(16)}`;

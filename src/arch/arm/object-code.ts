@@ -73,6 +73,8 @@ export const objectCode: ObjectCode = {
   },
   // Mapping symbols: IHI 0044, section 4.5.5.
   isMarker: (name) => /^\$[adt](\.|$)/.test(name),
+  // NOP of ARMv6K and later (DDI 0406C.d, A8.8.119), and MOV r0, r0, which was used before there was one.
+  padding: [0xe320f000, 0xe1a00000],
   otherSet: (marker) => (/^\$t(\.|$)/.test(marker) ? 'compile it with -marm, not to Thumb instructions' : undefined),
   sectionAnchors: true,
   mcount: '__gnu_mcount_nc',

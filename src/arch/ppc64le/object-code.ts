@@ -67,6 +67,8 @@ export const objectCode: ObjectCode = {
     return argument >= 0 && argument < argumentRegisters ? { argument, value: field('SI', word) } : undefined;
   },
   isMarker: () => false,
+  // nop is ori r0,r0,0; ori r2,r2,0 ends a group, which assemblers prefer for the last one (Power ISA 3.1B, book I, 3.3.13).
+  padding: [0x60000000, 0x60420000],
   sectionAnchors: true,
   toc: { section: '.toc', slotSize: 8 },
   noSiblingCalls: 'what it jumps to may leave another TOC pointer in r2, and nobody restores it',
