@@ -10,6 +10,7 @@ export type ReasonKind = 'fault' | 'refused';
 export const reasonCodes = {
   // Faults.
   usage: ['fault', 'the command line is not one that this command takes'],
+  'kernel-unknown': ['fault', 'no kernel of this name is in the cache'],
   'file-missing': ['fault', 'a file that the command needs cannot be read'],
   'output-failed': ['fault', 'the result could not be written'],
   'tool-missing': ['fault', 'a program that this step runs is not installed'],
@@ -23,7 +24,6 @@ export const reasonCodes = {
   'elf-unsupported': ['refused', 'the file is ELF, but of a class, byte order or machine that Suture does not know'],
 
   // Kernels as shipped.
-  'kernel-unknown': ['refused', 'no kernel of this name is in the cache'],
   'kernel-incomplete': ['refused', 'the kernel in the cache lacks a part that this command needs'],
   'packed-data-unreadable': [
     'refused',
@@ -84,6 +84,10 @@ export const reasonCodes = {
   'export-changed': ['refused', 'the fix changes which symbols are exported'],
   'variable-ambiguous': ['refused', 'it cannot be told which variable of the original one of the new code is'],
   'nameless-code': ['refused', 'the fix changes code that belongs to no function, so nothing can be redirected'],
+  'inlined-otherwise': [
+    'refused',
+    'the kernel may have a changed function inlined where the patch’s own object calls it',
+  ],
   'type-changed': ['refused', 'the fix lays out a structure otherwise, of which the kernel may have objects'],
   'layout-changed': ['refused', 'the new code counts on how variables lie in their section, and they lie otherwise'],
   'jump-label': ['refused', 'the new code has a jump label whose key a patch cannot refer to'],

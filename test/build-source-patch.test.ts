@@ -210,7 +210,27 @@ describe.each(stockKernels)('$name', ({ name, package: wanted, architecture }) =
     writeFileSync(patch, patchOf([['drivers/block/zram/zcomp.c', '"lzo-rle",', '\t"lzo-rly",']]), 'latin1');
     const { exit, status, reasons } = await sutureJson(['build', '--kernel', name, '-o', output, patch]);
     expect({ exit, status, code: reasons[0].code }).toEqual({ exit: 2, status: 'refused', code: 'data-changed' });
+    // What a source patch cannot do, and how it can be done.
+    expect(reasons[0].remedy).toMatch(/shadow variable.*callback.*`suture adapt`/);
     expect(readdirSync(scratch)).not.toContain('data.ko');
+  });
+
+  it('refuses what is exported to others than before', async () => {
+    const gpl: Edit = ['fs/seq_file.c', 'EXPORT_SYMBOL(seq_puts);', 'EXPORT_SYMBOL_GPL(seq_puts);'];
+    expect(await reasonsOf([gpl])).toMatchObject([
+      { code: 'export-changed', message: expect.stringMatching(/moved from ___ksymtab\+seq_puts to ___ksymtab_gpl/) },
+    ]);
+  });
+
+  it('says of a function that there is none, and calls it no data', async () => {
+    const call: Edit = [
+      'fs/proc/cmdline.c',
+      'seq_puts(m, saved_command_line);',
+      '\t{ extern int no_such_thing(int); m->count += no_such_thing(1); }',
+    ];
+    expect(await reasonsOf([call])).toMatchObject([
+      { code: 'name-missing', place: 'no_such_thing', message: expect.stringMatching(/no function of this name/) },
+    ]);
   });
 
   it('refuses a structure that lies otherwise than what the kernel has allocated', async () => {

@@ -230,9 +230,9 @@ describe.each(stockKernels)('suture build for $name', ({ name: kernel, architect
   });
 });
 
-it('refuses a kernel, and faults on a file, that is not there, and writes nothing', async () => {
+it('faults on a kernel and on a file that is not there, and writes nothing', async () => {
   const fix = examples[0]!.fix;
-  expect(await sutureJson(['build', '--kernel', '0.0-none', fix])).toMatchObject({ exit: 2, status: 'refused' });
+  expect(await sutureJson(['build', '--kernel', '0.0-none', fix])).toMatchObject({ exit: 1, status: 'fault' });
   expect(await sutureJson(['build', '--kernel', stockKernels[0]!.name, join(folder, 'missing.c')])).toMatchObject({
     exit: 1,
     reasons: [{ code: 'file-missing' }],

@@ -196,9 +196,9 @@ describe('without --json', () => {
     expect((await suture(['kernel', 'list'])).stdout).toContain(stock.name);
   });
 
-  test('a refusal is on stderr alone, in plain text where nobody watches', async () => {
+  test('a reason is on stderr alone, in plain text where nobody watches', async () => {
     const { status, stdout, stderr } = await suture(['kernel', 'show', 'nobody']);
-    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     expect(stderr).toMatch(/^kernel-unknown {2}nobody: /);
     expect(stderr).not.toContain('\x1b');
   });

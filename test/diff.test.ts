@@ -41,6 +41,15 @@ describe.each(machines)('two objects for %s', (machine) => {
   });
 });
 
+test('changed code of no function is refused with where it is', async () => {
+  const code =
+    'asm(".pushsection .text.entry,\\"ax\\"\\n.long " FIXELSE("0x7ffffff7", "0x7ffffff6") "\\n.popsection");';
+  for (const machine of machines) {
+    const [original, patched] = await compilePair(machine, code);
+    expect(diffObjects(original, patched).reasons).toMatchObject([{ code: 'nameless-code', place: '.text.entry' }]);
+  }
+});
+
 /** Twelve functions that call and inline each other, with all that compilers make names for; MARK says which one is changed. */
 const many = Array.from(
   { length: 12 },

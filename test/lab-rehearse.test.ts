@@ -84,7 +84,7 @@ describe('a rehearsal', () => {
     expect(reasons).toMatchObject([
       {
         place: 'check reverted',
-        message: expect.stringMatching(/"scar/),
+        message: expect.stringMatching(/before the patch:\n.*\+scar/s),
         // Nothing in the log speaks against the patch: the check itself is the first to be looked at.
         remedy: expect.stringMatching(/leave out what changes by itself/),
       },

@@ -94,6 +94,29 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
     ]);
   });
 
+  it('says of a file that the patch takes away, or calls otherwise, that this cannot be patched', async () => {
+    const renamed =
+      'diff --git a/fs/proc/cmdline.c b/fs/proc/line.c\nrename from fs/proc/cmdline.c\nrename to fs/proc/line.c\n';
+    const text = readFileSync(join(source, 'fs/proc/cmdline.c'), 'latin1').trimEnd().split('\n');
+    const removed = `--- a/fs/proc/cmdline.c\n+++ /dev/null\n@@ -1,${text.length} +0,0 @@\n${text.map((line) => `-${line}\n`).join('')}`;
+    for (const patch of [renamed, removed]) {
+      expect(await reasonsOf(patch)).toMatchObject([{ code: 'file-removed', place: 'fs/proc/cmdline.c' }]);
+    }
+  });
+
+  it('finds what has a variable of the top Makefile in its name, and what two makes would make at once', async () => {
+    const [path, from, to] =
+      architecture === 'arm'
+        ? [
+            'arch/arm/lib/delay.c',
+            'pr_info("Switching to timer-based delay loop',
+            '\tpr_info("patched, %llu\\n", res);',
+          ]
+        : ['arch/powerpc/kernel/signal_64.c', '"rt_sigreturn", uc);', '\tsignal_fault(current, regs, "patched", uc);'];
+    const { pairs } = await compile(patchOf(path!, from!, to!));
+    expect(pairs).toMatchObject([{ path, module: '' }]);
+  });
+
   it('shows a mistake as the compiler says it', async () => {
     const [reason] = await reasonsOf(patchOf('fs/proc/cmdline.c', cmdline[1], '\tseq_puts(m, no_such_thing);'));
     expect(reason).toMatchObject({
@@ -171,6 +194,13 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
           message: expect.stringMatching(/up to \d+ files .*: mm\/[\w, /.-]+/),
           remedy: expect.stringMatching(/--most-files \d+/),
         },
+      ]);
+    });
+
+    it('counts the files that include a header, and no other of its name', async () => {
+      const header = patchOf('fs/proc/internal.h', 'return PROC_I(inode)->pid;', '\treturn PROC_I(inode)->pid + 0;');
+      expect(await reasonsOf(header, { mostIncluders: 3 })).toMatchObject([
+        { code: 'too-many-files', message: expect.stringMatching(/^up to 2\d files .*: fs\/proc\/[\w, /.-]+, …$/) },
       ]);
     });
 

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path';
 import { compileFrame } from '../compile/compile-fix.ts';
 import { compilePairs, type ObjectPair, type PairOptions, type Pairs } from '../compile/pairs.ts';
 import { diffObjects } from '../diff/diff.ts';
+import { inlinedOtherwise } from '../diff/inlining.ts';
 import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
@@ -98,6 +99,10 @@ export async function linkPairs(
       diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` })),
     ),
     ...pairs.flatMap(changedTypes),
+    ...pairs.flatMap(({ path, plain, original }, i) => {
+      const changed = diffs[i]!.changed.map((each) => each.name);
+      return inlinedOtherwise(plain, original, arch.objectCode, changed, path);
+    }),
   ]);
   const resolved = resolveFiles(arch, files);
   if (resolved.replaced.length === 0) throw nothing(place, files);

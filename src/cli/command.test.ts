@@ -127,6 +127,14 @@ describe('for people', () => {
 });
 
 describe('with --json', () => {
+  test('no help, where a command is missing', async () => {
+    for (const line of ['--json', 'group --json']) {
+      const { status, out, err } = await cli(line);
+      expect({ status, err, code: JSON.parse(out).reasons[0].code }).toEqual({ status: 1, err: '', code: 'usage' });
+    }
+    expect((await cli('')).err).toMatch(/^Usage: suture/);
+  });
+
   test('one document, and nothing else on stdout', async () => {
     expect(await document('group say hello --kernel 6.1')).toEqual({
       status: 'done',

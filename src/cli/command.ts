@@ -78,7 +78,8 @@ export async function runCommandLine(
     .configureHelp({ showGlobalOptions: true })
     .configureOutput({
       writeOut: terminal.stdout,
-      writeErr: terminal.stderr,
+      // The help that commander gives for a command that is missing.
+      writeErr: json ? () => {} : terminal.stderr,
       outputError: (text) => {
         said += text;
       },

@@ -16,7 +16,10 @@ export const kernelCommands: Addition = (program, act) => {
   kernel
     .command('fetch')
     .description('get a Debian kernel (image, headers, build tools); nothing is installed on this machine')
-    .argument('<what>', `${debianNames} for the newest, or linux-image-RELEASE[:ARCH][=VERSION]`)
+    .argument(
+      '<what>',
+      `${debianNames} for the newest, a kernel’s name (6.1.0-50-armmp), or linux-image-RELEASE[:ARCH][=VERSION]`,
+    )
     .option('--source', 'also its source tree (140 MB to fetch, 1.5 GB unpacked; kernels of one version share it)')
     .option('--debug', 'also its debug package (600 MB to fetch, 2.8 GB unpacked)')
     .action(

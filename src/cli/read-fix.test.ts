@@ -36,6 +36,10 @@ describe('a whole livepatch module', () => {
   );
 });
 
+test.each(['redirect.S', 'code.s'])('%s is assembly, and no fix', (file) =>
+  expect(codeOf('.globl f\nf: nop\n', file)).toBe('usage'),
+);
+
 describe('a fix', () => {
   test.each([
     'int f(void) { return 0; }',

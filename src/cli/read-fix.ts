@@ -10,7 +10,7 @@ export type Fix =
   /** A unified diff; each character is a byte, since files of the kernel need not be UTF-8. */
   | { readonly kind: 'patch'; readonly text: string };
 
-/** Reads a fix. Throws `file-missing`, `patch-unreadable`, `whole-module`. */
+/** Reads a fix. Throws `file-missing`, `patch-unreadable`, `whole-module`, `usage` for assembly. */
 export async function readFix(file: string): Promise<Fix> {
   const bytes = await readInput(file);
   const text = Buffer.from(bytes).toString('latin1');
@@ -33,8 +33,16 @@ export const isPatch = (text: string, file: string): boolean =>
 /** Comments and literals of C; one that does not end goes to the end of the text. */
 const notCode = /"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|\/\*[\s\S]*?(?:\*\/|$)|\/\/.*/g;
 
-/** Refuses a whole livepatch module (as in the kernel's samples). */
+/** Refuses a whole livepatch module (as in the kernel's samples), and assembly. */
 export function checkFix(text: string, file: string): void {
+  if (/\.[sS]$/.test(file)) {
+    throw reasonError(
+      'usage',
+      file,
+      'it is assembly; a fix is a C file or a patch of the kernel’s source',
+      'give the functions in C, with asm() in them where need be; for a redirect of your own: `suture prove --redirect`',
+    );
+  }
   const [call] = /\b(?:klp_enable_patch|module_init)(?=\s*\()/.exec(text.replace(notCode, ' ')) ?? [];
   if (call !== undefined) {
     throw reasonError(

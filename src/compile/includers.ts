@@ -1,12 +1,17 @@
-// Which source files may include a changed header, directly or through others: found by their #include lines.
+// Which source files may include a changed header, directly or through others: found by their #include lines, each led to the
+// file that the compiler would take.
 //
-// More are named than do: `#include "core.h"` is taken for every core.h of the tree, and conditions are not looked at. The
-// compiler's own list of what it read has the last word (pairs.ts). A computed include (`#include MACRO`) is not followed;
-// the kernel has them for trace events, whose headers are also included by name, and in a handful of drivers.
+// A name in quotes is looked for beside the file that has it, then all names in the folders that every file is compiled with
+// (LINUXINCLUDE in the top Makefile, Linux 6.1). Only what is in neither may come from a folder that some Makefile adds; then every
+// file is meant whose path ends in the name. So more are named than do include it, also because conditions are not looked at. The
+// compiler's own list of what it read has the last word (pairs.ts). A computed include (`#include MACRO`) is not followed; the kernel has
+// them for trace events, whose headers are also included by name, and in a handful of drivers.
 
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { runBuildTool } from './kbuild.ts';
+import type { ObjectTree } from './object-tree.ts';
 
 /** Every file is compiled with these (`-include`; top Makefile and scripts/Makefile.lib, Linux 6.1). */
 const includedByAll = ['include/linux/compiler-version.h', 'include/linux/kconfig.h', 'include/linux/compiler_types.h'];
@@ -14,56 +19,108 @@ const includedByAll = ['include/linux/compiler-version.h', 'include/linux/kconfi
 /** Folders at the top of a tree that hold nothing of the kernel itself. */
 const notKernel = new Set(['Documentation', 'LICENSES', 'arch', 'rust', 'samples', 'scripts', 'tools']);
 
-/** Files by the last component of what they include. */
-type IncludeLines = ReadonlyMap<string, readonly { readonly file: string; readonly name: string }[]>;
+interface IncludeLine {
+  readonly file: string;
+  readonly name: string;
+  readonly quoted: boolean;
+}
+
+/** Lines by the last component of what they include. */
+type IncludeLines = ReadonlyMap<string, readonly IncludeLine[]>;
+
+/** The kernel's source, and what was generated from it in an object tree. */
+export type SourceTree = Pick<ObjectTree, 'source' | 'folder' | 'platform'>;
 
 /**
  * Files that the compiler is given (.c, .S) and that may include one of `changed`, paths from the top of the tree, sorted;
- * `all` if every file of the kernel does. `architecture` is the name of the folder below arch/.
+ * `all` if every file of the kernel does.
  */
-export async function includersOf(
-  source: string,
-  architecture: string,
-  changed: readonly string[],
-): Promise<string[] | 'all'> {
-  const lines = await includeLines(source, architecture);
+export async function includersOf(tree: SourceTree, changed: readonly string[]): Promise<string[] | 'all'> {
+  const lines = await includeLines(tree);
+  const search = new IncludeSearch(tree, changed);
   const reached = new Set(changed);
   for (const path of reached) {
     if (includedByAll.includes(path)) return 'all';
-    for (const { file, name } of lines.get(posix.basename(path)) ?? []) if (mayMean(name, path)) reached.add(file);
+    for (const line of lines.get(posix.basename(path)) ?? []) if (search.mayMean(line, path)) reached.add(line.file);
   }
   return [...reached].filter((path) => /\.[cS]$/.test(path) && !changed.includes(path)).sort();
 }
 
-/** Whether a name in an #include may be a file's: its path ends in the name, whatever folder the name starts from. */
-export function mayMean(name: string, path: string): boolean {
+/** Where each name leads. */
+class IncludeSearch {
+  readonly #tree: SourceTree;
+  readonly #changed: ReadonlySet<string>;
+  readonly #folders: readonly string[];
+  readonly #known = new Map<string, boolean>();
+
+  constructor(tree: SourceTree, changed: readonly string[]) {
+    this.#tree = tree;
+    this.#changed = new Set(changed);
+    const own = `arch/${tree.platform.kbuild}/include`;
+    this.#folders = [
+      ...[own, `${own}/generated`, 'include'],
+      ...[`${own}/uapi`, `${own}/generated/uapi`, 'include/uapi', 'include/generated/uapi'],
+    ];
+  }
+
+  mayMean({ file, name, quoted }: IncludeLine, path: string): boolean {
+    for (const folder of quoted ? [posix.dirname(file), ...this.#folders] : this.#folders) {
+      const found = posix.join(folder, name);
+      if (found === path) return true;
+      if (this.#exists(found)) return false;
+    }
+    return endsIn(path, name);
+  }
+
+  /** What a patch takes away or makes is there for one of its states. */
+  #exists(path: string): boolean {
+    const known =
+      this.#known.get(path) ??
+      (this.#changed.has(path) || [this.#tree.source, this.#tree.folder].some((top) => existsSync(join(top, path))));
+    this.#known.set(path, known);
+    return known;
+  }
+}
+
+/** Whether a name in an #include may be a file's, whatever folder the name starts from. */
+function endsIn(path: string, name: string): boolean {
   const plain = posix.normalize(name).replace(/^(?:\.\.\/)+/, '');
   return path === plain || path.endsWith(`/${plain}`);
 }
 
-async function includeLines(source: string, architecture: string): Promise<IncludeLines> {
+async function includeLines({ source, folder, platform }: SourceTree): Promise<IncludeLines> {
   const tops = (await readdir(source, { withFileTypes: true })).filter(
     (entry) => entry.isDirectory() && !notKernel.has(entry.name),
   );
+  const own = join('arch', platform.kbuild);
+  const generated = [join(own, 'include/generated'), 'include/generated'].filter((each) =>
+    existsSync(join(folder, each)),
+  );
+  const printed = [await includesIn(source, [...tops.map(({ name }) => name), own])];
+  if (generated.length > 0) printed.push(await includesIn(folder, generated));
+  const found = new Map<string, IncludeLine[]>();
+  for (const line of printed.join('').split('\n')) {
+    const [, file, quote, name] = /^([^:]+):.*?(["<])([^">]+)[">]$/.exec(line) ?? [];
+    if (file === undefined || name === undefined) continue;
+    const last = posix.basename(name);
+    const list = found.get(last) ?? [];
+    list.push({ file, name, quoted: quote === '"' });
+    found.set(last, list);
+  }
+  return found;
+}
+
+/** FILE:LINE for each #include line below folders of a tree. */
+async function includesIn(top: string, folders: readonly string[]): Promise<string> {
   const { stdout } = await runBuildTool(
     'grep',
     [
       ...['-rHoE', ...['c', 'h', 'S', 'inc'].map((ending) => `--include=*.${ending}`)],
       '^[[:blank:]]*#[[:blank:]]*include[[:blank:]]*["<][^">]*[">]',
-      ...[...tops.map(({ name }) => name), join('arch', architecture)],
+      ...folders,
     ],
-    source,
+    top,
     [0, 1],
   );
-  const found = new Map<string, { file: string; name: string }[]>();
-  for (const line of stdout.split('\n')) {
-    const match = /^([^:]+):.*["<]([^">]+)[">]$/.exec(line);
-    if (!match) continue;
-    const [, file, name] = match;
-    const last = posix.basename(name!);
-    const list = found.get(last) ?? [];
-    list.push({ file: file!, name: name! });
-    found.set(last, list);
-  }
-  return found;
+  return stdout;
 }

@@ -59,7 +59,7 @@ const usualMostIncluders = 32;
 
 /**
  * Compiles what a patch changes. `place` is what errors call the patch. Throws `ReasonError`: `patch-unreadable`,
- * `patch-does-not-apply`, `build-files`, `not-compiled`, `too-many-files`, `compile-failed`, `wrong-kernel`,
+ * `patch-does-not-apply`, `build-files`, `file-removed`, `not-compiled`, `too-many-files`, `compile-failed`, `wrong-kernel`,
  * `kernel-incomplete`, `tool-missing`.
  */
 export function compilePairs(
@@ -186,11 +186,19 @@ async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, r
         'leave this file out of the patch if the rest makes sense without it',
       );
     }
+    const isCompiled = async () => /\.[cS]$/.test(path) && (await objectsOf(tree, dirname(path))).has(objectName(path));
     if (noCode.test(path)) {
       remarks.push(`${path} is no part of the kernel`);
+    } else if (bytes === undefined && (await isCompiled())) {
+      throw reasonError(
+        'file-removed',
+        path,
+        'the patch takes it away, or gives it another name; the kernel that runs has its code, and goes on using it',
+        'give what changes in its functions as a change of the file under its old name, and leave the rest out',
+      );
     } else if (/\.[cS]$/.test(path) && bytes) {
       // A file that no Makefile names may still be part of another, as kernel/sched/deadline.c is.
-      if ((await objectsOf(tree, dirname(path))).has(objectName(path))) compiled.push(path);
+      if (await isCompiled()) compiled.push(path);
       else included.push(path);
     } else {
       included.push(path);
@@ -211,7 +219,7 @@ async function compiledIncluders(
 ): Promise<string[]> {
   progress(`looking for what includes ${included.join(', ')}`);
   const own = included.filter((path) => !/^arch\//.test(path) || path.startsWith(`arch/${tree.platform.kbuild}/`));
-  const candidates = own.length === 0 ? [] : await includersOf(tree.source, tree.platform.kbuild, own);
+  const candidates = own.length === 0 ? [] : await includersOf(tree, own);
   const remedy = (count: string) =>
     `\`--most-files ${count}\` has them compiled; a fix in a .c file alone needs none of them`;
   if (candidates === 'all') {

@@ -1,7 +1,6 @@
 // Most kernels leave most of the source out. Somebody whose fix is for such a part wants to know which option it hangs on.
 
 import { describe, expect, it } from 'vitest';
-import { mayMean } from './includers.ts';
 import { whyNotCompiled } from './why-not-compiled.ts';
 
 const tree: Record<string, string> = {
@@ -26,13 +25,4 @@ describe('a file that is not compiled', () => {
     ['arch/x86/kernel/cpu.c', /another architecture \(x86\)/],
     ['fs/ext4/nothing.c', /no Makefile has it compiled/],
   ])('%s', (path, message) => expect(why(path)).toMatch(message));
-});
-
-describe('an #include', () => {
-  it.each([
-    ['linux/fs.h', 'include/linux/fs.h', true],
-    ['../internal.h', 'mm/internal.h', true],
-    ['internal.h', 'fs/internal.h', true],
-    ['fs.h', 'include/linux/xfs.h', false],
-  ])('of %s may mean %s: %s', (name, path, may) => expect(mayMean(name, path)).toBe(may));
 });

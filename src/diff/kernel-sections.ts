@@ -10,10 +10,13 @@ export interface Refusal {
   readonly remedy: string;
 }
 
+/** What a patch made from source cannot do, and a module that is written as a livepatch module can. */
+const callback = 'write the fix as a livepatch module with a post_patch callback, which `suture adapt` takes';
+
 const init: Refusal = {
   code: 'init-text',
   why: 'it is only used while the kernel or its module starts, which has happened',
-  remedy: 'leave that part of the fix out, or do what it does in a load callback of the patch',
+  remedy: `leave that part of the fix out; if it must be made up for in a kernel that runs, ${callback}`,
 };
 const exports: Refusal = {
   code: 'export-changed',
@@ -33,7 +36,7 @@ const typeNumbers: Refusal = {
 const data: Refusal = {
   code: 'data-changed',
   why: 'the kernel that runs has its own copy, with whatever it holds by now',
-  remedy: 'set the new value in a load callback of the patch, or keep what is new in a shadow variable',
+  remedy: `leave it as it was, and have the code use a variable of a new name, or a shadow variable (klp_shadow_alloc); to change the kernel's own copy, ${callback}`,
 };
 
 /** Sections that are read by what the kernel or its loader does with all of them, whoever refers to them. */

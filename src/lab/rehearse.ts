@@ -10,6 +10,7 @@ import { askingModprobe, type FindModules, insmodOnce, runWithAsked } from './as
 import { type Guest, GuestError, type GuestOptions, withGuest } from './guest.ts';
 import type { GuestKernel } from './guest-kernel.ts';
 import { type Finding, findings } from './kernel-log.ts';
+import { lineDifference } from './line-difference.ts';
 import type { StockModule } from './target-modules.ts';
 
 export interface RehearsalPlan {
@@ -291,9 +292,9 @@ function reasonsOfDifference(steps: readonly Step[], healthy: boolean): Reason[]
     if (reverted.name !== 'check reverted') return [];
     const before = steps.find(({ name, patch }) => name === 'check before' && patch === reverted.patch);
     if (before === undefined || before.output === reverted.output) return [];
-    const [was, is] = [before.output, reverted.output].map((output) => JSON.stringify(output));
     const remedy = healthy ? remedies.difference : remedies.patch;
-    return [failed(placeOf(reverted), `printed ${is} and before the patch ${was}`, remedy)];
+    const difference = lineDifference(before.output, reverted.output);
+    return [failed(placeOf(reverted), `did not print what it printed before the patch:\n${difference}`, remedy)];
   });
 }
 

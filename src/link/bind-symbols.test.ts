@@ -90,6 +90,8 @@ describe('an undefined symbol', () => {
 
   it('that names nothing known is refused by what could be known', () => {
     expect(codeOf(() => bindSymbol(sources(), 'nothing'))).toBe('data-address-unknown');
+    // The image knows all functions, so what is called and is not there is no data.
+    expect(codeOf(() => bindSymbol(sources(), 'nothing', true))).toBe('name-missing');
     expect(codeOf(() => bindSymbol(sources({ other: [address(1n)] }), 'nothing'))).toBe('name-missing');
   });
 });

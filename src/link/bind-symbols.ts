@@ -7,8 +7,8 @@
 // back: all these still have the names of what was there.
 
 import type { Architecture } from '../arch/arch.ts';
-import { SHF_ALLOC, STB_WEAK } from '../elf/constants.ts';
-import type { ElfModel } from '../elf/model.ts';
+import { SHF_ALLOC, SHF_EXECINSTR, STB_WEAK } from '../elf/constants.ts';
+import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { SymbolAddresses } from '../kernel/further-symbols.ts';
 import type { KernelImage } from '../kernel/image.ts';
@@ -34,8 +34,11 @@ export interface SymbolSources {
 /** The name of the core's module, which a patch module depends on. */
 export const coreModule = 'suture';
 
-/** Binds one undefined symbol. Throws `name-missing`, `name-ambiguous`, `data-address-unknown`, `init-text`. */
-export function bindSymbol(sources: SymbolSources, name: string): Binding {
+/**
+ * Binds one undefined symbol; `isCalled` if code branches to it, so that it must be a function. Throws `name-missing`,
+ * `name-ambiguous`, `data-address-unknown`, `init-text`.
+ */
+export function bindSymbol(sources: SymbolSources, name: string, isCalled = false): Binding {
   const { core, image, furtherSymbols } = sources;
   if (core.has(name)) return { kind: 'exported', crc: core.get(name), namespace: '', module: coreModule };
   const exported = image.exports.get(name);
@@ -49,7 +52,7 @@ export function bindSymbol(sources: SymbolSources, name: string): Binding {
   const told = named.map(({ address }) => address);
   const further = (furtherSymbols.get(name) ?? []).filter((address) => !told.includes(address));
   const [address, ...others] = [...told, ...new Set(further)];
-  if (address === undefined) throw missing(sources, name);
+  if (address === undefined) throw missing(sources, name, isCalled);
   if (others.length > 0) throw ambiguous(name, [address, ...others]);
   if (isInitMemory(address, (known) => image.symbol(known) ?? only(furtherSymbols.get(known)))) {
     throw reasonError(
@@ -77,7 +80,15 @@ function ambiguous(name: string, addresses: readonly LinkAddress[]) {
   );
 }
 
-function missing(sources: SymbolSources, name: string) {
+function missing(sources: SymbolSources, name: string, isCalled: boolean) {
+  if (isCalled) {
+    return reasonError(
+      'name-missing',
+      name,
+      'the code calls it, and the kernel has no function of this name',
+      'check the spelling, and that this configuration has it; what only a module defines cannot be bound yet',
+    );
+  }
   const reason: Reason =
     sources.furtherSymbols.size === 0
       ? {
@@ -107,13 +118,14 @@ export function bindSymbols(
   attempt: Attempt,
 ): Map<string, Binding> {
   const bound = new Map<string, Binding>();
+  const called = calledSymbols(object, arch);
   for (const symbol of object.symbols) {
     if (symbol.place !== 'undefined' || arch.loaderSymbols.includes(symbol.name)) continue;
     if (supplied.includes(symbol.name)) continue;
     // The loader takes a weak symbol that nobody exports for 0, and code that has one asks.
     const exported = sources.core.has(symbol.name) || sources.image.exports.has(symbol.name);
     if (symbol.binding === STB_WEAK && !exported) continue;
-    const binding = attempt(() => bindSymbol(sources, symbol.name));
+    const binding = attempt(() => bindSymbol(sources, symbol.name, called.has(symbol)));
     if (!binding) continue;
     bound.set(symbol.name, binding);
     if (binding.kind === 'exported') continue;
@@ -121,6 +133,20 @@ export function bindSymbols(
     symbol.place = binding.kind === 'function' ? arch.boundFunctionPlace : 'absolute';
   }
   return bound;
+}
+
+/** Symbols that code branches to. */
+function calledSymbols(object: ElfModel, { objectCode }: Architecture): Set<ElfSymbol> {
+  const called = new Set<ElfSymbol>();
+  for (const { flags, data, relocations } of object.sections) {
+    if ((flags & SHF_EXECINSTR) === 0n) continue;
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    for (const { offset, symbol } of relocations) {
+      if (symbol && offset + 4 <= view.byteLength && objectCode.branch(view.getUint32(offset, true)))
+        called.add(symbol);
+    }
+  }
+  return called;
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { type Machine, NotUnderstood, type ProofFacts, withJumps } from '../machine.ts';
 import { decode, encode } from './instructions.ts';
-import { R_ARM_CALL, R_ARM_JUMP24, R_ARM_PC24 } from './relocations.ts';
+import { R_ARM_CALL, R_ARM_JUMP24, R_ARM_PC24, relocationKind } from './relocations.ts';
 import { LR, SP } from './row.ts';
 import { instructionSet } from './semantics.ts';
 import { C, N, V, Z } from './state.ts';
@@ -37,7 +37,7 @@ function findOps(word: (address: bigint) => number | undefined, entry: bigint, c
 /** A branch's addend stands in the branch itself: relocated it leads as far from the new function as it did from itself. */
 function executeRelocated<V>(m: Machine<V>, word: number, type: number, _addend: bigint, newFunction: V): void {
   if (type !== R_ARM_JUMP24 && type !== R_ARM_CALL && type !== R_ARM_PC24)
-    throw new NotUnderstood(`relocation ${type} is of another kind than a branch’s`);
+    throw new NotUnderstood(`${relocationKind(type)?.name ?? `relocation ${type}`} is of another kind than a branch’s`);
   // Of any other word the loader would change what it does.
   const name = decode(word)?.encoding.name;
   if (name !== 'B' && name !== 'BL') throw new NotUnderstood('it is no branch that the relocation belongs to');

@@ -40,7 +40,7 @@ describe('a call that waits for its module', () => {
       'std r2,24(r1)',
       'addis r12,r2,0',
       'ld r12,0(r12)',
-      'mtspr 9,r12',
+      'mtctr r12',
       'bcctr 20,lt,0',
     ]);
     expect(veneer.relocations.map(({ type }) => ppc64le.relocationKind(type)!.name)).toEqual([

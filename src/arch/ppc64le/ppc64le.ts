@@ -22,6 +22,18 @@ import { selfModified } from './self-modified.ts';
 import { siblingCallsRemover } from './sibling-calls.ts';
 import { layOutStubs } from './stub-section.ts';
 
+/** What the commonest words are usually called: extended mnemonics (Power ISA 3.0B, book I, appendix C). */
+const usualNames: readonly (readonly [RegExp, string])[] = [
+  [/^mfspr (r\d+),8$/, 'mflr $1'],
+  [/^mtspr 8,(r\d+)$/, 'mtlr $1'],
+  [/^mfspr (r\d+),9$/, 'mfctr $1'],
+  [/^mtspr 9,(r\d+)$/, 'mtctr $1'],
+  [/^ori r0,r0,0$/, 'nop'],
+];
+
+const asUsual = (text: string): string =>
+  usualNames.reduce((name, [pattern, usual]) => name.replace(pattern, usual), text);
+
 export const ppc64le: Architecture = {
   platform,
   proofFacts,
@@ -49,7 +61,7 @@ export const ppc64le: Architecture = {
   objectCode,
   disassemble(word, address) {
     const instruction = decode(word);
-    return instruction && print(instruction, address);
+    return instruction && asUsual(print(instruction, address));
   },
   findCallSites,
   moduleCallSites,

@@ -19,7 +19,7 @@ import {
 } from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
 import { decode, encode, field } from './instructions.ts';
-import { R_PPC64_REL16_HA, R_PPC64_REL16_LO } from './relocations.ts';
+import { R_PPC64_REL16_HA, R_PPC64_REL16_LO, relocationKind } from './relocations.ts';
 import { instructionSet } from './semantics.ts';
 import { findStackArguments, registerArguments } from './stack-arguments.ts';
 import { CA, CA32, CR0, CTR, LR, OV, OV32, readOrZero, SO, XER } from './state.ts';
@@ -52,7 +52,9 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
   const { encoding } = decode(word) ?? {};
   const expected = type === R_PPC64_REL16_HA ? 'addis' : type === R_PPC64_REL16_LO ? 'addi' : undefined;
   if (encoding === undefined || encoding.name !== expected)
-    throw new NotUnderstood(`relocation ${type} is not one of ${encoding?.name ?? 'this word'} that is known`);
+    throw new NotUnderstood(
+      `${relocationKind(type)?.name ?? `relocation ${type}`} is not one of ${encoding?.name ?? 'this word'} that is known`,
+    );
   const distance = withNumber(m, 'add', m.apply('subtract', newFunction, m.pc), addend);
   const low = signExtend(m, distance, 16);
   const part = expected === 'addi' ? low : m.apply('subtract', distance, low);

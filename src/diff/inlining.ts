@@ -1,0 +1,67 @@
+// Whether two compilations of one source have inlined alike. The original object of a pair is compiled with other options than the
+// kernel was; what it shows to be called, the kernel may have inlined. A fix of that function alone would then leave the old code
+// where it is inlined. (Where only the pair's object has inlined it, its caller is replaced as well, which does no harm.)
+
+import type { ObjectCode } from '../arch/arch.ts';
+import type { ElfModel } from '../elf/model.ts';
+import type { Reason } from '../reason.ts';
+import { source } from './names.ts';
+import { isCode, type Piece } from './object.ts';
+import { takeApart } from './take-apart.ts';
+
+/** How often each function calls each other one of its file, by their names in the source. */
+type Calls = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+/**
+ * A reason for each call that `sectioned` has and `plain` has not, or less often, of a function that leads to one of `changed`
+ * (names of functions, as the objects have them). `name` is what they call the file. Throws `elf-malformed`.
+ */
+export function inlinedOtherwise(
+  plain: ElfModel,
+  sectioned: ElfModel,
+  code: ObjectCode,
+  changed: readonly string[],
+  name: string,
+): Reason[] {
+  const [before, calls] = [callsIn(plain, code, name), callsIn(sectioned, code, name)];
+  const leading = new Set(changed.map(source));
+  // A set may grow while it is walked through.
+  for (const callee of leading) for (const [caller, called] of calls) if (called.has(callee)) leading.add(caller);
+  return [...calls].flatMap(([caller, called]) =>
+    [...called].flatMap(([callee, count]): Reason[] => {
+      if (!leading.has(callee) || count <= (before.get(caller)?.get(callee) ?? 0)) return [];
+      return [
+        {
+          code: 'inlined-otherwise',
+          place: `${name}: ${caller}`,
+          message: `the kernel may have ${callee} inlined in it, and what is compiled for the patch calls it`,
+          remedy: `change ${caller} as well, or give both functions as a C file`,
+        },
+      ];
+    }),
+  );
+}
+
+function callsIn(model: ElfModel, code: ObjectCode, name: string): Calls {
+  const calls = new Map<string, Map<string, number>>();
+  for (const piece of takeApart(model, code, name).pieces) {
+    if (piece.kind !== 'function') continue;
+    const caller = source(piece.name);
+    for (const { to, offset } of piece.references) {
+      if (to.piece?.kind !== 'function' || !isCode(to.piece) || !isBranch(piece, offset, code)) continue;
+      const callee = source(to.piece.name);
+      // A part of its own of the same function, or itself.
+      if (callee === caller) continue;
+      const called = calls.get(caller) ?? new Map<string, number>();
+      calls.set(caller, called.set(callee, (called.get(callee) ?? 0) + 1));
+    }
+  }
+  return calls;
+}
+
+function isBranch({ section, origin }: Piece, offset: number, code: ObjectCode): boolean {
+  const at = origin + offset;
+  const { data } = section;
+  if (at < 0 || at + 4 > data.length) return false;
+  return code.branch(new DataView(data.buffer, data.byteOffset).getUint32(at, true)) !== undefined;
+}
