@@ -164,7 +164,15 @@ const table: readonly [line: string, end: string][] = [
   ['kernel remove mine', 'kernel-unknown'],
 ];
 
-const faults = ['usage', 'file-missing', 'output-failed', 'tool-missing', 'tool-failed', 'fetch-failed'];
+const faults = [
+  'usage',
+  'kernel-unknown',
+  'file-missing',
+  'output-failed',
+  'tool-missing',
+  'tool-failed',
+  'fetch-failed',
+];
 
 test.each(table)('%s → %s', async (line, end) => {
   const report = await sutureJson(fill(line), environment());

@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildCore } from '../src/compile/core-module.ts';
+import { fetchKernel } from '../src/host/fetch-kernel.ts';
 import { openKernel } from '../src/host/kernel-store.ts';
 import { type GuestKernel, guestKernel } from '../src/lab/guest-kernel.ts';
 import { type RehearsalPlan, rehearse } from '../src/lab/rehearse.ts';
 import { modulesThatAnswerTo, modulesWithDependencies } from '../src/lab/target-modules.ts';
 import { examples } from './examples.ts';
 import { stockKernels } from './stock-kernels.ts';
+import { linePatch } from './support/source-patch.ts';
 import { sutureJson } from './suture.ts';
 
 const example = examples.find(({ name }) => name === 'cmdline')!;
@@ -186,6 +188,23 @@ describe('a rehearsal', () => {
     const { reasons, steps } = await rehearse(kernel, { ...plan, targets });
     expect(steps).toHaveLength(1);
     expect(reasons).toMatchObject([{ place: 'load targets' }]);
+  });
+
+  it('says for which module a patch waits, and that --load brings it', async () => {
+    const { name } = stockKernels[0];
+    const fix = join(folder, 'dummy.patch');
+    const { source } = await fetchKernel(stockKernels[0].package, { source: true });
+    const edit = ['drivers/net/dummy.c', 'eth_hw_addr_random(dev);', '\teth_zero_addr(dev->broadcast);'] as const;
+    await writeFile(fix, linePatch(source!, ...edit), 'latin1');
+    const patch = join(folder, 'dummy.ko');
+    expect(await sutureJson(['build', '--kernel', name, '-o', patch, fix])).toMatchObject({ exit: 0 });
+    const applied = async (...options: string[]) => {
+      const report = await sutureJson(['rehearse', '--kernel', name, ...options, patch]);
+      expect(report).toMatchObject({ exit: 0, result: { verdict: 'passed' } });
+      return report.result.steps.find((step: { name: string }) => step.name === 'apply').output;
+    };
+    expect(await applied()).toBe('not in effect yet in dummy, which is not loaded here (--load dummy)\n');
+    expect(await applied('--load', 'dummy')).toBe('');
   });
 
   it('loads what the kernel asks for while it loads them', async () => {
