@@ -54,7 +54,7 @@ describe('the words', () => {
     const first = (line: string | undefined) => line?.split(/\s/)[0];
     expect(first(ppc64le.disassemble(branch.word, start))).toBe('b');
     const names = island.words.map(({ word }) => first(ppc64le.disassemble(word, start)));
-    expect(names).toEqual(['addis', 'rldicr', 'oris', 'ori', 'mtspr', 'bcctr']);
+    expect(names).toEqual(['addis', 'rldicr', 'oris', 'ori', 'mtctr', 'bcctr']);
     expect(island.words.map(({ text }) => first(text))).toEqual(['lis', 'sldi', 'oris', 'ori', 'mtctr', 'bctr']);
   });
 
