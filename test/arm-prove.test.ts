@@ -125,6 +125,13 @@ describe('Of wrong stubs and hooks', () => {
     expect(verdictOf(loadFp, raiseSp, encode('STR (immediate)', { Rn: 0, Rt: 0, U: 1, imm12: 0 }))).toEqual([
       'at stub + 8: it stores to r0, which may be anything’s',
     ]);
+    // A relocation is called by its name.
+    const stub = stubOf(loadFp, raiseSp);
+    const absolute = { ...stub, relocations: stub.relocations.map((each) => ({ ...each, type: 2 })) };
+    expect(prove({ ...example(), stub: absolute })).toMatchObject({
+      verdict: 'unknown',
+      reasons: [expect.stringMatching(/R_ARM_ABS32 is of another kind than a branch’s/)],
+    });
   });
 
   /** The verdict on the right stub through a hook of which one word is another. */
