@@ -193,64 +193,6 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     expect(verdicts.filter((verdict) => /that the loader replaces/.test(verdict))).not.toEqual([]);
   });
 
-  describe('a new function of which the file does not tell what it reads from the stack', () => {
-    const BLR = 0x4e800020;
-    const NOP = 0x60000000;
-    /** `ld r3,96(r1)`: the first argument on the stack. */
-    const readsArgument = 0xe8610060;
-
-    /** The verdict on the second redirect with other code, and other relocations, of its new function. */
-    function judgeCode(
-      words: readonly number[],
-      size: number,
-      ...relocations: readonly { at: number; type: number; addend: (start: number) => bigint }[]
-    ): string {
-      return judgeSecond((model) => {
-        const section = newCode(model);
-        const { symbol: fresh } = stubsOf(model).relocations.find(({ offset }) => offset > stub(model).start)!;
-        const start = Number(fresh!.value);
-        const view = new DataView(section.data.buffer, section.data.byteOffset);
-        words.forEach((word, i) => void view.setUint32(start + 4 * i, word, true));
-        for (const each of model.symbols)
-          if (each.place === section && each.value === fresh!.value && each.type === STT_FUNC) each.size = BigInt(size);
-        const symbol = newSymbol('', { binding: 0, type: 3, place: section });
-        const elsewhere = newSymbol('elsewhere', { binding: 1 });
-        model.symbols.push(symbol, elsewhere);
-        for (const { at, type, addend } of relocations)
-          section.relocations.push({ offset: start + at, type, symbol, addend: addend(start) });
-        // Code with relocations was not linked before: what nothing refers to is dead.
-        view.setUint32(start + 64, 0x48000001, true);
-        section.relocations.push({ offset: start + 64, type: R_PPC64_REL24, symbol: elsewhere, addend: 0n });
-      });
-    }
-    const isFor = (): boolean => arch.elf.rela;
-
-    test('what it plainly reads is seen', () => {
-      if (isFor()) expect(judgeCode([readsArgument, BLR], 8)).toMatch(/stack-arguments/);
-      if (isFor()) expect(judgeCode([NOP, BLR], 8)).toBe('proven');
-    });
-    test('code behind a call at its end is not forgotten', () => {
-      const call = { at: 0, type: R_PPC64_REL24, addend: () => 0n };
-      if (isFor()) expect(judgeCode([0x48000001, readsArgument, BLR], 4, call)).toMatch(/ends in a call/);
-    });
-    test('nor is a part of it that it calls', () => {
-      if (isFor()) expect(judgeCode([0x4800000c + 1, NOP, BLR, readsArgument, BLR], 20)).toMatch(/stack-arguments/);
-    });
-    test('nor what the loader writes beside the word of a relocation', () => {
-      const ADDR64 = 38;
-      const across = { at: 4, type: ADDR64, addend: () => (BigInt(readsArgument) - 0xc0080000n) << 32n };
-      if (isFor()) expect(judgeCode([0x48000008, 0, NOP, BLR], 16, across)).toMatch(/more than one field/);
-    });
-    test('nor a word that it makes another of', () => {
-      const fill = { at: 0, type: R_PPC64_REL24, addend: () => BigInt(readsArgument & 0x3fffffc) };
-      if (isFor()) expect(judgeCode([0xe8000000, BLR], 8, fill)).toMatch(/a call of another word/);
-    });
-    test('nor a displacement from r1 that it fills in', () => {
-      const fill = { at: 0, type: 250, addend: (start: number) => BigInt(start + 96) };
-      if (isFor()) expect(judgeCode([0x80610000, BLR], 8, fill)).toMatch(/stack-arguments/);
-    });
-  });
-
   test('two sizes of one new function are one too many, however often it says the first one', () => {
     for (const again of [false, true]) {
       const verdicts = judge((model) => {

@@ -175,6 +175,11 @@ export interface RewriteTable {
   readonly start: number;
   /** How many words follow, or where in an entry their end is told. */
   readonly extent: { readonly words: number } | { readonly end: number };
+  /**
+   * Where in an entry the relocations are that lead to the words that may take their place, and behind these. Without it, what
+   * does is a word that changes no register, or a branch that a table of jumps tells of.
+   */
+  readonly alternative?: { readonly start: number; readonly end: number };
 }
 
 /** A table of RELA places in a module: control may go on from one place of a function at another one. */
@@ -244,6 +249,8 @@ export interface RelocatedPlace {
 export interface ObjectCode {
   /** Undefined for a type that is not known. */
   relocatedPlace(type: number): RelocatedPlace | undefined;
+  /** For RELA: whether the bits that a relocation fills are one field of a word, or none at all. */
+  fillsField?(type: number, word: number): boolean;
   /** A branch relative to its own address: the distance in bytes, and the bits that hold it. */
   branch(word: number): { readonly distance: number; readonly mask: number } | undefined;
   /** Whether a word is a branch that leaves no return address behind. */

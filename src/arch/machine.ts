@@ -247,14 +247,29 @@ export interface Callee {
   readonly siblingCalls?: boolean | undefined;
 }
 
-/** Ways into a function's words that the words do not show; words are told by their indexes. */
+/** What a module tells of a function that its words do not show; words are told by their indexes. */
 export interface WaysIn {
-  /** By the module's tables control goes on from these words at others. */
+  /** By the module's tables control goes on from these words at others, before they are run; -1 is outside the function. */
   readonly jumps: ReadonlyMap<number, readonly number[]>;
-  /** Words that anything of the module refers to: nobody else comes to one that no branch leads to. */
-  readonly referred: ReadonlySet<number>;
+  /**
+   * Words that anything of the module refers to: nobody else comes to one that no branch leads to. Undefined for code that
+   * was linked before.
+   */
+  readonly referred: ReadonlySet<number> | undefined;
   /** Words that the loader fills a number into. */
   readonly filled: ReadonlySet<number>;
+  /** What the kernel may put in the place of words. None overlaps another one. */
+  readonly alternatives: readonly Alternative[];
+  /** Calls of mcount: ftrace makes nops of them, or calls of its hook, which keeps every register. */
+  readonly mcountCalls: ReadonlySet<number>;
+}
+
+/** Other words for those in [from, to), with nops behind them as far as that. */
+export interface Alternative {
+  readonly from: number;
+  readonly to: number;
+  /** No more than there is room for; undefined where they cannot be told. */
+  readonly words: Uint32Array | undefined;
 }
 
 /** What a proof must know of an architecture. */

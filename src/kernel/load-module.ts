@@ -20,11 +20,11 @@ import { isSection } from '../elf/elf.ts';
 import type { Relocation, Section } from '../elf/model.ts';
 import { type ReasonError, reasonError } from '../reason.ts';
 import { relocationTables } from './loader-relocations.ts';
+import { ModuleCode } from './module-code.ts';
 import { wordsOf } from './old-function.ts';
 import { patchSection } from './patch-module.ts';
+import { between, byOffset, firstFrom, listIn } from './places.ts';
 import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
-import { type RewrittenRange, rewrittenCode } from './rewritten-code.ts';
-import { jumpsIn, type KnownOfCode, waysIn } from './ways-in.ts';
 
 /** A stub as the file has it, with the relocations that the loader applies to it. */
 export interface LoadedStub {
@@ -47,26 +47,21 @@ const addendInPlace = 0n;
 /** Says of each stub of one module how the loader will treat it, wherever it puts the module. */
 export class StubLoader {
   readonly #patch: PatchModule;
-  /** What the loader changes, by section, in the order of places. */
-  readonly #changes = new Map<Section, Relocation[]>();
+  readonly #code: ModuleCode;
   /** Places that something else than the patch table refers to, by section, with the name of where the reference is. */
   readonly #referred = new Map<Section, { readonly offset: number; readonly from: string }[]>();
-  /** What tables say of a section, once for all of its functions. */
-  readonly #jumps = new Map<Section, KnownOfCode['jumps']>();
-  readonly #rewritten = new Map<Section, readonly RewrittenRange[]>();
   /** Where functions begin and how many bytes they have, by section; undefined where two symbols say two sizes. */
   readonly #functions = new Map<Section, Map<number, number | undefined>>();
+  /** Where they begin, in the order of places. */
+  readonly #starts = new Map<Section, readonly { readonly offset: number }[]>();
 
   constructor(patch: PatchModule) {
     this.#patch = patch;
     const { model, arch } = patch;
-    for (const table of relocationTables(model)) {
-      const changes = listIn(this.#changes, table.target);
-      for (const relocation of table.relocations) changes.push(relocation);
-      if (table.target.name !== patchSection && (table.target.flags & SHF_ALLOC) !== 0n)
-        this.#refer(table.target, table.relocations, arch.elf.class);
-    }
-    for (const changes of this.#changes.values()) changes.sort((a, b) => a.offset - b.offset);
+    this.#code = new ModuleCode(arch, model);
+    for (const { target, relocations } of relocationTables(model))
+      if (target.name !== patchSection && (target.flags & SHF_ALLOC) !== 0n)
+        this.#refer(target, relocations, arch.elf.class);
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
     for (const { type, place, value, size } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
@@ -75,6 +70,8 @@ export class StubLoader {
       const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
       this.#functions.set(place, sizes.set(offset, isAsBefore ? bytes : undefined));
     }
+    for (const [section, sizes] of this.#functions)
+      this.#starts.set(section, byOffset([...sizes.keys()].map((offset) => ({ offset }))));
   }
 
   #refer(from: Section, relocations: readonly Relocation[], bits: 32 | 64): void {
@@ -106,40 +103,38 @@ export class StubLoader {
         reference.offset - stub.offset,
         `${reference.from} refers to it: the loader may change it`,
       );
-    const { arch, model, recipes } = this.#patch;
-    const rewritten =
-      this.#rewritten.get(stub.section) ??
-      rewrittenCode(arch, model, stub.section, (message) => unknown(redirect, 0, message));
-    this.#rewritten.set(stub.section, rewritten);
-    for (const { from, bytes } of rewritten)
-      if (from < end && from + bytes > stub.offset)
-        throw unknown(redirect, from - stub.offset, 'a table has the loader rewrite what is here');
-    const written = recipes.find(
+    const refuse = (message: string): ReasonError => unknown(redirect, 0, message);
+    const [rewritten] = this.#code.rewritten(stub.section, stub.offset, end, refuse);
+    if (rewritten)
+      throw unknown(redirect, rewritten.offset - stub.offset, 'a table has the loader rewrite what is here');
+    const written = this.#patch.recipes.find(
       ({ place, size }) => place.section === stub.section && place.offset + size > stub.offset && place.offset < end,
     );
     if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
-    const code = newFunction.section.data.subarray(newFunction.offset, newFunction.offset + (size & -instructionSize));
-    const words = wordsOf(code);
+    const words = this.#words(newFunction, size);
     this.#checkPlaces(redirect, words);
-    this.#checkEnd(redirect, words, functions, newFunction.offset + size);
     const { section, offset } = newFunction;
-    const changes = this.#changes.get(section) ?? [];
-    const jumps = this.#jumps.get(section) ?? jumpsIn(arch, model, section);
-    this.#jumps.set(section, jumps);
-    const referred = between(this.#referred.get(section) ?? [], offset, offset + size).map((each) => each.offset);
     return {
       words: stub.words,
       relocations: this.#relocations(redirect),
       newFunction: words,
-      waysIn:
-        changes.length === 0
-          ? undefined
-          : waysIn(arch, model, section, offset, offset + size, {
-              jumps: between(jumps, offset, offset + size),
-              referred,
-              relocations: between(changes, offset, offset + size),
-            }),
+      waysIn: this.#code.waysIn(section, offset, offset + instructionSize * words.length, refuse),
     };
+  }
+
+  /**
+   * The words of a function, and those behind its end that belong to none: control may get there, behind a call for one.
+   * What fills the space between functions is left out.
+   */
+  #words({ section, offset }: ModulePlace, size: number): Uint32Array {
+    const starts = this.#starts.get(section) ?? [];
+    const next = starts[firstFrom(starts, offset + instructionSize)]?.offset ?? section.data.length;
+    const words = wordsOf(section.data.subarray(offset, offset + (Math.max(next - offset, size) & -instructionSize)));
+    const own = Math.floor(size / instructionSize);
+    const filling = new Set([0, this.#patch.arch.proofFacts?.hook.idleSiteWord]);
+    let length = words.length;
+    while (length > own && filling.has(words[length - 1])) length--;
+    return words.subarray(0, length);
   }
 
   /**
@@ -153,8 +148,7 @@ export class StubLoader {
     const end = start + instructionSize * words.length;
     if (recipes.some(({ place: to, size }) => to.section === section && to.offset < end && to.offset + size > start))
       throw unknown(redirect, 0, 'the core would write into its new function for another module');
-    const changes = this.#changes.get(section) ?? [];
-    for (const { type, offset } of between(changes, start - widestRelocation, end)) {
+    for (const { type, offset } of between(this.#code.relocations(section), start - widestRelocation, end)) {
       const filled = arch.objectCode.relocatedPlace(type)?.mask ?? ~0;
       // A mark fills nothing, and what it has the loader do is to set up the TOC pointer.
       const size = filled === 0 ? 0 : (arch.relocationKind(type)?.size ?? widestRelocation);
@@ -164,38 +158,25 @@ export class StubLoader {
         throw unknown(
           redirect,
           0,
-          `the loader would change more than one field of its new function at ${offset - start}`,
+          `the loader would change more than one field of its new function at ${hex(Math.max(offset - start, 0))}`,
         );
       const word = words[Math.floor((offset - start) / instructionSize)]!;
-      if (arch.relocationKind(type)?.use === 'call' && arch.objectCode.branch(word)?.mask !== filled)
-        throw unknown(redirect, 0, `the loader would make a call of another word of its new function`);
+      if (arch.objectCode.fillsField?.(type, word) === false)
+        throw unknown(redirect, 0, `a relocation fills no field of its new function’s word at ${hex(offset - start)}`);
       if ((word & filled) !== 0)
-        throw unknown(
-          redirect,
-          0,
-          `its new function has a number at +0x${(offset - start).toString(16)} that the loader replaces`,
-        );
+        throw unknown(redirect, 0, `its new function has a number at ${hex(offset - start)} that the loader replaces`);
     }
-  }
-
-  /** A function that ends in a call ends there only if the call does not return: not if code of its own goes on behind. */
-  #checkEnd(redirect: ReadRedirect, words: Uint32Array, functions: ReadonlyMap<number, unknown>, end: number): void {
-    if (!this.#patch.arch.elf.rela) return;
-    const { branch, isJump } = this.#patch.arch.objectCode;
-    const { data } = redirect.newFunction.section;
-    const last = words.at(-1)!;
-    if (functions.has(end) || end + instructionSize > data.length || !branch(last) || isJump(last)) return;
-    const [next] = wordsOf(data.subarray(end, end + instructionSize));
-    if (next !== 0 && next !== this.#patch.arch.proofFacts?.hook.idleSiteWord)
-      throw unknown(redirect, 0, 'its new function ends in a call, and words that are no function stand behind');
   }
 
   #relocations(redirect: ReadRedirect): StubRelocation[] {
     const { stub, newFunction, stubSize } = redirect;
     const { arch } = this.#patch;
-    const changes = this.#changes.get(stub.section) ?? [];
     const found: StubRelocation[] = [];
-    for (const relocation of between(changes, stub.offset - widestRelocation, stub.offset + stubSize)) {
+    for (const relocation of between(
+      this.#code.relocations(stub.section),
+      stub.offset - widestRelocation,
+      stub.offset + stubSize,
+    )) {
       const kind = arch.relocationKind(relocation.type);
       const offset = relocation.offset - stub.offset;
       const next = stub.words[offset / instructionSize + 1];
@@ -244,25 +225,7 @@ function addendOf({ data }: Section, { offset }: Relocation, bits: 32 | 64): big
   return BigInt(new DataView(data.buffer, data.byteOffset, data.byteLength).getInt32(offset, true));
 }
 
-function listIn<T>(lists: Map<Section, T[]>, section: Section): T[] {
-  const list = lists.get(section) ?? [];
-  lists.set(section, list);
-  return list;
-}
-
-/** Those with `from <= offset < to` of a list in the order of offsets. */
-function between<T extends { readonly offset: number }>(sorted: readonly T[], from: number, to: number): T[] {
-  let low = 0;
-  let high = sorted.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (sorted[middle]!.offset < from) low = middle + 1;
-    else high = middle;
-  }
-  let end = low;
-  while (end < sorted.length && sorted[end]!.offset < to) end++;
-  return sorted.slice(low, end);
-}
+const hex = (offset: number): string => `+0x${offset.toString(16)}`;
 
 const unknown = ({ oldName }: ReadRedirect, offset: number, message: string): ReasonError =>
   reasonError(

@@ -1,11 +1,20 @@
 // What the kernel rewrites in a module's code by the module's own tables: jump labels, feature fixups.
 
 import type { Architecture } from '../arch/arch.ts';
+import { isSection } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 import { relocationsOf } from './loader-relocations.ts';
 
 /** Bytes of a section, from a section offset on. */
 export interface RewrittenRange {
+  readonly from: number;
+  readonly bytes: number;
+  /** Where the words are that may take their place, nops behind them: nowhere, or not known where. */
+  readonly alternative: SectionRange | 'none' | 'unknown';
+}
+
+interface SectionRange {
+  readonly section: Section;
   readonly from: number;
   readonly bytes: number;
 }
@@ -21,34 +30,49 @@ export function rewrittenCode(
   refuse: (message: string) => Error,
 ): RewrittenRange[] {
   const { rewriteTables, relocationKind } = arch;
-  return rewriteTables.flatMap(({ section: name, entrySize, start, extent }) =>
+  return rewriteTables.flatMap(({ section: name, entrySize, start, extent, alternative }) =>
     model.sections
       .filter((section) => section.name === name)
       .flatMap((table) => {
         const view = new DataView(table.data.buffer, table.data.byteOffset, table.data.byteLength);
         const untold = () => refuse(`${name} of its module does not tell which words the kernel rewrites`);
-        const targetOf = ({ symbol, type, addend, offset }: Relocation, member: number): number | undefined => {
-          if (symbol?.place !== code) return undefined;
-          if (offset + 4 > view.byteLength) throw untold();
-          const relative = relocationKind(type)?.use === 'pc-relative-data';
-          return Number(symbol.value + (addend ?? BigInt(view.getInt32(offset, true)))) - (relative ? member : 0);
-        };
         const at = new Map<number, Relocation>();
         for (const relocation of relocationsOf(model, table)) {
           // Of two that add to one place nobody can tell where they lead.
           if (at.has(relocation.offset)) throw untold();
           at.set(relocation.offset, relocation);
         }
-        return [...at.values()]
-          .filter(({ offset }) => offset % entrySize === start)
-          .flatMap((relocation): RewrittenRange[] => {
-            const from = targetOf(relocation, start);
-            if ('words' in extent) return from === undefined ? [] : [{ from, bytes: 4 * extent.words }];
-            const behind = at.get(relocation.offset - start + extent.end);
-            const end = behind && targetOf(behind, extent.end);
+        /** Where a member of an entry leads to. */
+        const place = (entry: number, member: number): { section: Section; offset: number } | undefined => {
+          const relocation = at.get(entry + member);
+          if (!relocation?.symbol || !isSection(relocation.symbol.place)) return undefined;
+          const { symbol, type, addend, offset } = relocation;
+          if (offset + 4 > view.byteLength) throw untold();
+          const relative = relocationKind(type)?.use === 'pc-relative-data';
+          const added = symbol.value + (addend ?? BigInt(view.getInt32(offset, true)));
+          return { section: relocation.symbol.place, offset: Number(added) - (relative ? member : 0) };
+        };
+        const inCode = (entry: number, member: number): number | undefined => {
+          const found = place(entry, member);
+          return found?.section === code ? found.offset : undefined;
+        };
+        const alternativeOf = (entry: number): RewrittenRange['alternative'] => {
+          if (!alternative) return 'none';
+          const [first, behind] = [place(entry, alternative.start), place(entry, alternative.end)];
+          if (!first || first.section !== behind?.section || behind.offset < first.offset) return 'unknown';
+          return { section: first.section, from: first.offset, bytes: behind.offset - first.offset };
+        };
+        return [...at.keys()]
+          .filter((offset) => offset % entrySize === start)
+          .flatMap((offset): RewrittenRange[] => {
+            const entry = offset - start;
+            const from = inCode(entry, start);
+            if ('words' in extent)
+              return from === undefined ? [] : [{ from, bytes: 4 * extent.words, alternative: alternativeOf(entry) }];
+            const end = inCode(entry, extent.end);
             if (from === undefined && end === undefined) return [];
             if (from === undefined || end === undefined || end < from) throw untold();
-            return [{ from, bytes: end - from }];
+            return [{ from, bytes: end - from, alternative: alternativeOf(entry) }];
           });
       }),
   );

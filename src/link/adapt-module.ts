@@ -11,6 +11,7 @@ import { findSection, isSection, setData, writeElf } from '../elf/elf.ts';
 import type { ElfModel, Section } from '../elf/model.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
+import { ModuleCode } from '../kernel/module-code.ts';
 import { findOldFunction } from '../kernel/old-function.ts';
 import { patchSection, patchTableSymbol, type Way } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
@@ -83,11 +84,12 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
 
   dropDebugInformation(module);
   const late = bindLate(module, arch, sources.image, targets, attempt);
+  const code = new ModuleCode(arch, module);
   const objects = (patch?.objects ?? []).map((object): LinkedObject => {
     const target = object.module === undefined ? undefined : attempt(() => targetOf(object.module!, targets));
     const wanted = object.module === undefined || target ? object.funcs : [];
     const redirects = wanted.flatMap((func) => {
-      const made = attempt(() => redirect(input, module, func, target));
+      const made = attempt(() => redirect(input, code, func, target));
       return made ? [made] : [];
     });
     reasons.push(...replacedTwice(redirects));
@@ -121,7 +123,7 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
 
 function redirect(
   input: AdaptInput,
-  module: ElfModel,
+  code: ModuleCode,
   func: KlpFunc,
   target: TargetModule | undefined,
 ): LinkedRedirect {
@@ -133,7 +135,7 @@ function redirect(
   const old = target
     ? findTargetFunction(target, oldName, sympos, entry)
     : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry);
-  return makeRedirect(arch, old, sympos, newFunction, newFunction.name, module);
+  return makeRedirect(arch, old, sympos, newFunction, newFunction.name, code);
 }
 
 const withoutObject = (name: string): Reason => ({

@@ -9,6 +9,7 @@ import { SHF_ALLOC, STT_FUNC } from '../elf/constants.ts';
 import { isSection, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
+import { ModuleCode } from '../kernel/module-code.ts';
 import { findOldFunction, symbolsNamed } from '../kernel/old-function.ts';
 import { patchTableSymbol, type Way } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
@@ -84,12 +85,13 @@ export function linkPatch(input: PatchInput): LinkedPatch {
   );
   nameSymbolsOfTargets(input, attempt);
   const late = bindLate(object, arch, input.sources.image, input.targets ?? new Map(), attempt);
+  const code = new ModuleCode(arch, object);
   const objects = modules.map((name): LinkedObject => {
     const redirects = input.replacements
       .filter(({ module = '' }) => module === name)
       .flatMap((r) => {
         const before = reasons.length;
-        const made = attempt(() => redirect(input, r, newFunctions.get(r.newName)));
+        const made = attempt(() => redirect(input, code, r, newFunctions.get(r.newName)));
         if (!made && input.leaveOut) input.leaveOut(r, reasons.splice(before));
         return made ? [made] : [];
       });
@@ -167,7 +169,12 @@ const withoutObject = (name: string): Reason => ({
   remedy: 'replace a function of the module too, or put a copy of what is used into the fix',
 });
 
-function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol | undefined): LinkedRedirect {
+function redirect(
+  input: PatchInput,
+  code: ModuleCode,
+  replacement: Replacement,
+  symbol: ElfSymbol | undefined,
+): LinkedRedirect {
   const { newName, oldName, sympos, module = '', isSameCopy = false } = replacement;
   const refusal = input.leaveOut ? undefined : refusalByName(oldName, isSameCopy);
   if (refusal) throw refusal;
@@ -178,5 +185,5 @@ function redirect(input: PatchInput, replacement: Replacement, symbol: ElfSymbol
     ? findTargetFunction(target, oldName, sympos, entry)
     : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry);
   if (!symbol) throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
-  return makeRedirect(arch, old, sympos, symbol, newName, input.object);
+  return makeRedirect(arch, old, sympos, symbol, newName, code);
 }

@@ -7,6 +7,7 @@ import { isSection, newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
+import type { ModuleCode } from '../kernel/module-code.ts';
 import { type OldFunction, wordsOf } from '../kernel/old-function.ts';
 import {
   type PatchRecipe,
@@ -16,7 +17,6 @@ import {
   type Way,
   writePatchTable,
 } from '../kernel/patch-module.ts';
-import { waysIn } from '../kernel/ways-in.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { defineSymbol, sectionSymbol } from './finish-module.ts';
 import { dataSection, putPointer } from './module-sections.ts';
@@ -44,7 +44,7 @@ export interface LinkedObject {
 }
 
 /**
- * The redirect of an old function to a new one of `module`. Throws `init-text`, `patch-too-large`,
+ * The redirect of an old function to a new one, in a module whose code is `code`. Throws `init-text`, `patch-too-large`,
  * `self-modified-unknown`, and what the architecture's stub throws.
  */
 export function makeRedirect(
@@ -53,7 +53,7 @@ export function makeRedirect(
   sympos: number,
   symbol: ElfSymbol,
   newName: string,
-  module: ElfModel,
+  code: ModuleCode,
 ): LinkedRedirect {
   const { place } = symbol;
   if (!isSection(place)) throw reasonError('compile-failed', newName, 'the module does not hold this function');
@@ -86,7 +86,14 @@ export function makeRedirect(
   const start = Number(symbol.value);
   const end = start + (Number(symbol.size) & ~3);
   const replacement = wordsOf(place.data.subarray(start, end));
-  const ways = waysIn(arch, module, place, start, end);
+  const unclear = (message: string) =>
+    reasonError(
+      'self-modified-unknown',
+      newName,
+      message,
+      'take the table out of the fix, or build it with the kernel’s macros',
+    );
+  const ways = code.waysIn(place, start, end, unclear);
   return {
     old,
     sympos,

@@ -7,7 +7,17 @@
 // address; where one does, it ends with `NeedsConstants`.
 
 import type { WaysIn } from '../machine.ts';
-import { afterCall, assigned, joinedRegisters, type Registers, SP, spOf } from './followed-registers.ts';
+import { standsAsCallSite } from './call-sites.ts';
+import {
+  afterCall,
+  assigned,
+  joinedRegisters,
+  link,
+  type Registers,
+  SP,
+  spOf,
+  withLink,
+} from './followed-registers.ts';
 import {
   alignedDown,
   difference,
@@ -23,6 +33,8 @@ import {
 } from './frame-address.ts';
 import { decode, field, type Instruction } from './instructions.ts';
 import { registerIn, registersRead, registersWritten, useOf } from './register-use.ts';
+import { switchTargets } from './switch-table.ts';
+import { isPadding, WalkedCode } from './walked-code.ts';
 
 /** The doublewords of the parameter save area that registers stand for. */
 export const registerArguments = 8;
@@ -33,6 +45,12 @@ const passedValues = ({ values, fromSp }: Registers): readonly Value[] =>
 
 /** The words between a function's global and its local entry, at most. */
 const setUpWords = 2;
+
+/** Bytes from a caller's sp to the doubleword that is its callee's to keep LR in (ELFv2 ABI 1.5, section 2.2.3). */
+const saveSlot = 16;
+
+/** LR among the special registers: mfspr in Book I, section 3.3.17. */
+const LR = 8;
 
 /** From here on registers are the caller's, and stored to be given back. */
 const firstSaved = 14;
@@ -91,12 +109,13 @@ function losesNothing({ encoding, word }: Instruction, { known, fromSp }: Regist
   return true;
 }
 
-/**
- * What stands between pieces of code: `nop`, `ori r2,r2,0`, which ends a group of instructions, and `wait 2,0`, of which the kernel
- * keeps alternatives behind functions that spin (`HMT_low` and others, arch/powerpc/include/asm/vdso/processor.h, Linux 6.1).
- */
-const padding: ReadonlySet<number> = new Set([0x60000000, 0x60420000, 0x7c40003c]);
-const isPadding = (word: number): boolean => padding.has(word);
+/** The registers after `mflr` or `mtlr`. */
+function movedLr({ encoding, word }: Instruction, before: Registers): Registers {
+  if (encoding.name === 'mfspr')
+    return assigned(before, field('RT', word), before.lr === link.returnAddress ? 'return address' : 'other');
+  const isBack = before.values[field('RS', word)] === 'return address';
+  return withLink(before, isBack ? link.returnAddress : link.other);
+}
 
 /** What has been found in the code walked so far. */
 export interface Found {
@@ -125,10 +144,8 @@ export class Walk {
     hasVariables: false,
     joinsArguments: false,
   };
-  private readonly words: Uint32Array;
+  private readonly code: WalkedCode;
   private readonly waysIn: WaysIn | undefined;
-  /** Behind it is only padding. */
-  private readonly codeEnd: number;
   /** Whether constants in what is made without sp are followed. */
   private readonly constants: boolean;
   private readonly instructions: (Instruction | undefined)[];
@@ -146,10 +163,10 @@ export class Walk {
   constructor(words: Uint32Array, waysIn: WaysIn | undefined, constants: boolean) {
     this.waysIn = waysIn;
     this.constants = constants;
-    this.words = words;
-    this.codeEnd = words.findLastIndex((word) => !isPadding(word)) + 1;
-    this.reached = new Array<undefined>(words.length).fill(undefined);
-    this.instructions = new Array<undefined>(words.length).fill(undefined);
+    this.code = new WalkedCode(words, waysIn);
+    const { length } = this.code.words;
+    this.reached = new Array<undefined>(length).fill(undefined);
+    this.instructions = new Array<undefined>(length).fill(undefined);
   }
 
   /** Walks from an index on. */
@@ -164,7 +181,7 @@ export class Walk {
       const call = this.afterCalls.pop();
       if (!call) return;
       // With nothing behind it but padding, it is one that never returns.
-      if (call.index >= this.codeEnd) continue;
+      if (call.index >= this.code.codeEnd && call.index <= this.code.length) continue;
       const known = this.reached[call.index];
       // A call that never returns stands before any code whatever: a frame of another size there is no contradiction.
       if (!known || spOf(known) === spOf(call.registers)) this.enter(call.index, call.registers);
@@ -207,17 +224,19 @@ export class Walk {
    * something refers to it, if that is known, or it stands behind a trap that WARN comes back from.
    */
   firstUnreached(from: number): number | undefined {
-    for (let index = from; index < this.words.length; index++) {
-      if (this.reached[index] || this.found.tables.has(index) || isPadding(this.words[index]!)) continue;
+    // A table of a switch is recognised by its looks: where there is one, control may be anywhere.
+    const referred = this.found.tables.size > 0 ? undefined : this.waysIn?.referred;
+    for (let index = from; index < this.code.length; index++) {
+      if (this.reached[index] || this.found.tables.has(index) || isPadding(this.code.words[index]!)) continue;
       const isBehindTrap = this.reached[index - 1] && trapsAlways(this.instructionAt(index - 1));
-      if (!this.waysIn || this.waysIn.referred.has(index) || isBehindTrap) return index;
+      if (!referred || referred.has(index) || isBehindTrap) return index;
     }
     return undefined;
   }
 
   /** The instruction that a word is. It may be asked for again and again. */
   instructionAt(index: number): Instruction | undefined {
-    this.instructions[index] ??= decode(this.words[index]!);
+    this.instructions[index] ??= decode(this.code.words[index]!);
     return this.instructions[index];
   }
 
@@ -229,7 +248,8 @@ export class Walk {
   }
 
   private enter(index: number, registers: Registers): void {
-    if (index >= this.words.length) {
+    if (index < 0) throw new Uncertain('a table leads out of it, or has other words put in it that are not known');
+    if (index === this.code.length) {
       // Behind a trap that nobody comes back from GCC leaves saves of registers, and alternatives of fixups are run elsewhere.
       if (this.fromUnreached) return;
       throw new Uncertain('control runs out at its end, into words that nobody has looked at');
@@ -251,29 +271,31 @@ export class Walk {
     const before = this.reached[index]!;
     const instruction = this.instructionAt(index);
     if (!instruction) {
-      const word = this.words[index]!.toString(16).padStart(8, '0');
+      const word = this.code.words[index]!.toString(16).padStart(8, '0');
       throw new Uncertain(`the word ${word} at ${placeOf(index)} is not in the tables`);
     }
     const { word } = instruction;
     const { name } = instruction.encoding;
-    for (const target of this.waysIn?.jumps.get(index) ?? []) this.enter(target, before);
+    for (const target of this.code.jumpsFrom(index)) this.enter(target, before);
 
     if (name === 'b' || name === 'bc') {
       const distance = field(name === 'b' ? 'LI' : 'BD', word) / 4;
-      const target = index + distance;
       // A branch to itself is one whose relocation has not been applied.
-      if (distance === 0 || target < 0 || target >= this.words.length) {
+      const target = distance === 0 ? undefined : this.code.target(index, distance);
+      if (target === undefined) {
         throw new Uncertain(`the branch at ${placeOf(index)} leaves the function, and may hand on its stack arguments`);
       }
       this.enter(target, before);
-      if (name === 'bc' && !branchesAlways(word)) this.enter(index + 1, before);
+      if (name === 'bc' && !branchesAlways(word)) this.enter(this.code.next(index), before);
       return;
     }
     if (name === 'bclr') {
       if (spOf(before) !== 0) throw new Uncertain(`the return at ${placeOf(index)} leaves a frame behind`);
+      if (before.lr !== link.returnAddress)
+        throw new Uncertain(`the branch at ${placeOf(index)} leads where LR does, and that may be no return`);
       if (mayLeave(before.values[3]!))
         throw new Uncertain(`the return at ${placeOf(index)} hands out an argument’s address`);
-      if (!branchesAlways(word)) this.enter(index + 1, before);
+      if (!branchesAlways(word)) this.enter(this.code.next(index), before);
       return;
     }
     if (name === 'bcctr') {
@@ -287,31 +309,49 @@ export class Walk {
     if (trapsAlways(instruction)) return;
 
     if (calls.has(name)) {
+      if (this.isMcountCall(index)) {
+        this.enter(this.code.next(index), before);
+        return;
+      }
       const isReadPc = name === 'bcl' && field('BD', word) === 4;
-      const target = name === 'bl' ? index + field('LI', word) / 4 : name === 'bcl' ? index + field('BD', word) / 4 : 0;
+      const distance = name === 'bl' ? field('LI', word) / 4 : name === 'bcl' ? field('BD', word) / 4 : 0;
+      const target = distance === 0 ? undefined : this.code.target(index, distance);
       // A call of itself leads to one of its entries, or a relocation has not been applied.
-      if (!isReadPc && target !== index && target > setUpWords && target < this.words.length)
+      if (!isReadPc && target !== undefined && target > setUpWords)
         throw new Uncertain(`the call at ${placeOf(index)} leads to a part of the function`);
       for (const value of passedValues(before)) {
         if (!isReadPc && mayLeave(value))
           throw new Uncertain(`the call at ${placeOf(index)} hands on the address of an argument`);
         this.handOn(value, spOf(before), index);
       }
-      this.afterCalls.push({ index: index + 1, registers: isReadPc ? before : afterCall(before) });
+      const behind = isReadPc ? withLink(before, link.other) : afterCall(before);
+      this.afterCalls.push({ index: this.code.next(index), registers: behind });
       return;
     }
     const after = this.effect(instruction, before, index);
-    this.enter(index + 1, name === 'sc' ? afterCall(after) : after);
+    this.enter(this.code.next(index), name === 'sc' ? afterCall(after) : after);
+  }
+
+  /** Whether a word is the call of mcount. Where the module does not tell, it is the one that stands where GCC puts it. */
+  private isMcountCall(index: number): boolean {
+    const { waysIn } = this;
+    return waysIn?.referred ? waysIn.mcountCalls.has(index) : standsAsCallSite(this.code.words, index);
   }
 
   /** The registers after an instruction that is no branch; accesses to the caller's frame are counted on the way. */
   private effect(instruction: Instruction, before: Registers, index: number): Registers {
-    const makesConstant = this.constants && makers.has(instruction.encoding.name);
+    const { name } = instruction.encoding;
+    if ((name === 'mfspr' || name === 'mtspr') && field('spr', instruction.word) === LR)
+      return movedLr(instruction, before);
+    const makesConstant = this.constants && makers.has(name);
     if (!makesConstant && losesNothing(instruction, before)) return before;
-    const base = field('RA', instruction.word);
-    if (this.waysIn?.filled.has(index) && base !== 0 && isMadeFromSp(before.values[base]!))
-      throw new Uncertain(`the loader fills in what is added to an address in the stack at ${placeOf(index)}`);
     const isAccess = useOf(instruction.encoding).size > 0;
+    if (this.waysIn?.filled.has(index)) {
+      const base = field('RA', instruction.word);
+      const meets = isAccess ? (base === 0 ? [] : [base]) : registersRead(instruction);
+      if (meets.some((r) => isMadeFromSp(before.values[r]!)))
+        throw new Uncertain(`the loader fills in what meets an address in the stack at ${placeOf(index)}`);
+    }
     const after = isAccess ? this.access(instruction, before, index) : this.compute(instruction, before, index);
     const sp = after.values[SP];
     if (typeof sp !== 'number' || sp > 0) throw new Uncertain(`r1 is computed at ${placeOf(index)}`);
@@ -344,6 +384,12 @@ export class Walk {
     if (update) after = assigned(after, ra, this.followed(address));
     // The word that sp points to is the back chain: sp before the frame was made, by one instruction.
     if (name === 'ld' && sp < 0 && address === sp) after = assigned(after, field('RT', word), 0);
+    if (name === 'ld' && address === saveSlot && before.lrSave === link.returnAddress)
+      after = assigned(after, field('RT', word), 'return address');
+    if (isStore && typeof address === 'number' && address < saveSlot + 8 && address + size > saveSlot) {
+      const isBack = name === 'std' && address === saveSlot && before.values[field('RS', word)] === 'return address';
+      after = withLink(after, after.lr, isBack ? link.returnAddress : link.other);
+    }
     if (!isStore || !fields.includes('RS')) return after;
     const rs = field('RS', word);
     const value = before.values[rs]!;
@@ -388,6 +434,7 @@ export class Walk {
     } else if (name === 'add') result = this.combined(sum, value('RA'), value('RB'));
     else if (name === 'subf') result = this.combined(difference, value('RB'), value('RA'));
     else if (name === 'or' && field('RS', word) === field('RB', word)) result = value('RS');
+    else if (name === 'ori' && field('UI', word) === 0) result = value('RS');
     else if (registersRead(instruction).some((r) => isMadeFromSp(before.values[r]!))) {
       // Comparing, trapping and prefetching move nothing.
       if (target === undefined && (name === 'mtspr' || name === 'dcbz'))
@@ -420,42 +467,12 @@ export class Walk {
     else if (last <= registerArguments) found.joinsArguments = true;
   }
 
-  /**
-   * The targets of `bctr`. GCC puts a switch's table right behind it, one word a case, each the distance from the table
-   * to the case: `lwax rX,…; add rX,rX,rTable; mtctr rX; bctr`. Any other `bctr` is a tail call.
-   */
+  /** The targets of a `bctr`, which jumps by a switch's table. */
   private jumpTable(bctr: number): number[] {
-    const table = bctr + 1;
-    const targets: number[] = [];
-    let end = this.words.length;
-    for (let at = table; at < end; at++) {
-      const distance = this.words[at]! | 0;
-      const target = table + distance / 4;
-      if (!Number.isInteger(target) || target < 0 || target >= this.words.length || target === at) break;
-      if (target > at) end = Math.min(end, target);
-      targets.push(target);
-    }
-    if (targets.length === 0 || !this.comesFromTable(bctr)) {
+    const targets = switchTargets(this.code, bctr, (index) => this.instructionAt(index));
+    if (targets.length === 0)
       throw new Uncertain(`the branch at ${placeOf(bctr)} leaves the function, and may hand on its stack arguments`);
-    }
-    this.found.tables = new Set([...this.found.tables, ...targets.map((_, i) => table + i)]);
+    this.found.tables = new Set([...this.found.tables, ...targets.map((_, i) => bctr + 1 + i)]);
     return targets;
-  }
-
-  /** Whether CTR was last set, in the same run of words, to a sum. */
-  private comesFromTable(bctr: number): boolean {
-    const CTR = 9;
-    let source: number | undefined;
-    for (let at = bctr - 1; at >= 0; at--) {
-      const instruction = this.instructionAt(at);
-      if (!instruction || instruction.encoding.name.startsWith('b')) return false;
-      const { word, encoding } = instruction;
-      if (source === undefined) {
-        if (encoding.name === 'mtspr' && field('spr', word) === CTR) source = field('RS', word);
-      } else if (registersWritten(instruction).includes(source)) {
-        return encoding.name === 'add';
-      }
-    }
-    return false;
   }
 }

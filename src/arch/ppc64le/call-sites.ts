@@ -75,6 +75,10 @@ export function moduleCallSites(section: Section): number[] {
     .sort((a, b) => a - b);
 }
 
+/** Whether a word stands as GCC's calls of mcount do: any other call would lose the return address in r0. */
+export const standsAsCallSite = (words: Uint32Array, index: number): boolean =>
+  isBl(words[index] ?? 0) && isBeforeCall(words[index - 1]);
+
 /** The pairs of words that set r2 from r12, as mask and value; displacements are free. */
 const tocSetUps: readonly (readonly (readonly [mask: number, value: number, text: string])[])[] = [
   [

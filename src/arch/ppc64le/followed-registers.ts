@@ -12,7 +12,17 @@ export interface Registers {
   readonly known: number;
   /** Bit n for rn: what it holds was made from sp. */
   readonly fromSp: number;
+  readonly lr: Link;
+  /** The doubleword of the caller's frame that is its callee's to keep LR in. */
+  readonly lrSave: Link;
 }
+
+/**
+ * What LR holds, or the place where it is kept. Where two ways meet the greater one holds: a way from behind a call to where
+ * others have the return address is one that nobody goes, since the call does not return.
+ */
+export const link = { whatCallLeft: 0, returnAddress: 1, other: 2 } as const;
+export type Link = (typeof link)[keyof typeof link];
 
 /** The stack pointer. */
 export const SP = 1;
@@ -25,11 +35,19 @@ export const atEntry: Registers = {
   values: Array.from({ length: 32 }, (_, r) => (r === SP ? 0 : 'other')),
   known: 1 << SP,
   fromSp: 1 << SP,
+  lr: link.returnAddress,
+  lrSave: link.other,
 };
+
+/** The registers with LR, or with the place where it is kept, changed. */
+export const withLink = (registers: Registers, lr: Link, lrSave: Link = registers.lrSave): Registers =>
+  registers.lr === lr && registers.lrSave === lrSave
+    ? registers
+    : { values: registers.values, known: registers.known, fromSp: registers.fromSp, lr, lrSave };
 
 /** The registers with one of them changed; themselves where that changes nothing. */
 export function assigned(registers: Registers, r: number, value: Value): Registers {
-  const { values, known, fromSp } = registers;
+  const { values, known, fromSp, lr, lrSave } = registers;
   if (isSame(values[r]!, value)) return registers;
   const bit = 1 << r;
   const after = values.slice();
@@ -38,6 +56,8 @@ export function assigned(registers: Registers, r: number, value: Value): Registe
     values: after,
     known: value === 'other' ? known & ~bit : known | bit,
     fromSp: isMadeFromSp(value) ? fromSp | bit : fromSp & ~bit,
+    lr,
+    lrSave,
   };
 }
 
@@ -47,15 +67,21 @@ const volatileMask = volatile.reduce((mask, r) => mask | (1 << r), 0);
 
 export function afterCall(registers: Registers): Registers {
   const { values, known, fromSp } = registers;
-  if ((known & volatileMask) === 0) return registers;
+  const lr = link.whatCallLeft;
+  // Without a frame of the function's own its callee keeps LR where the function does.
+  const lrSave = spOf(registers) === 0 ? link.whatCallLeft : registers.lrSave;
+  if ((known & volatileMask) === 0) return withLink(registers, lr, lrSave);
   const after = values.slice();
   for (const r of volatile) after[r] = 'other';
-  return { values: after, known: known & ~volatileMask, fromSp: fromSp & ~volatileMask };
+  return { values: after, known: known & ~volatileMask, fromSp: fromSp & ~volatileMask, lr, lrSave };
 }
+
+const greater = (a: Link, b: Link): Link => (a > b ? a : b);
 
 /** What holds whichever of two it is that share a frame; `a` itself where `b` adds nothing to it. */
 export function joinedRegisters(a: Registers, b: Registers): Registers {
-  let both = a;
+  let both = withLink(a, greater(a.lr, b.lr), greater(a.lrSave, b.lrSave));
+  if (a.values === b.values) return both;
   // Of all others both say 'other'.
   for (let rest = a.known | b.known; rest !== 0; rest &= rest - 1) {
     const r = 31 - Math.clz32(rest & -rest);

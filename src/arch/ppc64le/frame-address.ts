@@ -28,15 +28,19 @@ export interface Index {
 
 /**
  * A number is an address, in bytes from sp at the entry; 'other' is the index plus 0, whatever is made without sp; 'lost'
- * is made from sp in a way that is not followed.
+ * is made from sp in a way that is not followed. 'return address' is one that is made without sp: where the function returns to.
  */
-export type Value = number | Indexed | Index | 'other' | 'lost';
+export type Value = number | Indexed | Index | 'other' | 'lost' | 'return address';
 
 export const isIndexed = (value: Value): value is Indexed => typeof value === 'object' && 'from' in value;
 
 /** The constant in what is made without sp; undefined for what is made with it. */
 const indexOf = (value: Value): number | undefined =>
-  value === 'other' ? 0 : typeof value === 'object' && 'plus' in value ? value.plus : undefined;
+  value === 'other' || value === 'return address'
+    ? 0
+    : typeof value === 'object' && 'plus' in value
+      ? value.plus
+      : undefined;
 
 /** Where an address starts; undefined for what is none, or is lost. */
 const origin = (value: Value): number | undefined =>
@@ -45,7 +49,8 @@ const origin = (value: Value): number | undefined =>
 export const isMadeFromSp = (value: Value): boolean => indexOf(value) === undefined;
 
 /** The same without the constant, where it was made without sp: less is known. */
-export const withoutConstant = (value: Value): Value => (isMadeFromSp(value) ? value : 'other');
+export const withoutConstant = (value: Value): Value =>
+  isMadeFromSp(value) || value === 'return address' ? value : 'other';
 
 export const isSame = (a: Value, b: Value): boolean =>
   a === b || (typeof a === 'object' && typeof b === 'object' && origin(a) === origin(b) && indexOf(a) === indexOf(b));

@@ -98,5 +98,6 @@ export const rewriteTables: readonly RewriteTable[] = [
     entrySize: 48,
     start: 16,
     extent: { end: 24 },
+    alternative: { start: 32, end: 40 },
   })),
 ];

@@ -9,7 +9,7 @@
 
 import type { ObjectCode, RelocatedPlace } from '../arch.ts';
 import { fieldMask } from './fields.ts';
-import { decode, field } from './instructions.ts';
+import { decode, type FieldName, field } from './instructions.ts';
 import { relocationKind } from './relocations.ts';
 
 const place = (size: RelocatedPlace['size'], mask: number): RelocatedPlace => ({
@@ -54,12 +54,27 @@ const isB = (word: number) => (word & 0xfc000002) >>> 0 === 0x40000000;
 const firstArgument = 3;
 const argumentRegisters = 8;
 
+function branch(word: number): ReturnType<ObjectCode['branch']> {
+  if (isI(word)) return { distance: field('LI', word), mask: fieldMask('LI') };
+  return isB(word) ? { distance: field('BD', word), mask: fieldMask('BD') } : undefined;
+}
+
+/** The D form has its number in the low half of the word; the DS form too, but for two bits (Book I, section 1.6). */
+const halfFields: readonly FieldName[] = ['D', 'SI', 'UI'];
+
+function fillsField(type: number, word: number): boolean {
+  const { mask } = relocatedPlace(type) ?? { mask: ~0 };
+  const fields = decode(word)?.encoding.fields ?? [];
+  if (mask === half.mask) return fields.some((each) => halfFields.includes(each));
+  if (mask === halfDs.mask) return fields.includes('DS');
+  // A whole word is one of a table, and no instruction.
+  return mask === 0 || mask === ~0 >>> 0 || branch(word)?.mask === mask;
+}
+
 export const objectCode: ObjectCode = {
   relocatedPlace,
-  branch(word) {
-    if (isI(word)) return { distance: field('LI', word), mask: fieldMask('LI') };
-    return isB(word) ? { distance: field('BD', word), mask: fieldMask('BD') } : undefined;
-  },
+  fillsField,
+  branch,
   isJump: (word) => (isI(word) || isB(word)) && (word & 1) === 0,
   loadsArgument(word) {
     if (decode(word)?.encoding.name !== 'addi' || field('RA', word) !== 0) return undefined;

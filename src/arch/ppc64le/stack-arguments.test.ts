@@ -2,6 +2,7 @@
 // shapes that no compiler can be made to give on demand.)
 
 import { describe, expect, test } from 'vitest';
+import type { Alternative } from '../machine.ts';
 import { encode } from './instructions.ts';
 import { findStackArguments, readsStackArguments } from './stack-arguments.ts';
 
@@ -76,10 +77,16 @@ describe('what stands behind the words', () => {
 test('a jump that a table tells of brings what is known where it starts, and nobody comes where nothing leads', () => {
   const addressOfVariable = encode('addi', { RT: 3, 'RA|0': 1, SI: 32 });
   const far = encode('addi', { RT: 3, 'RA|0': 3, SI: 404 });
-  const words = Uint32Array.of(open, nop, addressOfVariable, bl, nop, close, blr, far, bl, b(-4));
+  const words = Uint32Array.of(open, nop, addressOfVariable, bl, nop, close, b(-6), far, bl, b(-4));
   expect(findStackArguments(words).uncertain).toMatch(/hands on the address of an argument/);
   const known = (jumps: [number, number[]][], ...referred: number[]) =>
-    findStackArguments(words, { jumps: new Map(jumps), referred: new Set(referred), filled: new Set() }).uncertain;
+    findStackArguments(words, {
+      jumps: new Map(jumps),
+      referred: new Set(referred),
+      filled: new Set(),
+      alternatives: [],
+      mcountCalls: new Set(),
+    }).uncertain;
   expect(known([[1, [7]]], 7)).toBeUndefined();
   expect(known([[3, [7]]], 7)).toMatch(/hands on the address of an argument/);
   expect(known([], 7)).toMatch(/hands on the address of an argument/);
@@ -213,4 +220,52 @@ describe('what cannot be told', () => {
   ] as const)('is said for %s', (_, words, reason) => {
     expect(sure(...words)).toMatch(reason);
   });
+});
+
+describe('what the kernel may put in the place of words', () => {
+  const told = { jumps: new Map(), referred: undefined, filled: new Set<number>(), mcountCalls: new Set<number>() };
+  const withAlternatives = (words: number[], ...alternatives: Alternative[]) => {
+    const { doublewords, uncertain } = findStackArguments(Uint32Array.from(words), { ...told, alternatives });
+    return uncertain ?? doublewords;
+  };
+  const other = (from: number, to: number, ...words: number[]): Alternative => ({
+    from,
+    to,
+    words: Uint32Array.from(words),
+  });
+
+  test('is walked beside them, and control is back behind them', () => {
+    expect(withAlternatives([nop, blr], other(0, 1, ld(96)))).toBe(9);
+    expect(withAlternatives([nop, nop, ld(104), blr], other(0, 2, nop))).toBe(10);
+    expect(withAlternatives([b(2), ld(96), blr], other(0, 1))).toBe(9);
+    // Into the middle, and several.
+    expect(withAlternatives([b(2), nop, nop, blr], other(1, 3, nop, ld(96)))).toBe(9);
+    expect(withAlternatives([nop, nop, blr], other(0, 1, ld(96)), other(1, 2, ld(112)))).toBe(11);
+  });
+
+  test('may branch within itself and to its end, and nowhere else', () => {
+    expect(withAlternatives([nop, nop, nop, blr], other(0, 3, b(2), ld(96), nop))).toBe(9);
+    expect(withAlternatives([nop, nop, nop, blr], other(0, 2, b(2), nop))).toBe(0);
+    for (const away of [b(3), b(-1), b(-5)])
+      expect(withAlternatives([nop, nop, nop, blr], other(0, 2, away, nop))).toMatch(/leaves the function/);
+  });
+
+  test('is nothing to be told where it is not known', () => {
+    expect(withAlternatives([nop, nop, blr], { from: 1, to: 2, words: undefined })).toMatch(/not known/);
+  });
+});
+
+test('A return goes where the function was called from, and LR must still hold that', () => {
+  const [mflr, mtlr] = [encode('mfspr', { RT: 0, spr: 8 }), encode('mtspr', { RS: 0, spr: 8 })];
+  const save = [mflr, encode('std', { RS: 0, 'RA|0': 1, DS: 16 }), open];
+  const restore = [close, encode('ld', { RT: 0, 'RA|0': 1, DS: 16 }), mtlr, blr];
+  expect(sure(...save, bl, ...restore)).toBe(0);
+  expect(sure(open, bl, close, blr)).toMatch(/may be no return/);
+  expect(sure(mtlr, blr)).toMatch(/may be no return/);
+  expect(sure(...save, bl, encode('std', { RS: 0, 'RA|0': 1, DS: 128 }), ...restore)).toMatch(/may be no return/);
+  // The call of mcount gives it back.
+  expect(sure(mflr, bl, blr)).toBe(0);
+  // One that does not come back, before code that others go to with LR as it was.
+  const beq = (words: number) => encode('bc', { BO: 12, BI: 2, BD: 4 * words });
+  expect(sure(open, beq(2), bl, close, blr)).toBe(0);
 });

@@ -18,7 +18,7 @@
 
 import type { WaysIn } from '../machine.ts';
 import { type Found, NeedsConstants, registerArguments, trapsAlways, Uncertain, Walk } from './argument-walk.ts';
-import { atEntry, type Registers, spOf } from './followed-registers.ts';
+import { atEntry, link, type Registers, spOf, withLink } from './followed-registers.ts';
 
 export { registerArguments } from './argument-walk.ts';
 
@@ -39,13 +39,19 @@ const mostFrames = 16;
 /**
  * Goes on at code that no branch in the words leads to, and no jump of a table that is known: what a WARN comes back to, what
  * code elsewhere branches to, and in a kernel's image what a jump label or an access to user memory reaches. Its frame is one that the rest of the function has; a wrong guess contradicts the code
- * that it runs into. Code behind a WARN's trap has the trap's frame if that fits; if several others fit, all count.
+ * that it runs into. Code behind a WARN's trap has the trap's frame if that fits, and its return address where the trap has
+ * it; if several others fit, all count.
  */
 function walkUnreached(walk: Walk, start: number): void {
   const frames = walk.registersByFrame();
   if (frames.size > mostFrames) throw new Uncertain('the function has frames of too many sizes');
   let failure = new Uncertain('no code was reached');
-  const attempt = (registers: Registers): { registers: Registers; found: Found }[] => {
+  const before = walk.reached[start - 1];
+  const isTrapped = before !== undefined && trapsAlways(walk.instructionAt(start - 1));
+  const attempt = (inFrame: Registers): { registers: Registers; found: Found }[] => {
+    const registers = isTrapped
+      ? withLink(inFrame, before.lr, before.lrSave)
+      : withLink(inFrame, link.returnAddress, link.returnAddress);
     try {
       return [{ registers, found: walk.tryOut(start, registers) }];
     } catch (error) {
@@ -54,8 +60,7 @@ function walkUnreached(walk: Walk, start: number): void {
       return [];
     }
   };
-  const before = walk.reached[start - 1];
-  const trapped = before && trapsAlways(walk.instructionAt(start - 1)) ? frames.get(spOf(before)) : undefined;
+  const trapped = isTrapped ? frames.get(spOf(before)) : undefined;
   let fitting = trapped ? attempt(trapped) : [];
   if (fitting.length === 0) fitting = [...frames.values()].flatMap(attempt);
   if (fitting.length === 0) throw failure;
@@ -100,8 +105,10 @@ function walkThrough(walk: Walk): StackArguments {
   try {
     walk.run(0, atEntry);
     let start: number | undefined = 0;
+    let tables = walk.found.tables;
     for (let rounds = 0; ; rounds++) {
-      start = walk.firstUnreached(start);
+      start = walk.firstUnreached(tables === walk.found.tables ? start : 0);
+      tables = walk.found.tables;
       if (start === undefined) break;
       if (rounds === mostUnreached) throw new Uncertain('too much of the code is reached by no branch');
       walkUnreached(walk, start);

@@ -1,0 +1,170 @@
+// What a module tells of its code beside the words: how control comes to some that no branch leads to (a jump label that is
+// switched on, an access to user memory that faults, a fixup that branches back), and which the loader and the kernel make
+// others. Its tables and relocations tell.
+
+import type { Architecture } from '../arch/arch.ts';
+import type { Alternative, WaysIn } from '../arch/machine.ts';
+import { SHF_ALLOC } from '../elf/constants.ts';
+import { isSection } from '../elf/elf.ts';
+import type { ElfModel, Relocation, Section } from '../elf/model.ts';
+import { relocationTables } from './loader-relocations.ts';
+import { wordsOf } from './old-function.ts';
+import { between, byOffset, firstFrom, listIn } from './places.ts';
+import { type RewrittenRange, rewrittenCode } from './rewritten-code.ts';
+
+/** From one section offset to another. */
+interface Jump {
+  readonly offset: number;
+  /** Undefined where it is not in the same section. */
+  readonly to: number | undefined;
+}
+
+/** Bytes that the kernel rewrites, from a section offset on. No two overlap. */
+interface Rewritten extends Pick<RewrittenRange, 'bytes' | 'alternative'> {
+  readonly offset: number;
+}
+
+const instructionSize = 4;
+
+/** No relocation changes more bytes than this. */
+const widestRelocation = 8;
+
+/** The code of one module. Each section's tables are read once, when somebody first asks. */
+export class ModuleCode {
+  readonly #arch: Architecture;
+  readonly #model: ElfModel;
+  readonly #relocations = new Map<Section, Relocation[]>();
+  /** Places that anything in memory refers to. */
+  readonly #referred = new Map<Section, { readonly offset: number }[]>();
+  readonly #jumps = new Map<Section, readonly Jump[]>();
+  readonly #rewritten = new Map<Section, readonly Rewritten[]>();
+
+  constructor(arch: Architecture, model: ElfModel) {
+    this.#arch = arch;
+    this.#model = model;
+    for (const { target, relocations } of relocationTables(model)) {
+      const all = listIn(this.#relocations, target);
+      for (const relocation of relocations) {
+        all.push(relocation);
+        const { symbol, addend = 0n } = relocation;
+        if ((target.flags & SHF_ALLOC) === 0n || !symbol || !isSection(symbol.place)) continue;
+        listIn(this.#referred, symbol.place).push({ offset: Number(symbol.value + addend) });
+      }
+    }
+    for (const [section, all] of this.#relocations) this.#relocations.set(section, byOffset(all));
+    for (const [section, all] of this.#referred) this.#referred.set(section, byOffset(all));
+  }
+
+  /** The relocations that change a section, whichever table they stand in, by offset. */
+  relocations(section: Section): readonly Relocation[] {
+    return this.#relocations.get(section) ?? [];
+  }
+
+  /**
+   * The ranges that the kernel rewrites and that have a part of [start, end). Throws what `refuse` makes of the
+   * words that say which table does not tell.
+   */
+  rewritten(code: Section, start: number, end: number, refuse: (message: string) => Error): Rewritten[] {
+    let all = this.#rewritten.get(code);
+    if (!all) {
+      all = withoutOverlap(rewrittenCode(this.#arch, this.#model, code, refuse));
+      this.#rewritten.set(code, all);
+    }
+    const first = firstFrom(all, start);
+    const before = all[first - 1];
+    const within = between(all, start, end);
+    return before && before.offset + before.bytes > start ? [before, ...within] : within;
+  }
+
+  /**
+   * What is told of the code from one section offset up to another; undefined where that is nothing, or nobody asks. Throws as
+   * `rewritten` does.
+   */
+  waysIn(code: Section, start: number, end: number, refuse: (message: string) => Error): WaysIn | undefined {
+    if (this.#arch.jumpTables.length === 0) return undefined;
+    const indexOf = (place: number): number => (place - start) >> 2;
+    const jumps = new Map<number, number[]>();
+    for (const { offset, to } of between(this.#jumpsIn(code), start, end)) {
+      const targets = jumps.get(indexOf(offset)) ?? [];
+      targets.push(to !== undefined && to >= start && to < end ? indexOf(to) : -1);
+      jumps.set(indexOf(offset), targets);
+    }
+    const alternatives = this.rewritten(code, start, end, refuse).map((range) => this.#alternative(range, start, end));
+    // Code without any relocation was linked before, as that of an image: its tables are elsewhere.
+    const isLinked = this.relocations(code).length === 0;
+    if (isLinked && jumps.size === 0 && alternatives.length === 0) return undefined;
+    const relocations = between(this.relocations(code), start, end);
+    const { relocationKind, objectCode } = this.#arch;
+    const isMcount = ({ type, symbol }: Relocation): boolean =>
+      relocationKind(type)?.use === 'call' && symbol?.name === objectCode.mcount && symbol.place === 'undefined';
+    const indexes = (places: readonly { readonly offset: number }[]): Set<number> =>
+      new Set(places.map(({ offset }) => indexOf(offset)));
+    return {
+      jumps,
+      referred: isLinked ? undefined : indexes(between(this.#referred.get(code) ?? [], start, end)),
+      filled: indexes(relocations.filter(({ type }) => objectCode.relocatedPlace(type)?.mask !== 0)),
+      alternatives,
+      mcountCalls: indexes(relocations.filter(isMcount)),
+    };
+  }
+
+  /** The jumps that start in a section. */
+  #jumpsIn(code: Section): readonly Jump[] {
+    const known = this.#jumps.get(code);
+    if (known) return known;
+    const jumps: Jump[] = [];
+    for (const { section, entrySize, from, to } of this.#arch.jumpTables) {
+      for (const table of this.#model.sections.filter(({ name }) => name === section)) {
+        const places = new Map<number, number | undefined>();
+        for (const relocation of this.relocations(table)) places.set(relocation.offset, placeIn(code, relocation));
+        for (const [offset, place] of places)
+          if (place !== undefined && offset % entrySize === from)
+            jumps.push({ offset: place, to: places.get(offset - from + to) });
+      }
+    }
+    const sorted = byOffset(jumps);
+    this.#jumps.set(code, sorted);
+    return sorted;
+  }
+
+  #alternative({ offset, bytes, alternative }: Rewritten, start: number, end: number): Alternative {
+    const isInside = offset >= start && offset + bytes <= end && (offset - start) % instructionSize === 0;
+    return {
+      from: Math.max(0, (offset - start) >> 2),
+      to: Math.ceil((Math.min(offset + bytes, end) - start) / instructionSize),
+      words: isInside ? this.#wordsOf(alternative, bytes) : undefined,
+    };
+  }
+
+  /** Words for which there is room, and which nobody changes when they are loaded; undefined if they are others. */
+  #wordsOf(alternative: RewrittenRange['alternative'], room: number): Uint32Array | undefined {
+    if (alternative === 'none') return new Uint32Array();
+    if (alternative === 'unknown') return undefined;
+    const { section, from, bytes } = alternative;
+    const isThere = from >= 0 && bytes <= room && from + bytes <= section.data.length && bytes % instructionSize === 0;
+    const isChanged = between(this.relocations(section), from - widestRelocation, from + bytes).length > 0;
+    return isThere && !isChanged ? wordsOf(section.data.subarray(from, from + bytes)) : undefined;
+  }
+}
+
+/** Where a RELA relocation leads in a section, as a section offset; undefined if elsewhere. */
+const placeIn = (code: Section, { symbol, addend = 0n }: Relocation): number | undefined =>
+  symbol?.place === code ? Number(symbol.value + addend) : undefined;
+
+/** In which order two tables put something in one place, and what then stands there, is not followed. */
+function withoutOverlap(ranges: readonly RewrittenRange[]): Rewritten[] {
+  const found: Rewritten[] = [];
+  for (const { from: offset, bytes, alternative } of [...ranges].sort((a, b) => a.from - b.from)) {
+    if (bytes === 0) continue;
+    const before = found.at(-1);
+    const end = before ? before.offset + before.bytes : offset;
+    if (!before || offset >= end) found.push({ offset, bytes, alternative });
+    else
+      found.splice(-1, 1, {
+        offset: before.offset,
+        bytes: Math.max(end, offset + bytes) - before.offset,
+        alternative: 'unknown',
+      });
+  }
+  return found;
+}
