@@ -184,6 +184,13 @@ describe('On ARM', () => {
       expect(bench.judge(own)).toEqual(['handler-call']);
     });
 
+    test('is not proven when it takes more of the stack than the kernel lets one function have', async () => {
+      const own = await bench.changed('arm-call-first.S', [
+        ['ldr	r1, [sp, #S_LAST]', 'sub	sp, sp, #1024\n	add	sp, sp, #1024\n	ldr	r1, [sp, #S_LAST]'],
+      ]);
+      expect(bench.judge(own)).toEqual([expect.stringMatching(/of the stack/)]);
+    });
+
     test('is refuted when it frees what it still reads: an interrupt may come in between', async () => {
       const own = await bench.changed('arm-call-first.S', [
         ['ldm	sp, {r0-r12}\n	add	sp, sp, #S_LAST', 'add	sp, sp, #S_LAST\n	ldmdb	sp, {r0-r12}'],
@@ -256,6 +263,8 @@ describe('On ppc64le', () => {
     bench = new Bench(await loadKernel(stockKernels[1].name));
   });
 
+  const vfsRead = () => tracedFunctions(bench.kernel).filter(({ name }) => name === 'vfs_read');
+
   /** The verdict on a file's own call site, or on one function of the kernel that has no stack arguments. */
   async function judge(file: string): Promise<string[]> {
     const own = await bench.read(file);
@@ -291,10 +300,9 @@ describe('On ppc64le', () => {
 
   test('a stub that relies on what the new function may change, or may fault, is not proven', async () => {
     const frame = '	std	2, TOC(1)\n';
-    const vfsRead = tracedFunctions(bench.kernel).filter(({ name }) => name === 'vfs_read');
     const judge = async (...changes: [from: string, to: string][]): Promise<string[]> => {
       const own = await bench.changed('ppc64le-frame.S', changes);
-      return proveOwnRedirect(bench.kernel, own, vfsRead).flatMap(({ verdict }) => told(verdict));
+      return proveOwnRedirect(bench.kernel, own, vfsRead()).flatMap(({ verdict }) => told(verdict));
     };
     expect(await judge([frame, `	nop\n${frame}`])).toEqual(['proven']);
     for (const inCache of ['dcbf', 'dcbst', 'icbi'])
@@ -305,6 +313,15 @@ describe('On ppc64le', () => {
       ['	ld	2, TOC(1)', '	ld	0, FRAME + 512(1)\n	ld	12, 32(1)\n	cmpd	0, 12\n	bne	2f\n	ld	2, TOC(1)\n2:'],
     );
     expect(readsTwice).toEqual(['toc']);
+  });
+
+  test('a stub takes no more of the stack than the kernel lets one function have', async () => {
+    const frame = async (size: number): Promise<string[]> => {
+      const own = await bench.changed('ppc64le-frame.S', [['#define FRAME	48', `#define FRAME	${size}`]]);
+      return proveOwnRedirect(bench.kernel, own, vfsRead()).flatMap(({ verdict }) => told(verdict));
+    };
+    expect(await frame(2048)).toEqual(['proven']);
+    for (const size of [2064, 8000]) expect(await frame(size)).toEqual([expect.stringMatching(/of the stack/)]);
   });
 
   test('a stub with the smallest frame is proven for every function of which nothing is on the stack', async () => {

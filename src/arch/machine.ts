@@ -185,6 +185,11 @@ export interface FtraceHook {
   /** What a handler is called with (`ftrace_func_t` in include/linux/ftrace.h), beside the saved registers. */
   readonly handlerArguments: HandlerArguments;
   readonly savedRegisters: SavedRegisters;
+  /**
+   * Where in the processor's area the kernel has a byte that is 0 while no handler may be asked: the one that its own hook
+   * looks at, in the words between the hook's entry and the handler's call. Without it, handlers are asked always.
+   */
+  findEnabled?(word: (address: bigint) => number | undefined, entry: bigint, call: bigint): number | undefined;
   /** Where the function graph tracer changes the hook instead of being a handler. */
   readonly graph?: GraphTracer;
 }
@@ -277,6 +282,8 @@ export interface ProofFacts {
   readonly instructionSet: InstructionSet;
   readonly convention: CallingConvention;
   readonly hook: FtraceHook;
+  /** How much of the stack a hook and a stub may take below the site's, in bytes: as much as the kernel lets one function have. */
+  readonly mostStack: number;
   /**
    * Runs an instruction of a stub that a relocation against the new function belongs to, as the loader leaves it.
    * Throws `NotUnderstood` for a relocation that no stub of ours has.

@@ -50,18 +50,21 @@ export class Checks {
   }
 
   /**
-   * What holds where the old code goes on and no handler has been asked. A hook may have a way that asks none: while a
-   * processor is where handlers must not run. But whether a handler is asked is no matter of who calls the function, with what.
+   * What holds where the old code goes on and no handler has been asked. A hook may have a way that asks none: while the
+   * processor's own area says that it is where handlers must not run. It is no matter of who calls the function, with what, or in
+   * which task.
    */
   unasked(machine: SymbolicMachine): void {
     const { terms, begin, hook } = this.scene;
     const own = machine.assumed
       .slice(begin.assumed.length)
       .filter(({ condition }) => !same(condition, this.scene.traced));
-    const isProcessors = ({ origin }: Atom): boolean =>
-      origin.kind === 'unknown' && origin.at !== undefined && this.scene.isInProcessorArea(origin.at);
-    const depends = [...terms.atomsOf(...own.map(({ condition }) => condition))].some((atom) => !isProcessors(atom));
-    if (own.length > 0 && !depends) return;
+    const isEnabled = ({ origin, width }: Atom): boolean =>
+      origin.kind === 'unknown' && width === 8 && origin.at !== undefined && this.scene.isEnabledByte(origin.at);
+    const depends = [...terms.atomsOf(...own.map(({ condition }) => condition))].some((atom) => !isEnabled(atom));
+    const isTaken = (enabled: number): boolean =>
+      own.every(({ condition, holds }) => (terms.evaluate(condition, () => BigInt(enabled)) !== 0n) === holds);
+    if (!depends && !Array.from({ length: 255 }, (_, i) => i + 1).some(isTaken)) return;
     this.expect(machine, 'way', 'that a handler is asked', terms.constant(hook.handlerCall), machine.pc);
   }
 

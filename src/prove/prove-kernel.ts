@@ -30,7 +30,7 @@ export function factsOf({ arch }: ProofKernel): ProofFacts {
 
 /** The kernel's own ftrace hook. Throws `proof-unknown` for a kernel that does not have it. */
 export function kernelHook(kernel: ProofKernel): Hook {
-  const { entry, handlerCall, graph, handlerArguments } = factsOf(kernel).hook;
+  const { entry, handlerCall, graph, handlerArguments, findEnabled } = factsOf(kernel).hook;
   const addressOf = (name: string): LinkAddress => {
     const address = kernel.image.symbol(name);
     if (address !== undefined) return address;
@@ -54,6 +54,7 @@ export function kernelHook(kernel: ProofKernel): Hook {
     entry: start,
     handlerCall: call,
     ops: kernel.image.symbol(opsVariable) ?? handlerArguments.findOps?.(asShipped, start, call),
+    enabled: findEnabled?.(asShipped, start, call),
     // What the tracer makes of its word is another form of the hook, and proven beside this one.
     word: textOf(kernel, tracer ? [tracer.site] : []),
     isThere: (address, size) => kernel.image.bytes(linkAddress(address), size) !== undefined,

@@ -67,8 +67,9 @@ export function proveOwnRedirect(
 const progressEvery = 4096;
 
 /** Somebody's own hook in place of the kernel's: beside what it brings, what is there is the kernel's. */
-const inKernel = (own: Hook, { ops, symbol, isThere }: Hook): Hook => ({
+const inKernel = (own: Hook, { ops, enabled, symbol, isThere }: Hook): Hook => ({
   ops,
+  enabled,
   symbol,
   ...own,
   isThere: (address, size) => own.isThere!(address, size) || isThere!(address, size),

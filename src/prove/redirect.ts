@@ -54,6 +54,8 @@ export interface Hook {
   readonly symbol?: ((name: string) => bigint | undefined) | undefined;
   /** The address of `function_trace_op`, whose value handlers are called with. */
   readonly ops?: bigint | undefined;
+  /** Where in the processor's area the byte is that is 0 while no handler may be asked; without it, there is none. */
+  readonly enabled?: number | undefined;
   /** Whether handlers ask to be told of returns; without it, they do where the hook lets them. */
   readonly tracesReturns?: boolean;
   /** Where the function graph tracer changes the hook; then it is proven in both forms (`ProofFacts.hook.graph`). */

@@ -67,6 +67,7 @@ class Run {
     const { scene } = this;
     const { hook, facts, entry } = scene;
     if (same(pc, scene.callersCode)) return false;
+    this.checkDepth(machine);
     const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
     const tracedFrom = machine.notes.get(returnBefore);
     if (tracedFrom && runsAlready && same(pc, scene.tracer)) {
@@ -106,6 +107,18 @@ class Run {
       return true;
     }
     return scene.executeAt(machine);
+  }
+
+  /** Throws `NotUnderstood` where hook and stub take more of the stack than they may. */
+  private checkDepth(machine: SymbolicMachine): void {
+    const { scene } = this;
+    const { mostStack } = scene.facts;
+    const depth = machine.distance(scene.sp(machine));
+    // The old function's own frame is its own.
+    if (depth === undefined || depth >= -mostStack || depth >= scene.depthAtSite - mostStack) return;
+    throw new NotUnderstood(
+      `here hook and stub have more than ${mostStack} bytes of the stack, which no function should`,
+    );
   }
 
   private callHandler(machine: SymbolicMachine): void {

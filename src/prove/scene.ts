@@ -219,6 +219,11 @@ export class Scene {
     return areas.some((each) => each.base === base);
   }
 
+  /** Whether an address is that of the byte which says whether handlers may be asked. */
+  isEnabledByte(address: Term): boolean {
+    return this.isInProcessorArea(address) && address.plus === BigInt(this.hook.enabled ?? -1);
+  }
+
   /** What the register of the processor's area holds once a function has run: it may have slept and gone on elsewhere. */
   areaAfter({ register }: ProcessorArea): Term {
     return this.terms.initial(`${this.facts.instructionSet.registers[register]!} of the processor that it returns on`);
@@ -323,6 +328,11 @@ export class Scene {
   get untraced(): SymbolicMachine {
     this.plain ??= this.runPrologue();
     return this.plain;
+  }
+
+  /** How far the stack pointer at the site is from the caller's; negative. Throws `NotUnderstood` as `runPrologue` does. */
+  get depthAtSite(): number {
+    return this.untraced.distance(this.sp(this.untraced)) ?? 0;
   }
 
   /**

@@ -98,6 +98,11 @@ const hookOf = (image: KernelImage, { hook }: Originals['facts'], ops: bigint): 
   entry: image.symbol(hook.entry)!,
   handlerCall: image.symbol(hook.handlerCall)!,
   ops,
+  enabled: hook.findEnabled?.(
+    (address) => image.word(linkAddress(address)),
+    image.symbol(hook.entry)!,
+    image.symbol(hook.handlerCall)!,
+  ),
   word: (address) => image.word(linkAddress(address)),
   // So much of the kernel's memory is on the stages of QEMU: what the hook reads, and a little around.
   isThere: (address) => near(address, ops),

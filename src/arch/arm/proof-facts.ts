@@ -85,6 +85,8 @@ export const proofFacts: ProofFacts = {
       ]),
     },
   },
+  // CONFIG_FRAME_WARN of 32-bit kernels (lib/Kconfig.debug, Linux 6.1).
+  mostStack: 1024,
   executeRelocated,
   // Wherever they are, a stub that moves nothing keeps them.
   readCallee: () => ({}),

@@ -75,6 +75,17 @@ function executeFilled<V>(m: Machine<V>, word: number, { width, to }: RecipeFiel
   } else throw new NotUnderstood('what is filled in here is no part of an address that is known');
 }
 
+/** `ftrace_enabled` of struct paca_struct: `lbz rX,…(r13)`, and behind it `cmpdi rX,0` (`ftrace_regs_entry` in ftrace_mprofile.S). */
+function findEnabled(word: (address: bigint) => number | undefined, entry: bigint, call: bigint): number | undefined {
+  for (let address = entry; address < call; address += 4n) {
+    const [load, compare] = [word(address) ?? 0, word(address + 4n) ?? 0];
+    const isLoad = decode(load)?.encoding.name === 'lbz' && field('RA', load) === PACA;
+    const isCompare = decode(compare)?.encoding.name === 'cmpi' && field('SI', compare) === 0;
+    if (isLoad && isCompare && field('RA', compare) === field('RT', load)) return field('D', load);
+  }
+  return undefined;
+}
+
 /** A branch out of it would be a sibling call; then what is left to tell is not certain either. */
 function readCallee(code: Uint32Array, waysIn?: WaysIn): Callee {
   const { doublewords, uncertain } = findStackArguments(code, waysIn);
@@ -122,6 +133,7 @@ export const proofFacts: ProofFacts = {
     idleSiteWord: nop,
     // `mflr r0` stands before the site, and r2 has been set up or was right.
     keptAtSite: [0, TOC],
+    findEnabled,
     handlerArguments: { site: 3, returnAddress: 4, ops: 5 },
     savedRegisters: {
       register: 6,
@@ -135,6 +147,8 @@ export const proofFacts: ProofFacts = {
       ]),
     },
   },
+  // CONFIG_FRAME_WARN of 64-bit kernels (lib/Kconfig.debug, Linux 6.1).
+  mostStack: 2048,
   executeRelocated,
   executeFilled,
   readCallee,
