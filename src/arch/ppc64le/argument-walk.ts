@@ -329,7 +329,8 @@ export class Walk {
       return;
     }
     const after = this.effect(instruction, before, index);
-    this.enter(this.code.next(index), name === 'sc' ? afterCall(after) : after);
+    // A hypervisor gives back LR, unlike what is called (Power Architecture Platform Reference, "Hypervisor Call Functions").
+    this.enter(this.code.next(index), name === 'sc' ? withLink(afterCall(after), after.lr, after.lrSave) : after);
   }
 
   /** Whether a word is the call of mcount. Where the module does not tell, it is the one that stands where GCC puts it. */

@@ -265,6 +265,8 @@ test('A return goes where the function was called from, and LR must still hold t
   expect(sure(...save, bl, encode('std', { RS: 0, 'RA|0': 1, DS: 128 }), ...restore)).toMatch(/may be no return/);
   // The call of mcount gives it back.
   expect(sure(mflr, bl, blr)).toBe(0);
+  // So does a hypervisor.
+  expect(sure(encode('sc', { LEV: 1 }), blr)).toBe(0);
   // One that does not come back, before code that others go to with LR as it was.
   const beq = (words: number) => encode('bc', { BO: 12, BI: 2, BD: 4 * words });
   expect(sure(open, beq(2), bl, close, blr)).toBe(0);
