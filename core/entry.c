@@ -9,12 +9,12 @@
  *
  * The word at an entry is always that of the newest function in its stack that tasks use:
  * its branch, or for a nop, and without one, the kernel's own word. Before it is written
- * it must be what was written last: anything else is somebody else's, and is left alone. A kprobe there has
- * saved the word, and would go on executing it; so while there is one, nothing is
- * written. Somebody who is just making one is inside register_kprobe(), and waited for.
+ * it must be what was written last: anything else is somebody else's, and is left alone.
+ * A kprobe there has saved the word, and would go on executing it; so while there is one,
+ * nothing is written. Who is just making one is inside register_kprobe(), and waited for.
  *
- * All with suture_mutex held. What a word of text and an island are to the processor, src/arch knows; here they
- * are arithmetic (include/suture/patch-table.h).
+ * All with suture_mutex held. What a branch and an island are to the processor, src/arch
+ * knows; here they are arithmetic (include/suture/patch-table.h).
  */
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
@@ -259,13 +259,13 @@ static int write_object(struct klp_object *obj)
 }
 
 /**
- * suture_write_entries() - gives the entries of a patch's functions the words that tasks are to find
+ * suture_write_entries() - writes the words that tasks are to find at a patch's entries
  * @patch:	in transition, or NULL, and then nothing is done
  *
  * Under suture_stop_machine(), tasks being in the new state already.
  *
- * Return: 0; else nothing is written: -EBUSY if there is a kprobe, -EINVAL if somebody else has written there,
- * or why text cannot be written.
+ * Return: 0; else nothing is written: -EBUSY if there is a kprobe, -EINVAL if somebody else
+ * has written there, or why text cannot be written.
  */
 int suture_write_entries(struct klp_patch *patch)
 {
@@ -324,7 +324,7 @@ int suture_write_object(struct klp_object *obj)
  * suture_find_probed() - finds a function whose entry cannot be given back now
  * @patch:	in force
  *
- * Return: a function with a kprobe on its entry, or NULL.
+ * Return: a function that is the newest at its entry, with a kprobe there, or NULL.
  */
 const struct klp_func *suture_find_probed(struct klp_patch *patch)
 {
@@ -333,7 +333,9 @@ const struct klp_func *suture_find_probed(struct klp_patch *patch)
 
 	klp_for_each_object(patch, obj) {
 		klp_for_each_func(obj, func) {
-			if (func->site && func->site->is_entry &&
+			if (func->patched && func->site->is_entry &&
+			    list_first_entry(&func->site->funcs, struct klp_func,
+					     stack_node) == func &&
 			    is_probed(func->site->ip))
 				return func;
 		}

@@ -158,7 +158,10 @@ static int look_at(struct task_struct *task, void *data)
 	return 0;
 }
 
-/* All tasks to the other state, but for those that are inside; of a strict patch @data all or nobody. */
+/*
+ * All tasks to the other state, but for those that are inside; all or nobody if @data is a
+ * strict patch.
+ */
 static int switch_tasks(void *data)
 {
 	struct laggards *old = laggards;

@@ -76,9 +76,9 @@ static inline void arch_synchronize(void)
 /* ---- islands ---- */
 
 /*
- * The kernel's own mapping before its init text: it ends on a big page of its own (STRICT_ALIGN_SIZE in
- * arch/powerpc/kernel/vmlinux.lds.S, Linux 6.1), and what lies before it in that page is
- * zero, executable and used by nobody. A branch reaches 32 MB.
+ * The kernel's own mapping before its init text, which begins on a big page
+ * (STRICT_ALIGN_SIZE in arch/powerpc/kernel/vmlinux.lds.S, Linux 6.1): what lies before it
+ * is zero, executable and used by nobody. A branch reaches 32 MB.
  */
 #define ARCH_ISLAND_ROOMS	1
 #define ARCH_ISLAND_FILL	0

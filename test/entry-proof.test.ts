@@ -1,0 +1,121 @@
+// Redirects at the entry are proven from the finished module and the image: of a stock kernel all that can be linked are. A right
+// module is changed after it was linked, one thing at a time, and no change of it is proven.
+
+import { beforeAll, describe, expect, it } from 'vitest';
+import { findSection, readElf, writeElf } from '../src/elf/elf.ts';
+import type { ElfModel } from '../src/elf/model.ts';
+import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
+import { enteredFunctions, linkFunctions } from '../src/link/link-whole-kernel.ts';
+import { Prover } from '../src/prove/prove-module.ts';
+import { ReasonError } from '../src/reason.ts';
+import { stockKernels } from './stock-kernels.ts';
+
+/** Has a TOC set-up on ppc64le. */
+const name = 'cmdline_proc_show';
+
+describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, architecture }) => {
+  let kernel: LoadedKernel;
+  let prover: Prover;
+  let module: Uint8Array;
+
+  beforeAll(async () => {
+    kernel = await loadKernel(kernelName);
+    prover = new Prover(kernel);
+    const functions = enteredFunctions(kernel).filter((each) => each.name === name);
+    [{ bytes: module }] = linkFunctions(kernel, functions, 'entry') as unknown as [{ bytes: Uint8Array }];
+  });
+
+  it('all redirects that can be made are proven, those of functions without a call site among them', () => {
+    const some = enteredFunctions(kernel).filter((_, i) => i % 8 === 0);
+    const traced = new Set(kernel.callSites.map((site) => site.function));
+    const linked = [...linkFunctions(kernel, some, 'entry')];
+    const verdicts = linked.flatMap(({ bytes }) => prover.proveModule(bytes, 'entries'));
+    expect(verdicts.filter(({ verdict }) => verdict.verdict !== 'proven')).toEqual([]);
+    expect(verdicts.filter(({ oldAddress }) => !traced.has(oldAddress)).length).toBeGreaterThan(100);
+    const codes = new Set(linked.flatMap(({ refused }) => refused.map(({ reasons }) => reasons[0]!.code)));
+    expect(codes).toContain('entry-in-use');
+    expect(codes).toContain('init-text');
+  });
+
+  /** What a changed module's one redirect comes to: its verdict, or the code by which the module is refused. */
+  function judge(change: (model: ElfModel) => void): string {
+    const model = readElf(module.slice(), 'changed.ko');
+    change(model);
+    try {
+      return prover.proveModule(writeElf(model), 'changed.ko')[0]!.verdict.verdict;
+    } catch (error) {
+      if (error instanceof ReasonError) return error.reasons[0].code;
+      throw error;
+    }
+  }
+
+  const layout = () => tableLayout((kernel.arch.elf.class / 8) as 4 | 8);
+  /** Where a pointer of the table leads in its own section. */
+  function follow(model: ElfModel, offset: number): number {
+    const section = findSection(model, patchSection)!;
+    const { symbol, addend } = section.relocations.find((each) => each.offset === offset)!;
+    const inPlace = new DataView(section.data.buffer, section.data.byteOffset).getInt32(offset, true);
+    return Number(symbol!.value + (addend ?? BigInt(inPlace)));
+  }
+  const entry = (model: ElfModel): number => follow(model, layout().suture_patch_table.offset.entry);
+  function redirect(model: ElfModel): number {
+    const { suture_patch_table: table, suture_object: object } = layout();
+    return follow(model, follow(model, table.offset.objects) + object.offset.redirects);
+  }
+  function put(model: ElfModel, offset: number, change: (word: number) => number): void {
+    const { data } = findSection(model, patchSection)!;
+    const view = new DataView(data.buffer, data.byteOffset);
+    view.setUint32(offset, change(view.getUint32(offset, true)), true);
+  }
+
+  it('the module as it was linked is proven', () => {
+    expect(judge(() => {})).toBe('proven');
+  });
+
+  it('another word than the one that all callers come to is not', () => {
+    const { site } = layout().suture_redirect.offset;
+    expect(judge((model) => put(model, redirect(model) + site, (at) => at + 4))).not.toBe('proven');
+  });
+
+  it('nor is a branch, or an island, that is not the architecture’s', () => {
+    const { branch, branch_addend, branch_field, branch_range, branch_shift, island_always } =
+      layout().suture_entry.offset;
+    for (const member of [branch, branch_addend, branch_field, branch_range, branch_shift, island_always]) {
+      expect(judge((model) => put(model, entry(model) + member, (word) => word ^ 1))).not.toBe('proven');
+    }
+    const { island_words, island_fields } = layout().suture_entry.offset;
+    for (const list of [island_words, island_fields]) {
+      expect(judge((model) => put(model, follow(model, entry(model) + list), (word) => word ^ 2))).not.toBe('proven');
+    }
+  });
+
+  it('nor is a module that does not say how the entry becomes a branch', () => {
+    const without = (model: ElfModel) => {
+      const section = findSection(model, patchSection)!;
+      const at = layout().suture_patch_table.offset.entry;
+      section.relocations = section.relocations.filter(({ offset }) => offset !== at);
+      put(model, at, () => 0);
+    };
+    expect(judge(without)).toBe('patch-malformed');
+  });
+
+  it('nor is one whose way is that of a call site', () => {
+    const { way } = layout().suture_redirect.offset;
+    expect(judge((model) => put(model, redirect(model) + way, () => 0))).not.toBe('proven');
+    expect(judge((model) => put(model, redirect(model) + way, () => 2))).toBe('patch-malformed');
+  });
+
+  if (architecture !== 'ppc64le') return;
+  it('a stub that does not give r2 back is refuted', () => {
+    const broken = (model: ElfModel) => {
+      const { data } = findSection(model, '.text.suture_stubs')!;
+      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+      for (let at = 0; at < data.length; at += 4) {
+        // ld r2,N(r1) becomes nop.
+        if ((view.getUint32(at, true) & 0xffff0003) >>> 0 === 0xe8410000) view.setUint32(at, 0x60000000, true);
+      }
+    };
+    expect(judge(broken)).toBe('refuted');
+  });
+});
