@@ -9,6 +9,7 @@
  */
 #define pr_fmt(fmt) "livepatch: " fmt
 
+#include <linux/jiffies.h>
 #include <linux/workqueue.h>
 
 #include "suture.h"
@@ -16,6 +17,8 @@
 /* How long to wait before the laggards are looked at again. */
 #define FIRST_RETRY_MS	10
 #define LAST_RETRY_MS	1000
+/* If all must switch at once: how soon after a look another one is worth it for who returns. */
+#define RETURN_RETRY_MS	100
 /* Of the longest breaks, how many go by before the laggards are sent a signal. */
 #define SIGNALS_TIMEOUT	15
 
@@ -28,6 +31,8 @@ static void klp_transition_work_fn(struct work_struct *work);
 static DECLARE_DELAYED_WORK(transition_work, klp_transition_work_fn);
 static unsigned int retry_ms;
 static unsigned int late_retries;
+static unsigned long last_look;		/* in jiffies */
+static bool somebody_returned;
 
 static const char *way_to(int state)
 {
@@ -108,15 +113,22 @@ static void tell_of_probe(void)
 
 static void look_later(void)
 {
+	bool early = somebody_returned;
+
+	last_look = jiffies;
+	somebody_returned = false;
 	tell_of_probe();
 	if (suture_are_looked_at(target_state) || strict_patch()) {
 		suture_remind_laggards();
-		if (late_retries == SIGNALS_TIMEOUT)
+		if (!early && late_retries == SIGNALS_TIMEOUT)
 			pr_notice("signaling remaining tasks\n");
-		if (late_retries && !(late_retries % SIGNALS_TIMEOUT))
+		if (!early && late_retries && !(late_retries % SIGNALS_TIMEOUT))
 			klp_send_signals();
 	}
 	mod_delayed_work(system_wq, &transition_work, msecs_to_jiffies(retry_ms));
+	/* A look in between is none of the breaks. */
+	if (early)
+		return;
 	if (retry_ms == LAST_RETRY_MS)
 		late_retries++;
 	retry_ms = min(2 * retry_ms, (unsigned int)LAST_RETRY_MS);
@@ -158,9 +170,16 @@ static void klp_transition_work_fn(struct work_struct *work)
  */
 void suture_laggard_returns(void)
 {
-	if (klp_transition_patch &&
-	    (strict_patch() || suture_switch_itself(target_state)))
+	if (!klp_transition_patch)
+		return;
+	if (!strict_patch()) {
+		if (suture_switch_itself(target_state))
+			mod_delayed_work(system_wq, &transition_work, 0);
+	} else if (time_after(jiffies, last_look + msecs_to_jiffies(RETURN_RETRY_MS))) {
+		/* It is outside now, and may be inside again in a moment. */
+		somebody_returned = true;
 		mod_delayed_work(system_wq, &transition_work, 0);
+	}
 }
 
 /**
@@ -224,6 +243,7 @@ void klp_start_transition(void)
 	suture_fill_codes(klp_transition_patch, target_state);
 	retry_ms = FIRST_RETRY_MS;
 	late_retries = 0;
+	somebody_returned = false;
 }
 
 /* A module that the patch in transition is for has come or gone. */

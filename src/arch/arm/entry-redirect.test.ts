@@ -53,6 +53,10 @@ describe('a function is not redirected at its first word', () => {
     expect(entryWay.hindrance(text(mov, ret), behind(ret, bounds))).toMatch(/__entry_text_start/);
   });
 
+  it('if processors that are switched off wait in it', () => {
+    expect(entryWay.hindrance({ ...text(mov, ret), name: 'imx_cpu_die' }, undefined)).toMatch(/switched off/);
+  });
+
   it('if the code before runs into it: then it is a label', () => {
     expect(entryWay.hindrance(text(mov, ret), behind(mov))).toMatch(/runs into it/);
     for (const end of [ret, jumpTo(0, 64), encode('POP', { register_list: 0x8010 }), 0x00000000, undefined])

@@ -37,6 +37,9 @@ const branchField = { from: 0, width: 24, to: 0 };
 const ownConvention =
   /^(__(get|put)_user_|__aeabi_|__do_div64|__gnu_mcount_nc|mcount|ftrace_(caller|regs|graph|stub|call)|return_to_handler|ret_(fast|slow|from|to)_|vector_|__hyp_|__fixup_|__secondary_|secondary_startup|__turn_mmu|__enable_mmu|stext|_text|_stext|__\w*text_(start|end))/;
 
+/** What platforms call where a processor waits that is switched off: `smp_ops.cpu_die` and what that enters (arch/arm/mach-…). */
+const parked = /_cpu_(die|off|kill)$|_do_lowpower$/;
+
 /** Ranges of text that holds only code of that kind, or such that must not be left in between. */
 const ownRanges = [
   ['__entry_text_start', '__entry_text_end'],
@@ -97,6 +100,7 @@ export const entryWay: EntryWay = {
   site: () => 0,
   ofModules: true,
   hindrance(text, kernel) {
+    if (parked.test(text.name)) return 'processors that are switched off wait in it, and nobody sees them leave it';
     const own = kernel && ownConventionOf(text, kernel);
     if (own !== undefined) return own;
     for (const [i, word] of text.words.entries()) {

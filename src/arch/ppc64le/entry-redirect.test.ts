@@ -41,6 +41,10 @@ describe('a function is not redirected at its entry', () => {
     expect(entryWay.hindrance(text(mflr, blr), behind([blr], start))).toMatch(/head of the kernel/);
   });
 
+  it('if processors that are switched off wait in it', () => {
+    expect(entryWay.hindrance({ ...text(mflr, blr), name: 'pnv_cpu_offline' }, undefined)).toMatch(/switched off/);
+  });
+
   it('if the code before runs into it, also by way of padding', () => {
     expect(entryWay.hindrance(text(mflr, blr), behind([nop, mflr]))).toMatch(/runs into it/);
     for (const end of [blr, encode('bl', { LI: 64 }), 0, undefined])

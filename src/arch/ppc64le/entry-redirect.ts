@@ -42,6 +42,9 @@ const half = (from: number) => ({ from, width: 16, to: 0 });
 const ownConvention =
   /^(_(save|rest)|_mcount|mcount|ftrace_|return_to_|livepatch_|exc_|system_call|ret_from_|ret_to_|interrupt_return|fast_|replay_|do_final_|masked_|enter_|start_|generic_secondary|copy_to_here|_?__secondary|_switch|_stext|_text|__\w*(text|interrupts|handlers|code)_?(start|end)|start_(text|first)|end_first|__(start|end)_)/;
 
+/** Where a processor waits that is switched off (platforms/powernv/smp.c and idle.c). */
+const parked = /^pnv_cpu_offline|^(power7|power9|power10|arch300)_idle/;
+
 const ownRanges = [['__noinstr_text_start', '__noinstr_text_end']] as const;
 
 /** Up to this one the linker has put the assembly of exceptions, registers and firmware (`head-y` in arch/powerpc/Makefile). */
@@ -111,6 +114,7 @@ export const entryWay: EntryWay = {
   // From a module's text no branch reaches room for an island.
   ofModules: false,
   hindrance(text, kernel) {
+    if (parked.test(text.name)) return 'processors that are switched off wait in it, and nobody sees them leave it';
     const own = kernel && ownConventionOf(text, kernel);
     if (own !== undefined) return own;
     const entries = [0, tocSetUpWords(text.words)];
