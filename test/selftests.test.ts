@@ -1,6 +1,7 @@
 // The way on which mainline's selftests run: that a script finds all that it needs, and that a case which fails is never
 // counted as passed. The selftests themselves are `npm run selftests`.
 
+import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { planSelftests } from '../src/cli/selftests.ts';
 import type { CompiledModule } from '../src/compile/selftest-modules.ts';
@@ -50,6 +51,14 @@ describe.each(stockKernels)('selftests on $name', ({ name }) => {
     expect(modules.flatMap(({ undefinedSymbols }) => undefinedSymbols)).toEqual([]);
     // All of them compile as they are, and can be adapted.
     expect(modules.filter(({ ko }) => !ko).map(({ complaints }) => complaints)).toEqual([]);
+  });
+
+  it('of the entry way have a script of ours in the place of the one about ftrace', async () => {
+    const scripts = fileURLToPath(new URL('selftests', import.meta.url));
+    const { plan: entry } = await planSelftests(name, () => {}, { way: 'entry', scripts });
+    const added = [...entry.scripts.keys()].filter((file) => !plan.scripts.has(file));
+    const left = [...plan.scripts.keys()].filter((file) => !entry.scripts.has(file));
+    expect([added, left]).toEqual([['test-entry.sh'], ['test-ftrace.sh']]);
   });
 
   it('find every program with its libraries, and the modules', async () => {

@@ -12,12 +12,15 @@ import { stockKernels } from './stock-kernels.ts';
 
 const sources = fileURLToPath(new URL('stress', import.meta.url));
 
-describe.each(stockKernels)('under stress, $name', ({ name }) => {
+const ways = ['ftrace', 'entry'] as const;
+const runs = stockKernels.flatMap(({ name }) => ways.map((way) => ({ name, way })));
+
+describe.each(runs)('under stress, $name, patches of the way $way', ({ name, way }) => {
   let plan: Awaited<ReturnType<typeof stressModules>>;
   let kernel: GuestKernel;
 
   beforeAll(async () => {
-    plan = await stressModules(name, sources);
+    plan = await stressModules(name, sources, way);
     kernel = guestKernel(await openKernel(name));
   });
 
