@@ -92,7 +92,7 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
   };
 
   describe('an interrupt', () => {
-    // The compiler hangs where it is asked for this.
+    // The compiler hangs where it is asked for this, and has begun a temporary file.
     it.each([
       ['the original is compiled', '-o fs/proc/cmdline.o'],
       ['the patched file is compiled', '/patched/tree-0/'],
@@ -101,7 +101,7 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
       const pid = join(mkdtempSync(join(scratch, 'pid-')), 'pid');
       const PATH = withCompiler(
         (gcc) =>
-          `case "$*" in *'${words}'*) echo $$ >${pid}.new; mv ${pid}.new ${pid}; exec sleep 600;; esac\nexec ${gcc} "$@"`,
+          `case "$*" in *'${words}'*) echo $$ >${pid}.new; echo >$TMPDIR/cc.s; mv ${pid}.new ${pid}; exec sleep 600;; esac\nexec ${gcc} "$@"`,
       );
       const before = treeState();
       const child = startSuture([...command('fix.patch', output), '--json'], { ...environment(), PATH });

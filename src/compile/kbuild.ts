@@ -4,12 +4,16 @@
 import type { Platform } from '../arch/arch.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { type RunResult, run } from '../host/run.ts';
+import { withTemporaryFolder } from '../host/temporary.ts';
 import { reasonError } from '../reason.ts';
 
 /** What make and the shells that it runs do not take as part of a path. The kernel's own Makefile refuses blanks and colons. */
 const unfitForMake = /[\s:#$%&;|<>()*?[\]'"`\\]/;
 
-/** Bytes of address space that each compiler may take. gcc needs some 200 MB for a kernel source. */
+/**
+ * Bytes of address space that each compiler may take; gcc needs some 200 MB for a kernel source. A fix may include what never
+ * ends; the compiler then ends before the machine's memory does.
+ */
 const largestProcess = 4 * 2 ** 30;
 
 /**
@@ -38,12 +42,15 @@ export const runBuildTool = (
   accept: readonly number[],
   exported: Readonly<Record<string, string>> = {},
 ): Promise<RunResult> =>
-  run('prlimit', [`--as=${largestProcess}`, program, ...args], {
-    cwd: folder,
-    accept,
-    timeout: 600,
-    env: { ...exported, ...buildEnvironment },
-  });
+  withTemporaryFolder((temporary) =>
+    run('prlimit', [`--as=${largestProcess}`, program, ...args], {
+      cwd: folder,
+      accept,
+      timeout: 600,
+      // A compiler that is killed leaves its temporary files.
+      env: { ...exported, ...buildEnvironment, TMPDIR: temporary },
+    }),
+  );
 
 /**
  * The kernel's own make, for the cross compiler of the platform. `folder` holds a Kbuild file; nothing outside it is written.
@@ -58,21 +65,15 @@ export async function kbuild(
 ): Promise<RunResult> {
   checkPath(folder, 'set TMPDIR to another folder');
   checkPath(kernel.headers, 'move the headers, and import the kernel again');
-  return run(
-    'prlimit',
+  return runBuildTool(
+    'make',
     [
-      // A fix may include what never ends; the compiler then ends before the machine's memory does.
-      `--as=${largestProcess}`,
-      'make',
-      '--silent',
-      '-C',
-      kernel.headers,
-      `M=${folder}`,
-      `ARCH=${platform.kbuild}`,
-      `CROSS_COMPILE=${kernel.crossPrefix}`,
+      ...['--silent', '-C', kernel.headers, `M=${folder}`],
+      ...[`ARCH=${platform.kbuild}`, `CROSS_COMPILE=${kernel.crossPrefix}`],
       ...targets,
     ],
-    { accept, timeout: 600, env: buildEnvironment },
+    folder,
+    accept,
   );
 }
 
