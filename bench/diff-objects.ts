@@ -61,9 +61,10 @@ async function compile(arch: Architecture, path: string, functions: number, flag
   await writeFile(source, sourceOfPair(functions));
   const apart = ['-ffunction-sections', '-fdata-sections', '-fno-section-anchors', '-fno-optimize-sibling-calls'];
   const compiler = `${arch.platform.cross.prefix}gcc`;
-  await run(compiler, ['-c', '-O2', '-w', '-ffreestanding', '-fno-pie', ...apart, ...flags, '-o', object, source], {
-    timeout: 300,
-  });
+  // As the kernel is compiled (arch/arm/Makefile, Linux 6.1): Debian's compiler makes Thumb code by itself.
+  const set = arch.platform.kbuild === 'arm' ? ['-marm'] : [];
+  const common = ['-c', '-O2', '-w', '-ffreestanding', '-fno-pie', ...set, ...apart];
+  await run(compiler, [...common, ...flags, '-o', object, source], { timeout: 300 });
   return object;
 }
 
