@@ -64,6 +64,8 @@ export class Comparison {
     let verdict: Verdict = 'same';
     if (!this.#sameBytes(a, b)) {
       const [before, after] = [this.#relocatedOut(a, this.#original), this.#relocatedOut(b, this.#patched)];
+      // A damaged file may have a function without bytes.
+      if (before.length !== after.length) return 'changed';
       if (a.kind === 'variable') return isDescriptor(a) && onlyLineOfDescriptor(a, before, after) ? 'lines' : 'changed';
       if (a.kind !== 'function' || !onlyLinesDiffer(before, after, b, this.#patched.code, this.#movedLines(a, b)))
         return 'changed';
@@ -91,7 +93,7 @@ export class Comparison {
       if (this.#sameBytes(one, other)) continue;
       const [x, y] = [this.#relocatedOut(one, this.#original), this.#relocatedOut(other, this.#patched)];
       const line = this.#patched.table(other.section)?.line;
-      if (!line) return 'changed';
+      if (!line || x.length !== y.length || x.length < line.offset + line.size) return 'changed';
       const withLine = x.slice();
       withLine.set(y.subarray(line.offset, line.offset + line.size), line.offset);
       if (!equalBytes(withLine, y)) return 'changed';

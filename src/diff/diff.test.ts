@@ -7,7 +7,7 @@ import { inWords } from '../../test/support/diff-in-words.ts';
 import { models } from '../../test/support/elf-models.ts';
 import { goldenCases } from '../../test/support/golden.ts';
 import { textObject } from '../../test/support/text-object.ts';
-import { ET_EXEC } from '../elf/constants.ts';
+import { ET_EXEC, SHT_NOBITS } from '../elf/constants.ts';
 import { readElf, writeElf } from '../elf/elf.ts';
 import type { ElfModel } from '../elf/model.ts';
 import { type ReasonCode, ReasonError } from '../reason.ts';
@@ -98,6 +98,14 @@ describe('files that nobody made in good faith', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  it('are compared where one has code that is not in the file', () => {
+    const bytes = writeElf(textObject('code f\n  word 60000000'));
+    const emptied = readElf(bytes, 'after.o');
+    const text = emptied.sections.find(({ name }) => name === '.text.f')!;
+    Object.assign(text, { type: SHT_NOBITS, data: new Uint8Array() });
+    expect(diff(readElf(bytes, 'before.o'), emptied).changed.map(({ name }) => name)).toEqual(['f']);
   });
 
   it('end so when bytes of a good one are changed', () => {
