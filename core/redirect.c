@@ -5,7 +5,8 @@
  *
  * A site has a stack of new functions, newest first; ftrace calls the handler
  * there while the stack is not empty. One ftrace_ops is for all call sites and finds
- * them in a hash, so a call costs the same however many functions are patched.
+ * them in a hash, so a call costs the same however many functions are patched. What a
+ * site's stack comes to while nobody needs to be asked is kept beside it, as one word.
  *
  * All but the handler is called with suture_mutex held. The handler takes no lock:
  * ftrace calls it at any time and in any context, with preemption disabled, also
@@ -21,7 +22,6 @@
 
 #include <linux/cpumask.h>
 #include <linux/ftrace.h>
-#include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/rculist.h>
@@ -33,7 +33,20 @@
 #include "bound.h"
 #include "suture.h"
 
-static DEFINE_HASHTABLE(sites, 10);
+/*
+ * By address, with the fewest instructions for the handler: no two call sites are within 8
+ * bytes, and the bits above 8 KiB keep apart what lies at regular distances.
+ */
+#define SITE_CHAINS	4096
+static struct hlist_head sites[SITE_CHAINS];
+
+static __always_inline struct hlist_head *sites_like(unsigned long ip)
+{
+	return &sites[(ip ^ ip >> 10) / 8 % SITE_CHAINS];
+}
+
+/* A site's target where who calls must be asked; no stub has this address. */
+#define ASK		1
 
 /* ---- sites ---- */
 
@@ -42,7 +55,7 @@ struct suture_site *suture_find_site(unsigned long ip)
 {
 	struct suture_site *site;
 
-	hash_for_each_possible(sites, site, node, ip) {
+	hlist_for_each_entry(site, sites_like(ip), node) {
 		if (site->ip == ip)
 			return site;
 	}
@@ -77,7 +90,7 @@ int suture_get_site(struct klp_patch *patch, struct klp_func *func,
 			site->word = site->old_word;
 		}
 		INIT_LIST_HEAD(&site->funcs);
-		hash_add_rcu(sites, &site->node, ip);
+		hlist_add_head_rcu(&site->node, sites_like(ip));
 	}
 	site->users++;
 	site->newest = patch;
@@ -105,7 +118,7 @@ void suture_put_site(struct klp_func *func)
 	site->newest = NULL;
 	if (--site->users)
 		return;
-	hash_del_rcu(&site->node);
+	hlist_del_rcu(&site->node);
 	suture_call_after_handlers(&site->rcu, free_site);
 }
 
@@ -126,6 +139,25 @@ const struct klp_func *suture_func_below(const struct klp_func *func)
 unsigned long notrace suture_stub(const struct klp_func *func)
 {
 	return (unsigned long)func->redirect->stub;
+}
+
+/**
+ * suture_settle_site() - keeps what the handler is to do at a site
+ * @site:	whose stack, or the transition of whose functions, has changed
+ *
+ * In this order, so that who reads ASK and not yet the change does what was done before.
+ */
+void suture_settle_site(struct suture_site *site)
+{
+	const struct klp_func *func =
+		list_first_entry_or_null(&site->funcs, struct klp_func, stack_node);
+	unsigned long target = 0;
+
+	if (func && func->transition)
+		target = ASK;
+	else if (func && !func->nop)
+		target = suture_stub(func);
+	WRITE_ONCE(site->target, target);
 }
 
 /* ---- without ftrace there is the entry way alone ---- */
@@ -160,45 +192,69 @@ static void disarm(struct klp_object *obj, unsigned int count)
  */
 static __always_inline bool is_unseen(void)
 {
-	if (unlikely(current->exit_state))
+	if (current->exit_state)
 		return !in_nmi() && !in_hardirq() && !suture_is_known_dying(current);
-	return suture_is_idle(current) && unlikely(!cpu_online(raw_smp_processor_id()));
+	return suture_is_idle(current) && !cpu_online(raw_smp_processor_id());
+}
+
+/* During a transition: has the hook resume at what current is to use. */
+static noinline notrace void ask(struct suture_site *site,
+				 struct ftrace_regs *fregs)
+{
+	struct klp_func *func =
+		list_first_or_null_rcu(&site->funcs, struct klp_func, stack_node);
+
+	if (!func)
+		return;
+	if (READ_ONCE(func->transition)) {
+		/* Pairs with klp_init_transition(): the state first. */
+		smp_rmb();
+		if (!suture_task_is_patched(current))
+			func = list_next_or_null_rcu(&site->funcs,
+						     &func->stack_node,
+						     struct klp_func, stack_node);
+	}
+	if (func && !func->nop)
+		instruction_pointer_set(ftrace_get_regs(fregs), suture_stub(func));
+}
+
+static __always_inline void follow(unsigned long ip, struct ftrace_regs *fregs)
+{
+	struct suture_site *site;
+	unsigned long target;
+
+	hlist_for_each_entry_rcu_notrace(site, sites_like(ip), node) {
+		if (site->ip != ip)
+			continue;
+		target = READ_ONCE(site->target);
+		if (unlikely(target == ASK))
+			ask(site, fregs);
+		else if (target)
+			instruction_pointer_set(ftrace_get_regs(fregs), target);
+		return;
+	}
+}
+
+/* Who may be unseen. */
+static noinline notrace void redirect_if_seen(unsigned long ip,
+					      struct ftrace_regs *fregs)
+{
+	if (!is_unseen())
+		follow(ip, fregs);
 }
 
 /*
  * At the call site of a patched function: the hook resumes at the stub of the newest
- * function instead; during a transition at what the task is to use.
+ * function instead; during a transition at what the task is to use. What is rare is
+ * left to others, so that this needs no frame.
  */
 static void notrace redirect(unsigned long ip, unsigned long parent_ip,
 			     struct ftrace_ops *ops, struct ftrace_regs *fregs)
 {
-	struct suture_site *site;
-	struct klp_func *func;
-
-	if (is_unseen())
-		return;
-
-	hash_for_each_possible_rcu_notrace(sites, site, node, ip) {
-		if (site->ip != ip)
-			continue;
-		func = list_first_or_null_rcu(&site->funcs, struct klp_func,
-					      stack_node);
-		if (!func)
-			return;
-		if (unlikely(READ_ONCE(func->transition))) {
-			/* Pairs with klp_init_transition(): the state first. */
-			smp_rmb();
-			if (!suture_task_is_patched(current))
-				func = list_next_or_null_rcu(&site->funcs,
-							     &func->stack_node,
-							     struct klp_func,
-							     stack_node);
-		}
-		if (func && !func->nop)
-			instruction_pointer_set(ftrace_get_regs(fregs),
-						suture_stub(func));
-		return;
-	}
+	if (unlikely(current->exit_state || suture_is_idle(current)))
+		redirect_if_seen(ip, fregs);
+	else
+		follow(ip, fregs);
 }
 
 /* ---- ftrace ---- */
@@ -333,6 +389,7 @@ int klp_patch_object(struct klp_object *obj)
 		if (!func->site)
 			continue;
 		list_add_rcu(&func->stack_node, &func->site->funcs);
+		suture_settle_site(func->site);
 		func->patched = true;
 	}
 	obj->patched = true;
@@ -355,6 +412,7 @@ static void unpatch_object(struct klp_object *obj, bool nops_only)
 		if (!func->patched || (nops_only && !func->nop))
 			continue;
 		list_del_rcu(&func->stack_node);
+		suture_settle_site(func->site);
 		func->patched = false;
 		if (!func->site->is_entry && list_empty(&func->site->funcs))
 			obj->ips[count++] = func->site->ip;

@@ -151,6 +151,7 @@ void klp_unpatch_replaced_patches(struct klp_patch *new_patch);
 struct suture_site {
 	struct hlist_node node;
 	unsigned long ip;		/* what ftrace calls the call site; or the entry's word */
+	unsigned long target;		/* ftrace way: see suture_settle_site() */
 	struct list_head funcs;		/* klp_func.stack_node */
 	unsigned int users;		/* klp_func.site, in a stack or not */
 	const struct klp_patch *newest;	/* of the users' patches */
@@ -165,6 +166,7 @@ struct suture_site *suture_find_site(unsigned long ip);
 int suture_get_site(struct klp_patch *patch, struct klp_func *func,
 		    unsigned long ip);
 void suture_put_site(struct klp_func *func);
+void suture_settle_site(struct suture_site *site);
 unsigned long suture_site_ip(const struct klp_func *func);
 const struct klp_func *suture_func_below(const struct klp_func *func);
 unsigned long suture_stub(const struct klp_func *func);

@@ -47,8 +47,11 @@ static void set_transition(struct klp_patch *patch, bool transition)
 	struct klp_func *func;
 
 	klp_for_each_object(patch, obj) {
-		klp_for_each_func(obj, func)
+		klp_for_each_func(obj, func) {
 			WRITE_ONCE(func->transition, transition);
+			if (func->site)
+				suture_settle_site(func->site);
+		}
 	}
 }
 
