@@ -78,6 +78,8 @@ static const struct suture_code *code_at(const struct suture_codes *codes,
 {
 	unsigned int low = 0, high = codes->count;
 
+	if (!test_bit(suture_page(pc), codes->pages))
+		return NULL;
 	while (low < high) {
 		unsigned int middle = low + (high - low) / 2;
 

@@ -3,6 +3,7 @@
 #ifndef _SUTURE_H
 #define _SUTURE_H
 
+#include <linux/bitmap.h>
 #include <linux/livepatch.h>
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
@@ -43,11 +44,22 @@ struct suture_code {
 	const char *name;
 };
 
+/* 4 KiB each, 256 MiB in all: the kernel's text and its modules' seldom meet in one. */
+#define SUTURE_PAGE_SHIFT	12
+#define SUTURE_PAGES		(1 << 16)
+
 /* Sorted by start, disjoint; both in kmalloc'd memory, on no stack. */
 struct suture_codes {
 	const struct suture_code *codes;
 	unsigned int count;
+	/* Where they are, modulo SUTURE_PAGES: most addresses need not be looked up. */
+	DECLARE_BITMAP(pages, SUTURE_PAGES);
 };
+
+static inline unsigned int suture_page(unsigned long address)
+{
+	return (address >> SUTURE_PAGE_SHIFT) % SUTURE_PAGES;
+}
 
 /* core.c */
 extern struct mutex suture_mutex;

@@ -37,6 +37,7 @@ struct seen {
 
 struct seen_tasks {
 	struct suture_code code;
+	struct suture_codes codes;
 	unsigned int count;
 	struct seen tasks[MOST_TASKS];
 };
@@ -76,7 +77,6 @@ static void look_closely(struct seen *one, struct task_struct *task,
 static int look_at(struct task_struct *task, void *data)
 {
 	struct seen_tasks *seen = data;
-	struct suture_codes codes = { &seen->code, 1 };
 	struct seen *one = &seen->tasks[seen->count];
 	u64 start;
 
@@ -85,9 +85,9 @@ static int look_at(struct task_struct *task, void *data)
 	one->pid = task->pid;
 	memcpy(one->name, task->comm, sizeof(one->name));
 	start = local_clock();
-	one->inside = suture_inside(task, &codes, NULL);
+	one->inside = suture_inside(task, &seen->codes, NULL);
 	one->time = local_clock() - start;
-	look_closely(one, task, &codes);
+	look_closely(one, task, &seen->codes);
 	return 0;
 }
 
@@ -105,6 +105,10 @@ static int show(struct seq_file *m, void *v)
 	if (!seen)
 		return -ENOMEM;
 	seen->code = code;
+	seen->codes.codes = &seen->code;
+	seen->codes.count = 1;
+	/* Each address is to be looked up. */
+	bitmap_fill(seen->codes.pages, SUTURE_PAGES);
 	ret = suture_stop_machine(look_at_all, seen);
 	for (i = 0; !ret && i < seen->count; i++) {
 		const struct seen *one = &seen->tasks[i];
