@@ -3,41 +3,70 @@
 // The modules are those of bench/guest: one with a thousand functions, patches of the first so and so many of them, and one that
 // writes down how long the machine is stopped.
 
-import { readFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { adaptFolder } from '../src/cli/adapt-folder.ts';
 import { buildCore } from '../src/compile/core-module.ts';
+import { kbuild } from '../src/compile/kbuild.ts';
 import { packageFile } from '../src/host/package-file.ts';
-import { loadKernel } from '../src/host/read-kernel.ts';
+import type { LoadedKernel } from '../src/host/read-kernel.ts';
+import { withTemporaryFolder } from '../src/host/temporary.ts';
+import type { Way } from '../src/kernel/patch-module.ts';
 import { type Guest, withGuest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
+import { hasLivepatch } from '../src/link/link-for-livepatch.ts';
 
 /** How many functions are patched: there is a patch bench_N of each (bench/guest/bench_N.c). */
 export const patchSizes = [1, 16, 256, 1000] as const;
 
 const sources = packageFile('bench/guest');
 
+/** What redirects: one of our ways, or the kernel's own livepatch. */
+export type Means = Way | 'livepatch';
+
+export const meansOf = ({ image }: LoadedKernel): readonly Means[] =>
+  hasLivepatch(image) ? ['livepatch'] : ['ftrace', 'entry'];
+
 /**
- * Boots a kernel of the cache with one processor, whose every instruction takes a nanosecond, loads the core and the patched
- * module, and runs a task in it. The patches lie in its root folder. Throws what building and booting throw.
+ * Boots a kernel with one processor, whose every instruction takes a nanosecond, loads the core, if it needs one, and the
+ * patched module, and runs a task in it. The patches lie in its root folder. Throws what building and booting throw.
  */
 export async function inMeasuredGuest<T>(
-  name: string,
+  kernel: LoadedKernel,
+  means: Means,
   memoryMegabytes: number,
   task: (guest: Guest) => Promise<T>,
 ): Promise<T> {
-  const kernel = await loadKernel(name);
-  const core = await buildCore(kernel.stored);
-  const modules = await adaptFolder(kernel, core, sources, 'bench_target');
-  const files = [
-    { path: '/suture.ko', bytes: new Uint8Array(await readFile(core.ko)) },
-    ...[...modules].map(([module, bytes]) => ({ path: `/${module}.ko`, bytes })),
-  ];
+  const modules = means === 'livepatch' ? await plainModules(kernel) : await ourModules(kernel, means);
+  const files = [...modules].map(([module, bytes]) => ({ path: `/${module}.ko`, bytes }));
   const options = { files, cpus: 1, memoryMegabytes, icount: 0, bootTimeout: 600 };
   return withGuest(guestKernel(kernel.stored), options, async (guest) => {
-    await guest.succeed('insmod /suture.ko; insmod /bench_target.ko');
+    for (const module of ['suture', 'bench_target'])
+      if (modules.has(module)) await guest.succeed(`insmod /${module}.ko`);
     return task(guest);
   });
 }
+
+async function ourModules(kernel: LoadedKernel, way: Way): Promise<ReadonlyMap<string, Uint8Array>> {
+  const core = await buildCore(kernel.stored);
+  const modules = await adaptFolder(kernel, core, sources, 'bench_target', way);
+  return new Map([['suture', new Uint8Array(await readFile(core.ko))], ...modules]);
+}
+
+/** As the kernel's own build makes them: what they patch is in a module, so its livepatch needs nothing else. */
+const plainModules = ({ stored, arch }: LoadedKernel): Promise<ReadonlyMap<string, Uint8Array>> =>
+  withTemporaryFolder(async (folder) => {
+    const files = await readdir(sources);
+    for (const file of files) await copyFile(join(sources, file), join(folder, file));
+    const modules = files.filter((file) => file.endsWith('.c')).map((file) => basename(file, '.c'));
+    await writeFile(join(folder, 'Kbuild'), `obj-m := ${modules.map((module) => `${module}.o`).join(' ')}\n`);
+    await kbuild(stored, arch.platform, folder, ['KCFLAGS=-g0', 'modules']);
+    return new Map(
+      await Promise.all(
+        modules.map(async (module) => [module, new Uint8Array(await readFile(join(folder, `${module}.ko`)))] as const),
+      ),
+    );
+  });
 
 /** Loads the patch of so many functions and waits until it is in force. */
 export const load = (size: number): string =>

@@ -7,7 +7,7 @@
 import { loadKernel } from '../src/host/read-kernel.ts';
 import type { Guest } from '../src/lab/guest.ts';
 import type { Bench, Figures, Row } from './bench.ts';
-import { inMeasuredGuest, load, patchSizes, unload } from './measured-guest.ts';
+import { inMeasuredGuest, load, meansOf, patchSizes, unload } from './measured-guest.ts';
 
 /** Processes that sleep, beside the guest's own tasks. */
 const crowds = [10, 100, 1000, 5000] as const;
@@ -21,13 +21,14 @@ export const pauseBench: Bench = {
   title: 'the pause while a patch comes (issue 6: below 5 million instructions with 1,000 tasks)',
   run: async ({ kernels, say }) => {
     const rows: Row[] = [];
-    for (const kernel of kernels) {
-      const { arch } = await loadKernel(kernel);
-      await inMeasuredGuest(kernel, memoryMegabytes[arch.elf.class], async (guest) => {
+    for (const name of kernels) {
+      const kernel = await loadKernel(name);
+      const [means] = meansOf(kernel);
+      await inMeasuredGuest(kernel, means!, memoryMegabytes[kernel.arch.elf.class], async (guest) => {
         await guest.succeed('insmod /bench_pause.ko');
         const measured = async (what: string, size: number): Promise<void> => {
-          say(`pause of ${kernel}, ${what}`);
-          rows.push({ what: `${kernel}: ${what}`, figures: await pauses(guest, size) });
+          say(`pause of ${name}, ${what}`);
+          rows.push({ what: `${name}: ${what}`, figures: await pauses(guest, size) });
         };
         for (const size of patchSizes) await measured(`${size} patched`, size);
         let asleep = 0;

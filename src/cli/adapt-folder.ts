@@ -9,9 +9,9 @@ import { reasonError } from '../reason.ts';
 import { adaptPatch } from './adapt-patch.ts';
 
 /**
- * Compiles every C file of a folder as a module of its own, and adapts them all to a kernel, redirected as is `wanted`; `target` is the name of the one
- * that the others patch. Returns the `.ko`s by the modules' names. Throws `tool-failed` with the compiler's words, and what
- * adapting throws.
+ * Compiles every C file of a folder as a module of its own, and adapts them all to a kernel, redirected as is `wanted`;
+ * `target` is the name of the one that the others patch. Returns the `.ko`s by the modules' names. Throws `tool-failed` with
+ * the compiler's words, and what adapting throws.
  */
 export async function adaptFolder(
   kernel: LoadedKernel,
