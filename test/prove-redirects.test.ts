@@ -315,6 +315,21 @@ describe('On ppc64le', () => {
     expect(readsTwice).toEqual(['toc']);
   });
 
+  test('a stub whose registers are for a moment what no interrupt can bear is refuted', async () => {
+    const before = '	bcl	20, 31, 1f\n';
+    const judge = async (...lines: string[]): Promise<string[]> => {
+      const own = await bench.changed('ppc64le-frame.S', [
+        [before, `${lines.map((line) => `	${line}\n`).join('')}${before}`],
+      ]);
+      return proveOwnRedirect(bench.kernel, own, vfsRead()).flatMap(({ verdict }) => told(verdict));
+    };
+    expect(await judge('stdu 1, -32(1)', 'addi 1, 1, 32')).toEqual(['proven']);
+    expect(await judge('addi 1, 1, -8', 'addi 1, 1, 8')).toEqual(['alignment']);
+    // The processor's area is found by r13, which no interrupt of the kernel gives back.
+    expect(await judge('neg 13, 13', 'neg 13, 13')).toEqual(['callee-saved']);
+    expect(await judge('addi 1, 1, 4096', 'addi 1, 1, -4096')).toContain('stack-pointer');
+  });
+
   test('a stub takes no more of the stack than the kernel lets one function have', async () => {
     const frame = async (size: number): Promise<string[]> => {
       const own = await bench.changed('ppc64le-frame.S', [['#define FRAME	48', `#define FRAME	${size}`]]);

@@ -132,6 +132,8 @@ export interface CallingConvention {
   readonly changedByCalls: readonly number[];
   /** The low bits that are zero at a function's entry, by register: alignments of the stack and of code. */
   readonly alignment: ReadonlyMap<number, number>;
+  /** How many low bits of the stack pointer are zero at all times, not only where functions call each other. */
+  readonly stackPointerZeros: number;
   /** Where stack arguments begin, in bytes above the stack pointer at the entry, and how wide each is. */
   readonly stackArguments: { readonly at: number; readonly size: Size };
   /**

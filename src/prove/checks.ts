@@ -21,9 +21,38 @@ export const handlerRuns = 'the handler';
 export class Checks {
   readonly failures: Failure[] = [];
   private readonly scene: Scene;
+  /** The steps after which all has been looked at that holds at every moment. */
+  private readonly seen = new WeakSet<Trace>();
 
   constructor(scene: Scene) {
     this.scene = scene;
+  }
+
+  /**
+   * What holds between any two instructions, where an interrupt may come: it uses the stack from the stack pointer down, and
+   * finds the processor's area, wherever the registers for that point just then.
+   */
+  moment(machine: SymbolicMachine): void {
+    const { trace } = machine;
+    if (!trace || this.seen.has(trace)) return;
+    this.seen.add(trace);
+    const { instructionSet, convention } = this.scene.facts;
+    const { stackPointer, registers } = instructionSet;
+    const { terms, callersSp } = this.scene;
+    const isWritten = (register: number): boolean =>
+      trace.writes.some(({ kind, at }) => kind === 'register' && at === register);
+    const always = (obligation: Obligation, register: number, expected: Term): void =>
+      this.expect(machine, obligation, `${registers[register]!} at every moment`, expected, machine.read(register));
+    if (isWritten(stackPointer)) {
+      const sp = this.scene.sp(machine);
+      const zeros = terms.constant(-(2 ** convention.stackPointerZeros));
+      always('alignment', stackPointer, terms.apply('and', sp, zeros));
+      if ((machine.distance(sp) ?? 0) > 0) always('stack-pointer', stackPointer, callersSp);
+    }
+    const area = convention.processorArea;
+    if (!area || !isWritten(area.register)) return;
+    const hasMoved = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;
+    always('callee-saved', area.register, hasMoved ? this.scene.areaAfter(area) : this.scene.begin.read(area.register));
   }
 
   /** What a handler finds, and what it is told of the site; `called` is the machine where it is called. */

@@ -6,9 +6,10 @@ import type { Difference } from './example.ts';
 
 export const obligations = {
   arguments: 'every argument register is at the new function’s entry as the caller left it',
-  'callee-saved': 'every callee-saved register is as the caller left it, at the new function’s entry and on return',
+  'callee-saved':
+    'every callee-saved register is as the caller left it, at the new function’s entry and on return; the one of the processor’s area is right at every moment',
   'entry-address': 'the new function finds its own address where its entry takes it from',
-  alignment: 'the stack pointer is as aligned at the new function’s entry as the ABI has it',
+  alignment: 'the stack pointer is as aligned as the ABI has it, at every moment and at the new function’s entry',
   'back-chain':
     'from the new function’s frame the chain of frames leads to the caller’s, with the return address into it',
   'stack-arguments': 'the stack arguments are where the ABI has them, with the caller’s values',
@@ -19,7 +20,7 @@ export const obligations = {
     'the handler, and a tracer that the hook calls, find what the ABI and ftrace’s contract give them: stack, TOC pointer, arguments, saved registers',
   'old-code': 'where the handler redirects nothing, the old code goes on as if nobody had traced it',
   'return-address': 'when the function returns, control is back at the caller, by way of who traces returns',
-  'stack-pointer': 'the caller finds its own stack pointer again',
+  'stack-pointer': 'the stack pointer is never above the caller’s, and the caller finds its own again',
   results: 'the caller finds the results as the function returned them',
   toc: 'the caller finds its TOC pointer where it relies on it: in the register, and where its frame keeps it',
 } as const;

@@ -173,6 +173,19 @@ describe('The prover', () => {
     expect(judge(early)).toContain('callee-saved: r4');
   });
 
+  test('refutes a stub whose stack pointer is for a moment where an interrupt does harm', () => {
+    const moveSp = (name: 'ADD' | 'SUB', imm12: number): number =>
+      at(`${name} (immediate)`, { S: 0, Rn: SP, Rd: SP, imm12 });
+    expect(judge(rightHook, redirect(moveSp('SUB', 8), moveSp('ADD', 8)))).toEqual(['proven']);
+    // Above the caller's it has what the caller keeps there overwritten.
+    expect(judge(rightHook, redirect(moveSp('ADD', 8), moveSp('SUB', 8)))).toContain(
+      'stack-pointer: sp at every moment',
+    );
+    // At no multiple of 4 it faults where the kernel saves its registers, and again in the handler of that fault.
+    expect(judge(rightHook, redirect(moveSp('SUB', 2), moveSp('ADD', 2)))).toEqual(['alignment: sp at every moment']);
+    expect(judge(rightHook, redirect(moveSp('SUB', 4), moveSp('ADD', 4)))).toEqual(['proven']);
+  });
+
   const branchTo = (from: number, to: number, cond?: number): number =>
     at('B', { ...(cond !== undefined && { cond }), imm24: (to - from - 2) & 0xffffff });
 

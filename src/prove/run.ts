@@ -66,6 +66,7 @@ class Run {
     const { pc, terms } = machine;
     const { scene } = this;
     const { hook, facts, entry } = scene;
+    this.checks.moment(machine);
     if (same(pc, scene.callersCode)) return false;
     this.checkDepth(machine);
     const runsAlready = ran(machine, newFunctionRuns) + ran(machine, oldCodeRuns) > 0;

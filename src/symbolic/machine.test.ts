@@ -93,6 +93,11 @@ describe('The symbolic machine', () => {
     );
   });
 
+  test('does not take for the caller’s any more what the stack pointer has been above', () => {
+    const { register } = onlyPath([moveSp('ADD', 8), moveSp('SUB', 8), load(0, SP, 4), load(1, SP, 8)]);
+    expect([0, 1].map(register)).toEqual(['unknown (the stack where nothing was stored)', '[sp + 8]']);
+  });
+
   test('loses what lies below the stack pointer where a function is called, and finds it again where that is undone', () => {
     const machine = machineFor();
     machine.execute(push(4));

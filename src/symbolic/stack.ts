@@ -21,6 +21,8 @@ export class Stack {
   private readonly top: Term;
   /** From this distance on memory is no more what it was at the start. */
   private changedFrom = Number.POSITIVE_INFINITY;
+  /** Below this distance it is neither: there the stack pointer has been below which everything is anybody's. */
+  private changedBelow = 0;
 
   constructor(terms: Terms, top: Term, bytes: ReadonlyMap<number, Byte> = new Map()) {
     this.terms = terms;
@@ -31,6 +33,7 @@ export class Stack {
   copy(): Stack {
     const copy = new Stack(this.terms, this.top, this.bytes);
     copy.changedFrom = this.changedFrom;
+    copy.changedBelow = this.changedBelow;
     return copy;
   }
 
@@ -47,9 +50,9 @@ export class Stack {
     const distances = Array.from({ length: size }, (_, i) => distance + i);
     const stored = distances.some((each) => this.bytes.has(each));
     if (!stored && distance + size > this.changedFrom) return unknown('the stack after somebody else', 8 * size);
-    if (!stored && distance >= 0) return this.terms.memory(this.place(distance), size);
+    if (!stored && distance >= this.changedBelow) return this.terms.memory(this.place(distance), size);
     // What was never stored there stays the same for as long as it is above the stack pointer.
-    if (!stored && distances.every((each) => each < 0))
+    if (!stored && distances.every((each) => each < this.changedBelow))
       this.store(distance, size, unknown('the stack where nothing was stored', 8 * size));
     const bytes = distances.map((each) => this.byte(each, unknown));
     return this.whole(bytes) ?? this.initial(bytes) ?? this.assembled(bytes);
@@ -57,6 +60,7 @@ export class Stack {
 
   /** Gives up what lies below a distance. */
   forgetBelow(lowest: number): void {
+    this.changedBelow = Math.max(this.changedBelow, lowest);
     for (const distance of this.bytes.keys()) if (distance < lowest) this.bytes.delete(distance);
   }
 
@@ -70,7 +74,7 @@ export class Stack {
     const known = this.bytes.get(distance);
     if (known) return known;
     if (distance >= this.changedFrom) return { term: unknown('the stack after somebody else', 8), index: 0 };
-    if (distance < 0) {
+    if (distance < this.changedBelow) {
       this.store(distance, 1, unknown('the stack where nothing was stored', 8));
       return this.bytes.get(distance)!;
     }

@@ -55,6 +55,8 @@ export const proofFacts: ProofFacts = {
       [SP, instructionSet.stackAlignment],
       [LR, 2],
     ]),
+    // AAPCS, section 5.2.1.1: at all times a multiple of 4.
+    stackPointerZeros: 2,
     stackArguments: { at: 0, size: 4 },
     // A function's stack arguments are its own (section 5.5); nothing else of its caller's is.
     callersFrame: { callees: [], parameters: 0 },

@@ -117,6 +117,8 @@ export const proofFacts: ProofFacts = {
       [SP, instructionSet.stackAlignment],
       [LR, 2],
     ]),
+    // ELFv2 ABI, section 2.2.3.1: always quadword aligned.
+    stackPointerZeros: instructionSet.stackAlignment,
     // Behind the frame's header and the doublewords that r3 to r10 stand for (section 2.2.3.3).
     stackArguments: { at: 96, size: 8 },
     // The CR and the LR save doubleword; the parameter save area where there has to be one (section 2.2.3.3).
