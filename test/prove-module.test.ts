@@ -219,7 +219,8 @@ describe.each(stockKernels)('On $name', ({ name }) => {
   test('a table by which the loader may change a stub is seen', () => {
     const verdict = judgeSecond((model) => {
       const { start } = stub(model);
-      const data = new Uint8Array(8);
+      const { entrySize } = arch.rewriteTables.find(({ section }) => section === '__jump_table')!;
+      const data = new Uint8Array(entrySize);
       const table = newSection('__jump_table', SHT_PROGBITS, SHF_ALLOC, data, { align: 8 });
       const symbol = newSymbol('', { binding: 0, type: 3, place: stubsOf(model) });
       model.symbols.push(symbol);
@@ -229,6 +230,80 @@ describe.each(stockKernels)('On $name', ({ name }) => {
       model.sections.push(table);
     });
     expect(verdict).toMatch(/__jump_table refers to it/);
+  });
+
+  /** All verdicts on the module with a table of one entry, by which the loader rewrites code; `fill` tells what is in it. */
+  const withTable = (name: string, fill: (model: ElfModel, table: Section, data: DataView) => void): string[] =>
+    judge((model) => {
+      const { section, entrySize } = arch.rewriteTables.find((each) => each.section === name)!;
+      const data = new Uint8Array(entrySize);
+      const table = newSection(section, SHT_PROGBITS, SHF_ALLOC, data, { align: 8 });
+      model.sections.push(table);
+      fill(model, table, new DataView(data.buffer));
+    });
+
+  test('a table whose places are plain numbers tells nobody where the loader writes', () => {
+    // The layout of a module is known: such a number can lead into a stub.
+    for (const { section } of arch.rewriteTables)
+      for (const verdict of withTable(section, (_, __, data) => data.setInt32(0, -0x1000, true)))
+        expect(verdict).toMatch(/does not tell which words/);
+  });
+
+  test('nor does one whose places lie behind the section that their symbol is in', () => {
+    for (const { section, start, extent } of arch.rewriteTables) {
+      const verdicts = withTable(section, (model, table, data) => {
+        const code = newCode(model);
+        const symbol = newSymbol('', { binding: 0, type: 3, place: code });
+        model.symbols.push(symbol);
+        const behind = code.data.length + 16;
+        for (const offset of [start, ...('end' in extent ? [extent.end] : [])]) {
+          if (!arch.elf.rela) data.setUint32(offset, behind, true);
+          const addend = arch.elf.rela ? BigInt(behind) : undefined;
+          table.relocations.push({ offset, type: arch.pointerRelocation, symbol, addend });
+        }
+      });
+      for (const verdict of verdicts) expect(verdict).toMatch(/does not tell which words/);
+    }
+  });
+
+  test('a relocation that reaches behind its section’s end changes what the loader puts there', () => {
+    const wide = arch.elf.rela ? arch.pointerRelocation : undefined;
+    // On ARM the widest has four bytes, and the loader itself looks at the end (apply_relocate in module.c).
+    if (wide === undefined) return;
+    const verdicts = judge((model) => {
+      const before = newSection('.text.before', SHT_PROGBITS, SHF_ALLOC | 4n, new Uint8Array(16), { align: 16 });
+      model.sections.splice(model.sections.indexOf(stubsOf(model)), 0, before);
+      const symbol = newSymbol('word', { binding: 0, place: 'absolute', value: 0x39e00000n << 32n });
+      model.symbols.push(symbol);
+      before.relocations.push({ offset: 12, type: wide, symbol, addend: 0n });
+    });
+    for (const verdict of verdicts) expect(verdict).toMatch(/behind the end of .text.before/);
+  });
+
+  test('so does a call at its end, where the loader restores r2 behind it', () => {
+    if (!arch.elf.rela) return;
+    const verdicts = judge((model) => {
+      const before = newSection('.text.before', SHT_PROGBITS, SHF_ALLOC | 4n, new Uint8Array(16), { align: 16 });
+      new DataView(before.data.buffer).setUint32(12, 0x48000001, true);
+      model.sections.splice(model.sections.indexOf(stubsOf(model)), 0, before);
+      const symbol = newSymbol('elsewhere', { binding: 1 });
+      model.symbols.push(symbol);
+      before.relocations.push({ offset: 12, type: R_PPC64_REL24, symbol, addend: 0n });
+    });
+    for (const verdict of verdicts) expect(verdict).toMatch(/behind the end of .text.before/);
+  });
+
+  test('a new function that begins at its local entry has nobody set its TOC pointer', () => {
+    if (!arch.elf.rela) return;
+    const verdicts = judge((model) => {
+      for (const symbol of model.symbols) {
+        if (symbol.type !== STT_FUNC || symbol.place !== newCode(model)) continue;
+        symbol.value += 8n;
+        symbol.size -= 8n;
+      }
+    });
+    expect(verdicts.length).toBe(3);
+    for (const verdict of verdicts) expect(verdict).toMatch(/TOC pointer/);
   });
 
   test('an unwind table that lets somebody unwind from a stub is seen', () => {
@@ -254,6 +329,10 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     const all = (change: (section: Section) => void) => judge((model) => change(stubsOf(model)));
     for (const verdict of all((section) => (section.flags = SHF_ALLOC))) expect(verdict).toMatch(/executable/);
     for (const verdict of all((section) => (section.name = '.init.text'))) expect(verdict).toMatch(/does not keep/);
+    // ARM's loader takes those for init, too, by how they begin (module_init_section in arch/arm/kernel/module.c).
+    for (const name of ['.ARM.extab.init.text', '.ARM.exidx.exit.text', '.data..percpu.text'])
+      for (const verdict of all((section) => (section.name = name)))
+        expect(verdict).toMatch(/may be more than code|does not keep/);
   });
 
   test('the old function is the image’s', () => {

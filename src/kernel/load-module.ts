@@ -10,7 +10,7 @@
 //
 // A loader also changes code by tables (jump labels, feature fixups, call sites). They name their places by relocations
 // too, so no reference into a stub may come from anywhere but the patch table, which tells the core where the stub is, and
-// no table may enclose one.
+// no table may enclose one. Nor may a relocation reach behind its section's end: the loader looks at no bounds.
 // What a module's own code does, its init function for one, is no matter of a proof.
 
 import type { StubRelocation } from '../arch/arch.ts';
@@ -54,6 +54,10 @@ export class StubLoader {
   readonly #functions = new Map<Section, Map<number, number | undefined>>();
   /** Where they begin, in the order of places. */
   readonly #starts = new Map<Section, readonly { readonly offset: number }[]>();
+  /** What the symbols of functions have in st_other, by section and where they begin. */
+  readonly #others = new Map<Section, Map<number, number[]>>();
+  /** A section of memory behind whose end the loader would write. */
+  readonly #overrun: Section | undefined;
 
   constructor(patch: PatchModule) {
     this.#patch = patch;
@@ -62,9 +66,14 @@ export class StubLoader {
     for (const { target, relocations } of relocationTables(model))
       if (target.name !== patchSection && (target.flags & SHF_ALLOC) !== 0n)
         this.#refer(target, relocations, arch.elf.class);
+    for (const { target, relocations } of relocationTables(model))
+      if ((target.flags & SHF_ALLOC) !== 0n && relocations.some((each) => this.#reachesBehind(target, each)))
+        this.#overrun = target;
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
-    for (const { type, place, value, size } of model.symbols) {
+    for (const { type, place, value, size, other } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
+      const others = this.#others.get(place) ?? new Map<number, number[]>();
+      this.#others.set(place, others.set(Number(value), [...(others.get(Number(value)) ?? []), other]));
       const sizes = this.#functions.get(place) ?? new Map<number, number | undefined>();
       const [offset, bytes] = [Number(value), Number(size)];
       const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
@@ -83,9 +92,22 @@ export class StubLoader {
     }
   }
 
+  #reachesBehind(target: Section, { type, offset, symbol }: Relocation): boolean {
+    const { arch } = this.#patch;
+    const kind = arch.relocationKind(type);
+    const end = Math.max(target.data.length, Number(target.size));
+    // What the loader puts behind a call, in the place of a nop, belongs to calls out of the module.
+    const isCallOut = kind?.use === 'call' && !isSection(symbol?.place ?? 'undefined');
+    const next = isCallOut && offset + 2 * instructionSize > end ? arch.proofFacts?.hook.idleSiteWord : undefined;
+    const size = kind ? Math.max(kind.size, arch.relocationReach(type, next)) : widestRelocation;
+    return offset + size > end;
+  }
+
   /** The stub of one redirect. Throws `proof-unknown` where it cannot be told what the loader makes of it. */
   load(redirect: ReadRedirect): LoadedStub {
     const { stub, newFunction, stubSize } = redirect;
+    if (this.#overrun)
+      throw unknown(redirect, 0, `the loader would write behind the end of ${this.#overrun.name}, and maybe over it`);
     checkCode(redirect, stub, 'stub');
     checkCode(redirect, newFunction, 'new function');
     const functions = this.#functions.get(newFunction.section);
@@ -113,6 +135,7 @@ export class StubLoader {
     if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
     const words = this.#words(newFunction, size);
     this.#checkPlaces(redirect, words);
+    this.#checkEntry(redirect, words);
     const { section, offset } = newFunction;
     return {
       words: stub.words,
@@ -168,6 +191,25 @@ export class StubLoader {
     }
   }
 
+  /** That the new function begins where whoever comes from elsewhere enters it: there its TOC pointer is set up. */
+  #checkEntry(redirect: ReadRedirect, words: Uint32Array): void {
+    const { arch } = this.#patch;
+    const toc = arch.proofFacts?.convention.toc;
+    if (!toc) return;
+    const { section, offset } = redirect.newFunction;
+    const setUp = toc.setUpWords(words);
+    const said = (this.#others.get(section)?.get(offset) ?? []).map((other) => arch.localEntryOffset(other));
+    if (said.some((distance) => distance !== 0 && distance !== setUp * instructionSize))
+      throw unknown(redirect, 0, 'its new function’s words do not set up its TOC pointer where its symbol says so');
+    const user = setUp === 0 ? words.findIndex((word) => toc.isUsedBy(word)) : -1;
+    if (user >= 0)
+      throw unknown(
+        redirect,
+        0,
+        `its new function uses its TOC pointer at ${hex(user * instructionSize)}, set by nobody`,
+      );
+  }
+
   #relocations(redirect: ReadRedirect): StubRelocation[] {
     const { stub, newFunction, stubSize } = redirect;
     const { arch } = this.#patch;
@@ -208,8 +250,9 @@ function checkCode(redirect: ReadRedirect, { section, offset }: ModulePlace, wha
     throw unknown(redirect, 0, `its ${what} is in ${name}, which the loader does not make executable`);
   if (name.startsWith('.init') || name.startsWith('.exit'))
     throw unknown(redirect, 0, `its ${what} is in ${name}, which the loader does not keep`);
-  // Some sections are tables or templates to the loader, and it knows them by their names alone.
-  if (!/(^|\.)text(\.|$)/.test(name))
+  // Some sections are tables or templates to the loader, or init memory, and it knows them by how their names begin. The
+  // kernel's own names of code are `.text` and one word before it, `.sched.text`.
+  if (!/^(\.[a-z]+)?\.text(\.|$)/.test(name))
     throw unknown(redirect, 0, `its ${what} is in ${name}, which may be more than code to the loader`);
   if (offset % instructionSize !== 0 || align % instructionSize !== 0)
     throw unknown(redirect, 0, `its ${what} does not begin at a multiple of ${instructionSize} bytes`);

@@ -21,7 +21,8 @@ interface SectionRange {
 
 /**
  * The ranges of a section of code that the kernel rewrites by the module's tables. Throws what `refuse` makes of the
- * words that say which table does not tell.
+ * words that say which table does not tell: the layout of a module is known to whoever makes it, so a plain number, or an
+ * addend that leads out of the symbol's section, can lead into any code.
  */
 export function rewrittenCode(
   arch: Architecture,
@@ -52,9 +53,11 @@ export function rewrittenCode(
           const added = symbol.value + (addend ?? BigInt(view.getInt32(offset, true)));
           return { section: relocation.symbol.place, offset: Number(added) - (relative ? member : 0) };
         };
-        const inCode = (entry: number, member: number): number | undefined => {
+        /** Where `bytes` that are rewritten begin, or end: in this code, or undefined where that is in other code. */
+        const inCode = (entry: number, member: number, bytes = 0): number | undefined => {
           const found = place(entry, member);
-          return found?.section === code ? found.offset : undefined;
+          if (!found || found.offset < 0 || found.offset + bytes > found.section.data.length) throw untold();
+          return found.section === code ? found.offset : undefined;
         };
         const alternativeOf = (entry: number): RewrittenRange['alternative'] => {
           if (!alternative) return 'none';
@@ -62,18 +65,20 @@ export function rewrittenCode(
           if (!first || first.section !== behind?.section || behind.offset < first.offset) return 'unknown';
           return { section: first.section, from: first.offset, bytes: behind.offset - first.offset };
         };
-        return [...at.keys()]
-          .filter((offset) => offset % entrySize === start)
-          .flatMap((offset): RewrittenRange[] => {
-            const entry = offset - start;
-            const from = inCode(entry, start);
-            if ('words' in extent)
-              return from === undefined ? [] : [{ from, bytes: 4 * extent.words, alternative: alternativeOf(entry) }];
-            const end = inCode(entry, extent.end);
+        if (table.data.length !== Number(table.size) || table.data.length % entrySize !== 0) throw untold();
+        return Array.from({ length: table.data.length / entrySize }, (_, n) => n * entrySize).flatMap(
+          (entry): RewrittenRange[] => {
+            if ('words' in extent) {
+              const bytes = 4 * extent.words;
+              const from = inCode(entry, start, bytes);
+              return from === undefined ? [] : [{ from, bytes, alternative: alternativeOf(entry) }];
+            }
+            const [from, end] = [inCode(entry, start), inCode(entry, extent.end)];
             if (from === undefined && end === undefined) return [];
             if (from === undefined || end === undefined || end < from) throw untold();
             return [{ from, bytes: end - from, alternative: alternativeOf(entry) }];
-          });
+          },
+        );
       }),
   );
 }

@@ -19,6 +19,7 @@ import {
 } from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
 import { decode, encode, field } from './instructions.ts';
+import { registersRead } from './register-use.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO, relocationKind } from './relocations.ts';
 import { instructionSet } from './semantics.ts';
 import { findStackArguments, registerArguments } from './stack-arguments.ts';
@@ -97,6 +98,16 @@ function readCallee(code: Uint32Array, waysIn?: WaysIn): Callee {
   };
 }
 
+/** `std r2,24(r1)` keeps it; `nop` and its like name it, and read nothing. */
+function usesToc(word: number): boolean {
+  const instruction = decode(word);
+  if (!instruction) return true;
+  const { name } = instruction.encoding;
+  const isKept = name === 'std' && field('RS', word) === TOC && field('RA', word) === SP;
+  const isHint = name === 'ori' && field('RA', word) === field('RS', word) && field('UI', word) === 0;
+  return !isKept && !isHint && registersRead(instruction).includes(TOC);
+}
+
 export const proofFacts: ProofFacts = {
   instructionSet,
   convention: {
@@ -124,7 +135,14 @@ export const proofFacts: ProofFacts = {
     // The CR and the LR save doubleword; the parameter save area where there has to be one (section 2.2.3.3).
     callersFrame: { callees: [[8, 24]], parameters: 32 },
     backChain: { at: 0, returnAddressAt: 16 },
-    toc: { register: TOC, setUpWords: tocSetUpWords, savedAt: tocSave, restoreWord: restoreToc, kernels: '.TOC.' },
+    toc: {
+      register: TOC,
+      setUpWords: tocSetUpWords,
+      isUsedBy: usesToc,
+      savedAt: tocSave,
+      restoreWord: restoreToc,
+      kernels: '.TOC.',
+    },
     // More than a page of it there is; `kernel_toc` is the third doubleword of `struct paca_struct` (asm/paca.h).
     processorArea: { register: PACA, size: 0x1000, addresses: new Map([[16, '.TOC.']]) },
   },
