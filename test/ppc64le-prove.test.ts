@@ -95,7 +95,9 @@ describe.each(Object.keys(prologues) as (keyof typeof prologues)[])('A function 
   test.each([0, 1, 2, 7, 13, 64])('is proven with a stub that copies %i stack arguments, for as many', (count) => {
     const redirect = { prologue: prologueOf(kind), stub: stubOf(count) };
     const verdictFor = (stackArguments: number | undefined): string => prove({ ...redirect, stackArguments }).verdict;
-    expect([0, count, count + 1, undefined].map(verdictFor)).toEqual(['proven', 'proven', 'refuted', 'refuted']);
+    expect([count, count + 1, undefined].map(verdictFor)).toEqual(['proven', 'refuted', 'refuted']);
+    // Where there are fewer there may be no memory to copy.
+    expect(verdictFor(0)).toBe(count === 0 ? 'proven' : 'unknown');
   });
 });
 

@@ -293,6 +293,18 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     for (const verdict of verdicts) expect(verdict).toMatch(/behind the end of .text.before/);
   });
 
+  test('an addend of which the loader keeps 32 bits is no distance', () => {
+    if (!arch.elf.rela) return;
+    for (const by of [1n << 40n, 1n << 31n, 1n << 20n]) {
+      const verdict = judgeSecond((model) => {
+        const { start, size } = stub(model);
+        for (const relocation of stubsOf(model).relocations)
+          if (relocation.offset >= start && relocation.offset < start + size) relocation.addend! += by;
+      });
+      expect(verdict).toMatch(/addend/);
+    }
+  });
+
   test('a new function that begins at its local entry has nobody set its TOC pointer', () => {
     if (!arch.elf.rela) return;
     const verdicts = judge((model) => {

@@ -303,6 +303,8 @@ export interface ProofFacts {
    * relocations need not be applied.
    */
   readCallee(code: Uint32Array, waysIn?: WaysIn): Callee;
+  /** Whether the instruction is one that processors which such kernels are for may not have. Without it, they have all of the table. */
+  mayBeMissing?(word: number): boolean;
   /** Whether a kernel that rewrites this word in itself only ever takes one that does the same as far as machines see. */
   rewrittenAlike?(word: number): boolean;
 }

@@ -1,17 +1,28 @@
 // A function that is called and of which nothing is known but what the ABI lets it do.
 
-import type { Callee, CallingConvention, ProofFacts } from '../arch/machine.ts';
+import { type Callee, type CallingConvention, NotUnderstood, type ProofFacts } from '../arch/machine.ts';
 import type { SymbolicMachine } from '../symbolic/machine.ts';
 import type { Term } from '../symbolic/terms.ts';
 
 /**
- * How many stack arguments are looked at where a function may have any number: more than any function of a kernel has. A
- * stub that copies some breaks at the first that it does not copy; one that moves nothing keeps them all.
+ * How many stack arguments are looked at, also where a function may have any number: more than any function of a kernel has.
+ * A stub that copies some breaks at the first that it does not copy; one that moves nothing keeps them all.
  */
 export const mostStackArguments = 72;
 
-export const stackArgumentsOf = ({ stackArguments = mostStackArguments, usesParameterArea }: Callee): number =>
-  usesParameterArea === false ? 0 : Math.min(stackArguments, mostStackArguments);
+/** How many are looked at of a function. Throws `NotUnderstood` for one that has more. */
+export function stackArgumentsOf({ stackArguments = mostStackArguments, usesParameterArea }: Callee): number {
+  if (usesParameterArea === false) return 0;
+  if (stackArguments > mostStackArguments)
+    throw new NotUnderstood(
+      `a function has ${stackArguments} stack arguments, and no more than ${mostStackArguments} are looked at`,
+    );
+  return stackArguments;
+}
+
+/** Whether a function may have more stack arguments than are looked at. */
+export const hasAnyNumber = ({ stackArguments, usesParameterArea }: Callee): boolean =>
+  usesParameterArea !== false && stackArguments === undefined;
 
 /** What a function's result is called. */
 export const resultName = (register: string): string => `${register} as returned`;

@@ -1,9 +1,9 @@
 // Whether the obligations are met: at the new function's entry, where the old code goes on, and back at the caller.
 
-import type { Callee } from '../arch/machine.ts';
+import { type Callee, NotUnderstood } from '../arch/machine.ts';
 import type { SymbolicMachine, Trace, Write } from '../symbolic/machine.ts';
 import { type Atom, same, type Term } from '../symbolic/terms.ts';
-import { belongsToCallee, stackArgumentsOf } from './callee.ts';
+import { belongsToCallee, hasAnyNumber, mostStackArguments, stackArgumentsOf } from './callee.ts';
 import { findExample } from './example.ts';
 import { handlerFinds, tracerFinds } from './handler-call.ts';
 import type { Failure, Obligation } from './obligations.ts';
@@ -233,13 +233,16 @@ export class Checks {
     this.expect(machine, 'alignment', instructionSet.registers[instructionSet.stackPointer]!, aligned, sp);
     const { callersSp } = this.scene;
     const { at, size } = convention.stackArguments;
-    for (let n = 0; n < stackArgumentsOf(callee); n++) {
+    let areKept = true;
+    for (let n = 0; areKept && n < stackArgumentsOf(callee); n++) {
       const expected = terms.memory(this.scene.above(callersSp, at + n * size), size);
       const found = machine.load(this.scene.above(sp, at + n * size), size);
       this.expect(machine, 'stack-arguments', `stack argument ${n + 1}`, expected, found);
-      if (!same(expected, found)) break;
+      areKept = same(expected, found);
     }
     if (convention.backChain && !same(sp, callersSp)) this.checkBackChain(machine, sp, convention.backChain);
+    if (areKept && hasAnyNumber(callee) && !same(sp, callersSp))
+      throw new NotUnderstood(`${mostStackArguments} stack arguments are kept, and a function may have more`);
   }
 
   private checkBackChain(

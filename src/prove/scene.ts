@@ -107,6 +107,7 @@ export class Scene {
       registers,
       stackReach,
       elsewhere: (address, size, pc) => this.elsewhere(address, size, pc),
+      onStack: (distance, size, pc) => this.onStack(distance, size, pc),
     });
     // A hook may look whether it is to go on where it came from. No other code is there.
     machine.assume(terms.apply('equal', this.destination, this.behind(this.site, 1)), false);
@@ -145,6 +146,23 @@ export class Scene {
       );
     // A pointer that the caller has on its stack leads wherever the caller likes.
     return onlyAtom({ ...address, plus: 0n })?.origin.kind === 'memory' ? 'any' : undefined;
+  }
+
+  /**
+   * What hook and stub access on the stack must be there. Above the caller's stack pointer that is a frame's header and the
+   * stack arguments that there are; how many there may be nobody can read. Below it is as much as one function may have.
+   */
+  private onStack(distance: number, size: number, pc: Term): void {
+    const { terms, facts, redirect } = this;
+    if (pc.base && pc.base !== this.stub.base && pc.base !== this.island.base) return;
+    const { stackArguments, callersFrame } = facts.convention;
+    const count = redirect.usesParameterArea === false ? 0 : (redirect.stackArguments ?? 0);
+    const hasArea = redirect.usesParameterArea === true || count > 0;
+    const end = hasArea ? stackArguments.at + stackArguments.size * count : callersFrame.parameters;
+    const isDeep = distance < -facts.mostStack && distance < this.depthAtSite - facts.mostStack;
+    if (distance + size <= end && !isDeep) return;
+    const place = terms.describe(this.above(this.callersSp, distance));
+    this.doubts.add(`at ${terms.describe(pc)}: it accesses ${place}, where there may be no memory`);
   }
 
   /** Whether the word behind the caller’s call is the one that loads the caller's TOC pointer. */
@@ -241,6 +259,13 @@ export class Scene {
     return this.terms.initial(resultName(this.facts.instructionSet.registers[register]!));
   }
 
+  /** Runs an instruction as it stands. Throws `NotUnderstood`, also for one that the processor may not have. */
+  private execute(machine: SymbolicMachine, word: number): void {
+    if (this.facts.mayBeMissing?.(word))
+      throw new NotUnderstood('a processor that this kernel is for may not have this instruction');
+    machine.execute(word);
+  }
+
   /** Runs the instruction at the pc; false where no known code is. */
   executeAt(machine: SymbolicMachine): boolean {
     const { facts, redirect } = this;
@@ -248,14 +273,14 @@ export class Scene {
     const size = BigInt(facts.instructionSet.instructionSize);
     if (!pc.base) {
       const word = this.hook.word(pc.plus);
-      if (word !== undefined) machine.execute(word);
+      if (word !== undefined) this.execute(machine, word);
       return word !== undefined;
     }
     if (pc.plus % size !== 0n) return false;
     const ofIsland = this.islandWordAt(pc);
     if (ofIsland) {
       const { word, field } = ofIsland;
-      if (!field) machine.execute(word);
+      if (!field) this.execute(machine, word);
       else if (!facts.executeFilled) throw new NotUnderstood('a word of an island that is filled in is run');
       else machine.step(word, () => facts.executeFilled!(machine, word, field, this.fieldOfTarget(field)));
       return true;
@@ -267,7 +292,7 @@ export class Scene {
     const word = inStub.base ? undefined : redirect.stub.words[Number(inStub.plus / size)];
     if (word === undefined) return false;
     const relocation = redirect.stub.relocations.find(({ offset }) => BigInt(offset) === inStub.plus);
-    if (!relocation) machine.execute(word);
+    if (!relocation) this.execute(machine, word);
     else
       machine.step(word, () =>
         facts.executeRelocated(machine, word, relocation.type, relocation.addend, this.newFunction),
@@ -314,7 +339,7 @@ export class Scene {
     if (word === undefined) return false;
     const { toc, atEntry } = this.facts.convention;
     const setUp = toc?.setUpWords(prologue) ?? 0;
-    if (!toc || index !== 0 || setUp === 0) machine.execute(word);
+    if (!toc || index !== 0 || setUp === 0) this.execute(machine, word);
     else if (!same(machine.read(atEntry.ownAddress!), this.oldFunction)) return false;
     else
       machine.step('its TOC pointer is set up', () => {

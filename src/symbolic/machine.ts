@@ -29,6 +29,8 @@ export interface Start {
    * is.
    */
   readonly elsewhere?: (address: Term, size: Size, pc: Term) => Term | 'any' | undefined;
+  /** Told of each access to the stack in a step, by the distance from the initial stack pointer. */
+  readonly onStack?: (distance: number, size: Size, pc: Term) => void;
 }
 
 /** One thing that an instruction wrote. `at` is a register's number, or a distance on the stack. */
@@ -72,6 +74,8 @@ export class SymbolicMachine implements Machine<Term> {
   private stack: Stack;
   private readonly answers = new Map<string, boolean>();
   private next: Term | undefined;
+  /** Whether a step is under way. */
+  private isStepping = false;
   private writes: Write[] = [];
   /** What takes this step back; the stack as a whole is among it as soon as the step has stored to it. */
   private undo: (() => void)[] = [];
@@ -139,12 +143,15 @@ export class SymbolicMachine implements Machine<Term> {
     this.stackSaved = false;
     this.meeting = 0;
     const { pc } = this;
+    this.isStepping = true;
     try {
       run();
       this.forgetStack();
     } catch (error) {
       for (const back of this.undo.reverse()) back();
       throw error;
+    } finally {
+      this.isStepping = false;
     }
     this.met = [];
     this.trace = { before: this.trace, pc, what, writes: this.writes };
@@ -170,6 +177,7 @@ export class SymbolicMachine implements Machine<Term> {
 
   load(address: Term, size: Size): Term {
     const distance = this.distance(address);
+    if (distance !== undefined && this.isStepping) this.start.onStack?.(distance, size, this.pc);
     if (distance !== undefined)
       return this.stack.load(distance, size, this.lowest(), (why, width) => this.unknown(why, width));
     const known = this.start.elsewhere?.(address, size, this.pc);
@@ -181,6 +189,7 @@ export class SymbolicMachine implements Machine<Term> {
     const distance = this.distance(address);
     if (distance === undefined)
       throw new NotUnderstood(`it stores to ${this.terms.describe(address)}, which may be anything’s`);
+    if (this.isStepping) this.start.onStack?.(distance, size, this.pc);
     this.saveStack();
     this.stack.store(distance, size, value);
     this.writes.push({ kind: 'stack', at: distance, size, value });

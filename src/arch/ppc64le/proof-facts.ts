@@ -19,6 +19,7 @@ import {
 } from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
 import { decode, encode, field } from './instructions.ts';
+import { mayBeMissing } from './newer-instructions.ts';
 import { registersRead } from './register-use.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO, relocationKind } from './relocations.ts';
 import { instructionSet } from './semantics.ts';
@@ -41,13 +42,19 @@ const link = savedRegister(36);
 /** `bl` to itself. */
 const callOfItself = encode('bl', { LI: 0 });
 const nop = encode('ori', { RS: 0, RA: 0, UI: 0 });
+/** `or r2,r2,r2` and `ori r2,r2,0`. */
+const hints: ReadonlySet<number> = new Set([
+  encode('or', { RA: TOC, RS: TOC, RB: TOC }),
+  encode('ori', { RA: TOC, RS: TOC, UI: 0 }),
+]);
 /** `ld r2,24(r1)` (section 2.2.1; the module loader writes it, `restore_r2` in arch/powerpc/kernel/module_64.c). */
 const tocSave = 24;
 const restoreToc = encode('ld', { RT: TOC, 'RA|0': SP, DS: tocSave });
 
 /**
  * The two halves of the distance to the new function: the lower one as a signed number, and what is left of it. A module
- * is smaller than the 2 GB that they reach together; the loader does not look (`apply_relocate_add` in module_64.c).
+ * is smaller than the 2 GB that they reach together; the loader does not look (`apply_relocate_add` in module_64.c), and cuts
+ * off what is more. So an addend is no more than a stub is long.
  */
 function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: bigint, newFunction: V): void {
   const { encoding } = decode(word) ?? {};
@@ -56,6 +63,8 @@ function executeRelocated<V>(m: Machine<V>, word: number, type: number, addend: 
     throw new NotUnderstood(
       `${relocationKind(type)?.name ?? `relocation ${type}`} is not one of ${encoding?.name ?? 'this word'} that is known`,
     );
+  if (addend !== BigInt.asIntN(16, addend))
+    throw new NotUnderstood(`the addend ${addend} leads further than a stub is long, and the loader may cut it`);
   const distance = withNumber(m, 'add', m.apply('subtract', newFunction, m.pc), addend);
   const low = signExtend(m, distance, 16);
   const part = expected === 'addi' ? low : m.apply('subtract', distance, low);
@@ -98,14 +107,13 @@ function readCallee(code: Uint32Array, waysIn?: WaysIn): Callee {
   };
 }
 
-/** `std r2,24(r1)` keeps it; `nop` and its like name it, and read nothing. */
+/** `std r2,24(r1)` keeps it; of the hints `or r2,r2,r2` and `ori r2,r2,0` (Book II, section 3.2) it is the name alone. */
 function usesToc(word: number): boolean {
   const instruction = decode(word);
   if (!instruction) return true;
   const { name } = instruction.encoding;
   const isKept = name === 'std' && field('RS', word) === TOC && field('RA', word) === SP;
-  const isHint = name === 'ori' && field('RA', word) === field('RS', word) && field('UI', word) === 0;
-  return !isKept && !isHint && registersRead(instruction).includes(TOC);
+  return !isKept && !hints.has(word >>> 0) && registersRead(instruction).includes(TOC);
 }
 
 export const proofFacts: ProofFacts = {
@@ -172,6 +180,7 @@ export const proofFacts: ProofFacts = {
   executeRelocated,
   executeFilled,
   readCallee,
+  mayBeMissing,
   // In a guest of KVM PR a load from a shared page takes its place (arch/powerpc/kernel/kvm.c): some number either way.
   rewrittenAlike: (word) => decode(word)?.encoding.name === 'mfmsr',
 };
