@@ -41,6 +41,9 @@ const widestRelocation = 8;
 
 const instructionSize = 4;
 
+/** Words that set up a TOC pointer, at most. */
+const mostSetUp = 2;
+
 /** With REL the addend stands in the word, and whoever reads the word reads it. */
 const addendInPlace = 0n;
 
@@ -201,8 +204,11 @@ export class StubLoader {
     const said = (this.#others.get(section)?.get(offset) ?? []).map((other) => arch.localEntryOffset(other));
     if (said.some((distance) => distance !== 0 && distance !== setUp * instructionSize))
       throw unknown(redirect, 0, 'its new function’s words do not set up its TOC pointer where its symbol says so');
-    const user = setUp === 0 ? words.findIndex((word) => toc.isUsedBy(word)) : -1;
-    if (user >= 0)
+    if (setUp > 0) return;
+    // Behind a function may lie another one, nameless, that sets up its own.
+    const isSetUp = (index: number): boolean => toc.setUpWords(words.subarray(index, index + mostSetUp)) > 0;
+    const user = words.findIndex((word, index) => toc.isUsedBy(word) || isSetUp(index));
+    if (user >= 0 && !isSetUp(user))
       throw unknown(
         redirect,
         0,

@@ -39,15 +39,24 @@ import { isPadding, WalkedCode } from './walked-code.ts';
 /** The doublewords of the parameter save area that registers stand for. */
 export const registerArguments = 8;
 
-/** What was made from sp in the registers that carry arguments to a callee: r3 to r10. */
+/** What was made from sp in the registers that a callee finds, beside sp itself: compiled code looks at r3 to r10 alone. */
 const passedValues = ({ values, fromSp }: Registers): readonly Value[] =>
-  (fromSp & 0x7f8) === 0 ? [] : values.slice(3, 11).filter(isMadeFromSp);
+  (fromSp & ~(1 << SP)) === 0 ? [] : values.filter((value, r) => r !== SP && isMadeFromSp(value));
+
+/** What compares, traps, prefetches or writes back: whatever the registers hold, nothing moves. */
+const movesNothing: ReadonlySet<string> = new Set([
+  ...['cmp', 'cmpi', 'cmpl', 'cmpli', 'tw', 'twi', 'td', 'tdi'],
+  ...['dcbt', 'dcbtst', 'dcbst', 'dcbf', 'icbi'],
+]);
 
 /** The words between a function's global and its local entry, at most. */
 const setUpWords = 2;
 
 /** Bytes from a caller's sp to the doubleword that is its callee's to keep LR in (ELFv2 ABI 1.5, section 2.2.3). */
 const saveSlot = 16;
+
+/** The processor's area: `struct paca_struct`. */
+const PACA = 13;
 
 /** LR among the special registers: mfspr in Book I, section 3.3.17. */
 const LR = 8;
@@ -319,6 +328,10 @@ export class Walk {
       // A call of itself leads to one of its entries, or a relocation has not been applied.
       if (!isReadPc && target !== undefined && target > setUpWords)
         throw new Uncertain(`the call at ${placeOf(index)} leads to a part of the function`);
+      if (!isReadPc && spOf(before) === 0)
+        throw new Uncertain(
+          `the call at ${placeOf(index)} is made without a frame, so its callee finds the same arguments`,
+        );
       for (const value of passedValues(before)) {
         if (!isReadPc && mayLeave(value))
           throw new Uncertain(`the call at ${placeOf(index)} hands on the address of an argument`);
@@ -384,7 +397,9 @@ export class Walk {
     for (const r of registersWritten(instruction)) after = assigned(after, r, 'other');
     if (update) after = assigned(after, ra, this.followed(address));
     // The word that sp points to is the back chain: sp before the frame was made, by one instruction.
-    if (name === 'ld' && sp < 0 && address === sp) after = assigned(after, field('RT', word), 0);
+    const meetsChain = typeof address === 'number' && sp < 0 && address < sp + 8 && address + size > sp;
+    if (name === 'ld' && meetsChain && address === sp) after = assigned(after, field('RT', word), 0);
+    else if (meetsChain && !isStore) throw new Uncertain(`the back chain is read by ${name} at ${placeOf(index)}`);
     if (name === 'ld' && address === saveSlot && before.lrSave === link.returnAddress)
       after = assigned(after, field('RT', word), 'return address');
     if (isStore && typeof address === 'number' && address < saveSlot + 8 && address + size > saveSlot) {
@@ -394,10 +409,16 @@ export class Walk {
     if (!isStore || !fields.includes('RS')) return after;
     const rs = field('RS', word);
     const value = before.values[rs]!;
+    const isKnownPlace = ra === PACA || (update && !isMadeFromSp(address));
     if (rs === SP && ra === SP && update) {
       if (sp !== 0) throw new Uncertain(`a second frame is made at ${placeOf(index)}`);
     } else if (mayLeave(value) || (isIndexed(value) && !isLocal(value.from, sp))) {
       throw new Uncertain(`an argument’s address is stored at ${placeOf(index)}`);
+    } else if (typeof value === 'number' && !isLocal(value, sp) && !(rs === SP && isKnownPlace)) {
+      // What lies in the frame beside variables is sp: whoever loads it again has the way to all arguments. The processor's
+      // area is told of sp where interrupts are switched off (hard_irq_disable in asm/hw_irq.h), for those who debug.
+      // Interrupts' own stack begins with it (__do_IRQ in kernel/irq.c; both Linux 6.1).
+      throw new Uncertain(`an address in the frame that is no variable’s is stored at ${placeOf(index)}`);
     }
     this.handOn(value, sp, index);
     return after;
@@ -437,8 +458,7 @@ export class Walk {
     else if (name === 'or' && field('RS', word) === field('RB', word)) result = value('RS');
     else if (name === 'ori' && field('UI', word) === 0) result = value('RS');
     else if (registersRead(instruction).some((r) => isMadeFromSp(before.values[r]!))) {
-      // Comparing, trapping and prefetching move nothing.
-      if (target === undefined && (name === 'mtspr' || name === 'dcbz'))
+      if (target === undefined && !movesNothing.has(name))
         throw new Uncertain(`${name} at ${placeOf(index)} has an address in the stack`);
       if (target !== undefined) result = partOfAddress(instruction, before);
       // Only a variable of the function's own is aligned, and by a mask of a known address.

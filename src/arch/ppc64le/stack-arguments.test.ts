@@ -38,6 +38,32 @@ describe('arguments on the stack', () => {
     expect(sure(open, ld(0, 1, 11), ld(96, 11), close, blr)).toBe(9);
   });
 
+  test('cannot be told where sp goes by ways that are not followed', () => {
+    const read = ld(112 + 96);
+    const load = (name: string, RT: number, base: number) => encode(name, { RT, 'RA|0': base, D: 0 });
+    const copy = encode('or', { RS: 1, RA: 10, RB: 1 });
+    // Put away, and fetched again.
+    expect(sure(open, std(40, 1), ld(40), ld(112 + 96, 9), close, blr)).toMatch(/stored/);
+    expect(sure(open, copy, std(48, 10), ld(48), ld(112 + 96, 9), close, blr)).toMatch(/stored/);
+    // In the processor's area the kernel keeps it for those who debug, and on another stack as that one's back chain.
+    expect(sure(open, encode('stdu', { RS: 1, RA: 9, DS: -32 }), close, blr)).toBe(0);
+    expect(sure(open, encode('std', { RS: 1, 'RA|0': 13, DS: 40 }), close, blr)).toBe(0);
+    // The back chain by parts, with an update, or into a register that nobody follows.
+    expect(sure(open, load('lwz', 9, 1), ld(96, 9), close, blr)).toMatch(/back chain/);
+    expect(sure(open, copy, encode('ldu', { RT: 9, RA: 10, DS: 0 }), ld(96, 9), close, blr)).toMatch(/back chain/);
+    expect(sure(open, encode('lfd', { FRT: 1, 'RA|0': 1, D: 0 }), close, blr)).toMatch(/back chain/);
+    // Through the condition register.
+    expect(sure(open, encode('mtcrf', { FXM: 1, RS: 1 }), encode('mfcr', { RT: 9 }), close, blr)).toMatch(/mtcrf/);
+    expect(sure(open, read, close, blr)).toBe(9);
+  });
+
+  test('cannot be told where a function is called that finds them where this one does', () => {
+    expect(sure(bl, nop, blr)).toMatch(/without a frame/);
+    // In a register that no C function has an argument in, but code made for it may.
+    for (const register of [0, 11, 14])
+      expect(sure(open, addi(register, 1, 112 + 96), bl, nop, close, blr)).toMatch(/hands on the address/);
+  });
+
   test('are not what li makes of r0', () => {
     const r0IsSp = encode('or', { RS: 1, RA: 0, RB: 1 });
     const li = encode('addi', { RT: 9, 'RA|0': 0, SI: 200 });
@@ -69,7 +95,7 @@ describe('what stands behind the words', () => {
   });
 
   test('is not reached by a call that never returns, nor from a trap that nobody comes back from', () => {
-    expect(sure(ld(96), bl, nop, nop)).toBe(9);
+    expect(sure(open, ld(112 + 96), bl, nop, nop)).toBe(9);
     expect(sure(open, trap, std(64, 31), nop)).toBe(0);
   });
 });
