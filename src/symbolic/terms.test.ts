@@ -142,3 +142,14 @@ describe.each([32, 64] as const)('Terms of %i bits', (bits) => {
     expect(same(terms.unknown('a handler'), terms.unknown('a handler'))).toBe(false);
   });
 });
+
+test('A term is printed within bounds, however many numbers are nested in it', () => {
+  const terms = new Terms(64);
+  const inputs = Array.from({ length: 15 }, (_, i) => terms.initial(`r${i}`));
+  const all = (of: readonly Term[]): Term => of.reduce((sum, term) => terms.apply('add', sum, term));
+  const widened = (of: readonly Term[]): Term[] =>
+    of.map((_, i) => terms.apply('xor', all(of), terms.apply('add', all(of), terms.constant(i + 1))));
+  const text = terms.describe(all(widened(widened(widened(inputs)))));
+  expect(text.length).toBeLessThan(2000);
+  expect(text).toContain('…');
+});

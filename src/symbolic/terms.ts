@@ -81,8 +81,14 @@ const trailingZeros = (value: bigint, bits: number): number => (value === 0n ? b
 // unknown.
 const mostParts = 16;
 const deepest = 48;
-/** How far down a term is printed. */
+/** How far down a term is printed, and how many of its numbers. */
 const printedDepth = 4;
+const mostPrinted = 64;
+
+/** How many numbers of a term may still be printed. */
+interface Room {
+  left: number;
+}
 
 export const same = (a: Term, b: Term): boolean => a.base === b.base && a.plus === b.plus;
 
@@ -209,13 +215,14 @@ export class Terms {
   }
 
   /** A term for people: `sp - 0x10`, `[sp + 4]`, `(r0 & 0xff)`. */
-  describe({ base, plus }: Term, depth = printedDepth): string {
+  describe({ base, plus }: Term, depth = printedDepth, room: Room = { left: mostPrinted }): string {
     if (!base) return hex(plus);
-    if (depth === 0) return '…';
+    if (depth === 0 || room.left <= 0) return '…';
     const signed = BigInt.asIntN(this.bits, plus);
     const parts = base.parts.map(([atom, coefficient]) => {
       const factor = BigInt.asIntN(this.bits, coefficient);
-      const text = this.describeAtom(atom, depth - 1);
+      if (room.left-- <= 0) return '…';
+      const text = this.describeAtom(atom, depth - 1, room);
       if (factor === 1n) return text;
       return factor === -1n ? `-${text}` : `${factor} * ${text}`;
     });
@@ -224,16 +231,16 @@ export class Terms {
   }
 
   /** An atom for people, as it stands in a term. */
-  describeAtom({ origin }: Atom, depth = printedDepth): string {
+  describeAtom({ origin }: Atom, depth = printedDepth, room: Room = { left: mostPrinted }): string {
     switch (origin.kind) {
       case 'initial':
         return origin.name;
       case 'memory':
-        return `[${this.describe(origin.address, depth)}]`;
+        return `[${this.describe(origin.address, depth, room)}]`;
       case 'unknown':
         return `unknown (${origin.why})`;
       case 'operation':
-        return `(${this.describe(origin.a, depth)} ${signs[origin.operation]} ${this.describe(origin.b, depth)})`;
+        return `(${this.describe(origin.a, depth, room)} ${signs[origin.operation]} ${this.describe(origin.b, depth, room)})`;
     }
   }
 
