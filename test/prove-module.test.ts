@@ -8,7 +8,9 @@ import { SHF_ALLOC, SHT_PROGBITS, SHT_REL, SHT_RELA, STT_FUNC } from '../src/elf
 import { findSection, newSection, newSymbol, readElf, writeElf } from '../src/elf/elf.ts';
 import type { ElfModel, Section } from '../src/elf/model.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { StubLoader } from '../src/kernel/load-module.ts';
 import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
+import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { linkFunctions, tracedFunctions } from '../src/link/link-whole-kernel.ts';
 import { Prover } from '../src/prove/prove-module.ts';
 import { ReasonError } from '../src/reason.ts';
@@ -291,6 +293,28 @@ describe.each(stockKernels)('On $name', ({ name }) => {
       before.relocations.push({ offset: 12, type: R_PPC64_REL24, symbol, addend: 0n });
     });
     for (const verdict of verdicts) expect(verdict).toMatch(/behind the end of .text.before/);
+  });
+
+  test('a new function is read once, however many redirects lead to it', () => {
+    const patch = readPatchModule(module, 'read.ko');
+    const loader = new StubLoader(patch);
+    const [first, again] = [patch.redirects[0]!, { ...patch.redirects[0]! }].map((each) => loader.load(each));
+    expect(again!.newFunction).toBe(first!.newFunction);
+  });
+
+  test('new functions that lie over each other are not all read', () => {
+    const verdicts = judge((model) => {
+      const code = newCode(model);
+      const words = (code.data.length >> 2) - 3;
+      // One behind the other, each from its own word on to the end.
+      model.symbols
+        .filter(({ type, place }) => type === STT_FUNC && place === code)
+        .forEach((symbol, i) => {
+          symbol.value = BigInt(4 * i);
+          symbol.size = BigInt(4 * words);
+        });
+    });
+    expect(verdicts.at(-1)).toMatch(/lie over each other/);
   });
 
   test('an addend of which the loader keeps 32 bits is no distance', () => {

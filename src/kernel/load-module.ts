@@ -18,7 +18,7 @@ import type { WaysIn } from '../arch/machine.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, STT_FUNC } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
 import type { Relocation, Section } from '../elf/model.ts';
-import { type ReasonError, reasonError } from '../reason.ts';
+import { ReasonError, reasonError } from '../reason.ts';
 import { relocationTables } from './loader-relocations.ts';
 import { ModuleCode } from './module-code.ts';
 import { wordsOf } from './old-function.ts';
@@ -26,14 +26,17 @@ import { patchSection } from './patch-module.ts';
 import { between, byOffset, firstFrom, listIn } from './places.ts';
 import type { ModulePlace, PatchModule, ReadRedirect } from './read-patch-module.ts';
 
+/** A new function's words as the file has them, and the ways into them. */
+interface LoadedFunction {
+  readonly newFunction: Uint32Array;
+  readonly waysIn: WaysIn | undefined;
+}
+
 /** A stub as the file has it, with the relocations that the loader applies to it. */
-export interface LoadedStub {
+export interface LoadedStub extends LoadedFunction {
   readonly words: Uint32Array;
   /** In the order of their places, each against the new function, at most one a word. */
   readonly relocations: readonly StubRelocation[];
-  /** The new function's words as the file has them, and the ways into them. */
-  readonly newFunction: Uint32Array;
-  readonly waysIn: WaysIn | undefined;
 }
 
 /** No relocation changes more bytes than this. */
@@ -59,6 +62,10 @@ export class StubLoader {
   readonly #starts = new Map<Section, readonly { readonly offset: number }[]>();
   /** What the symbols of functions have in st_other, by section and where they begin. */
   readonly #others = new Map<Section, Map<number, number[]>>();
+  /** The new functions that have been read, or why they are refused; of one, always the same object. */
+  readonly #read = new Map<Section, Map<number, LoadedFunction | ReasonError>>();
+  /** How many words may still be read: each may belong to one function, and stand behind another. */
+  #wordsLeft: number;
   /** A section of memory behind whose end the loader would write. */
   readonly #overrun: Section | undefined;
 
@@ -66,6 +73,8 @@ export class StubLoader {
     this.#patch = patch;
     const { model, arch } = patch;
     this.#code = new ModuleCode(arch, model);
+    const code = model.sections.filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0n);
+    this.#wordsLeft = code.reduce((sum, { data }) => sum + 2 * Math.ceil(data.length / instructionSize), 0);
     for (const { target, relocations } of relocationTables(model))
       if (target.name !== patchSection && (target.flags & SHF_ALLOC) !== 0n)
         this.#refer(target, relocations, arch.elf.class);
@@ -136,16 +145,40 @@ export class StubLoader {
       ({ place, size }) => place.section === stub.section && place.offset + size > stub.offset && place.offset < end,
     );
     if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
-    const words = this.#words(newFunction, size);
-    this.#checkPlaces(redirect, words);
-    this.#checkEntry(redirect, words);
-    const { section, offset } = newFunction;
-    return {
-      words: stub.words,
-      relocations: this.#relocations(redirect),
-      newFunction: words,
-      waysIn: this.#code.waysIn(section, offset, offset + instructionSize * words.length, refuse),
-    };
+    const relocations = this.#relocations(redirect);
+    return { words: stub.words, relocations, ...this.#newFunction(redirect, size, refuse) };
+  }
+
+  /** The new function's words and the ways into them. Many redirects may lead to one, which is read once. */
+  #newFunction(redirect: ReadRedirect, size: number, refuse: (message: string) => ReasonError): LoadedFunction {
+    const { section, offset } = redirect.newFunction;
+    const read = this.#read.get(section) ?? new Map<number, LoadedFunction | ReasonError>();
+    this.#read.set(section, read);
+    const found = read.get(offset) ?? this.#readNewFunction(redirect, size, refuse);
+    read.set(offset, found);
+    if (found instanceof ReasonError) throw found;
+    return found;
+  }
+
+  /** A new function, or why it is refused. */
+  #readNewFunction(
+    redirect: ReadRedirect,
+    size: number,
+    refuse: (message: string) => ReasonError,
+  ): LoadedFunction | ReasonError {
+    const { section, offset } = redirect.newFunction;
+    const words = this.#words(redirect.newFunction, size);
+    this.#wordsLeft -= words.length;
+    if (this.#wordsLeft < 0) return unknown(redirect, 0, 'the new functions of its module lie over each other');
+    try {
+      this.#checkPlaces(redirect, words);
+      this.#checkEntry(redirect, words);
+      const waysIn = this.#code.waysIn(section, offset, offset + instructionSize * words.length, refuse);
+      return { newFunction: words, waysIn };
+    } catch (error) {
+      if (error instanceof ReasonError) return error;
+      throw error;
+    }
   }
 
   /**

@@ -8,9 +8,9 @@
 // does when it is loaded.
 
 import type { Architecture, EntryBranch, KernelText, UnwindingOf } from '../arch/arch.ts';
-import type { ProofFacts } from '../arch/machine.ts';
+import type { Callee, ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
-import { StubLoader } from '../kernel/load-module.ts';
+import { type LoadedStub, StubLoader } from '../kernel/load-module.ts';
 import { isFunction } from '../kernel/old-function.ts';
 import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
@@ -55,6 +55,8 @@ export class Prover {
   /** The names of functions, by address. */
   readonly #names = new Map<LinkAddress, string[]>();
   readonly #sites: ReadonlySet<LinkAddress>;
+  /** By the words of new functions. */
+  readonly #callees = new WeakMap<Uint32Array, Callee>();
 
   /** Throws `proof-unknown` for an architecture on which nothing can be proven. */
   constructor(kernel: ProofKernel) {
@@ -116,12 +118,19 @@ export class Prover {
         prologue,
         stub,
         ...(island && { island }),
-        ...this.#facts.readCallee(stub.newFunction, stub.waysIn),
+        ...this.#calleeOf(stub),
       });
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
     }
+  }
+
+  /** What a new function's code tells of it; told once, however many redirects lead to it. */
+  #calleeOf({ newFunction, waysIn }: LoadedStub): Callee {
+    const callee = this.#callees.get(newFunction) ?? this.#facts.readCallee(newFunction, waysIn);
+    this.#callees.set(newFunction, callee);
+    return callee;
   }
 
   /** The island that the core would make, if the branch that it would make is one of this architecture. Throws `proof-unknown`. */

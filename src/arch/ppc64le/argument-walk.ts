@@ -131,8 +131,8 @@ export interface Found {
   /** As `StackArguments` has them. */
   doublewords: number;
   certain: number;
-  /** Words that are jump tables. */
-  tables: ReadonlySet<number>;
+  /** How many words are jump tables. */
+  tables: number;
   /** Where a variable of the function's own is accessed, or handed on, at a place that an index chooses. */
   indexed: number | undefined;
   /** Whether anything but callee-saved registers has been put where the function's variables are. */
@@ -148,11 +148,14 @@ export class Walk {
   found: Found = {
     doublewords: 0,
     certain: 0,
-    tables: new Set(),
+    tables: 0,
     indexed: undefined,
     hasVariables: false,
     joinsArguments: false,
   };
+  /** The words that are jump tables, in the order in which they were found; as many of them count as `found` says. */
+  private readonly tables: number[] = [];
+  private readonly isTable: Uint8Array;
   private readonly code: WalkedCode;
   private readonly waysIn: WaysIn | undefined;
   /** Whether constants in what is made without sp are followed. */
@@ -174,6 +177,7 @@ export class Walk {
     this.constants = constants;
     this.code = new WalkedCode(words, waysIn);
     const { length } = this.code.words;
+    this.isTable = new Uint8Array(length);
     this.reached = new Array<undefined>(length).fill(undefined);
     this.instructions = new Array<undefined>(length).fill(undefined);
   }
@@ -210,6 +214,7 @@ export class Walk {
       return this.found;
     } finally {
       for (const change of changes.reverse()) this.reached[change.index] = change.before;
+      while (this.tables.length > before.tables) this.isTable[this.tables.pop()!] = 0;
       this.found = before;
       this.fresh = [];
       this.changes = undefined;
@@ -234,9 +239,9 @@ export class Walk {
    */
   firstUnreached(from: number): number | undefined {
     // A table of a switch is recognised by its looks: where there is one, control may be anywhere.
-    const referred = this.found.tables.size > 0 ? undefined : this.waysIn?.referred;
+    const referred = this.found.tables > 0 ? undefined : this.waysIn?.referred;
     for (let index = from; index < this.code.length; index++) {
-      if (this.reached[index] || this.found.tables.has(index) || isPadding(this.code.words[index]!)) continue;
+      if (this.reached[index] || this.isTable[index] || isPadding(this.code.words[index]!)) continue;
       const isBehindTrap = this.reached[index - 1] && trapsAlways(this.instructionAt(index - 1));
       if (!referred || referred.has(index) || isBehindTrap) return index;
     }
@@ -493,7 +498,12 @@ export class Walk {
     const targets = switchTargets(this.code, bctr, (index) => this.instructionAt(index));
     if (targets.length === 0)
       throw new Uncertain(`the branch at ${placeOf(bctr)} leaves the function, and may hand on its stack arguments`);
-    this.found.tables = new Set([...this.found.tables, ...targets.map((_, i) => bctr + 1 + i)]);
+    for (let index = bctr + 1; index <= bctr + targets.length; index++) {
+      if (this.isTable[index]) continue;
+      this.isTable[index] = 1;
+      this.tables.push(index);
+    }
+    this.found.tables = this.tables.length;
     return targets;
   }
 }

@@ -155,6 +155,12 @@ describe('code that no branch leads to', () => {
   test('is not walked without end', () => {
     expect(sure(...Array.from({ length: 3000 }, () => blr))).toMatch(/no branch/);
   });
+
+  test('may be many jump tables, for each of which the others are not copied', { timeout: 20_000 }, () => {
+    const jump = [encode('add', { RT: 9, RA: 9, RB: 10 }), encode('mtspr', { spr: 9, RS: 9 }), bctr];
+    const many = Array.from({ length: 60_000 }, () => [...jump, 4]).flat();
+    expect(findStackArguments(Uint32Array.from([...many, blr])).uncertain).toBeUndefined();
+  });
 });
 
 const add = (RT: number, RA: number, RB: number) => encode('add', { RT, RA, RB });
