@@ -340,6 +340,15 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     });
     expect(verdicts.length).toBe(3);
     for (const verdict of verdicts) expect(verdict).toMatch(/TOC pointer/);
+    // Data behind a function that has none says nothing of it.
+    const leaf = judge((model) => {
+      const fresh = model.symbols.find(({ type, place }) => type === STT_FUNC && place === newCode(model))!;
+      const words = new Uint8Array(Uint32Array.of(0x4e800020, 0, 0, 0x4e800020).buffer);
+      const place = newSection('.text.leaf', SHT_PROGBITS, SHF_ALLOC | 4n, words, { align: 16 });
+      model.sections.push(place);
+      Object.assign(fresh, { place, value: 0n, size: 4n });
+    });
+    expect(leaf.join()).not.toMatch(/TOC pointer/);
   });
 
   test('an unwind table that lets somebody unwind from a stub is seen', () => {

@@ -164,8 +164,8 @@ export interface TocConvention {
   readonly register: number;
   /** How many words at a function's entry make its own pointer from its own address; behind them is its local entry. */
   setUpWords(words: Uint32Array): number;
-  /** Whether an instruction reads the register for anything else than to keep it. A word that is not known does. */
-  isUsedBy(word: number): boolean;
+  /** Whether an instruction reads the register for anything else than to keep it; undefined for a word that is not known. */
+  isUsedBy(word: number): boolean | undefined;
   /** The doubleword of a frame that keeps the frame's owner's pointer across calls into other modules, and nothing else. */
   readonly savedAt: number;
   /** The instruction behind a call into another module: it loads the register from there. */

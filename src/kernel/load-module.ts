@@ -172,7 +172,7 @@ export class StubLoader {
     if (this.#wordsLeft < 0) return unknown(redirect, 0, 'the new functions of its module lie over each other');
     try {
       this.#checkPlaces(redirect, words);
-      this.#checkEntry(redirect, words);
+      this.#checkEntry(redirect, words, size);
       const waysIn = this.#code.waysIn(section, offset, offset + instructionSize * words.length, refuse);
       return { newFunction: words, waysIn };
     } catch (error) {
@@ -228,7 +228,7 @@ export class StubLoader {
   }
 
   /** That the new function begins where whoever comes from elsewhere enters it: there its TOC pointer is set up. */
-  #checkEntry(redirect: ReadRedirect, words: Uint32Array): void {
+  #checkEntry(redirect: ReadRedirect, words: Uint32Array, size: number): void {
     const { arch } = this.#patch;
     const toc = arch.proofFacts?.convention.toc;
     if (!toc) return;
@@ -240,7 +240,10 @@ export class StubLoader {
     if (setUp > 0) return;
     // Behind a function may lie another one, nameless, that sets up its own.
     const isSetUp = (index: number): boolean => toc.setUpWords(words.subarray(index, index + mostSetUp)) > 0;
-    const user = words.findIndex((word, index) => toc.isUsedBy(word) || isSetUp(index));
+    // What is no instruction there may be data, and in the function itself is anything.
+    const own = Math.floor(size / instructionSize);
+    const isUser = (word: number, index: number): boolean => toc.isUsedBy(word) ?? index < own;
+    const user = words.findIndex((word, index) => isUser(word, index) || isSetUp(index));
     if (user >= 0 && !isSetUp(user))
       throw unknown(
         redirect,

@@ -108,9 +108,9 @@ function readCallee(code: Uint32Array, waysIn?: WaysIn): Callee {
 }
 
 /** `std r2,24(r1)` keeps it; of the hints `or r2,r2,r2` and `ori r2,r2,0` (Book II, section 3.2) it is the name alone. */
-function usesToc(word: number): boolean {
+function usesToc(word: number): boolean | undefined {
   const instruction = decode(word);
-  if (!instruction) return true;
+  if (!instruction) return undefined;
   const { name } = instruction.encoding;
   const isKept = name === 'std' && field('RS', word) === TOC && field('RA', word) === SP;
   return !isKept && !hints.has(word >>> 0) && registersRead(instruction).includes(TOC);
