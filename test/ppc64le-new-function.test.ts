@@ -132,13 +132,10 @@ describe('What a new function reads of the stack', () => {
       }
     });
     test('but a call that does not return may be the last of all', () => {
-      expect(
-        judge(
-          [bl()],
-          compiled(({ section, start, relocate }) => relocate(section, start, R_PPC64_REL24, 'panic')),
-        ),
-      ).toBe('proven');
-      expect(judge([bl(), nop, 0, 0], compiled(), 2)).toBe('proven');
+      const open = encode('stdu', { RS: r1, RA: r1, DS: -32 });
+      const change = compiled(({ section, start, relocate }) => relocate(section, start + 4, R_PPC64_REL24, 'panic'));
+      expect(judge([open, bl()], change)).toBe('proven');
+      expect(judge([open, bl(), nop, 0, 0], compiled(), 3)).toBe('proven');
     });
   });
 
@@ -155,7 +152,8 @@ describe('What a new function reads of the stack', () => {
     // With what looks like the table of a switch.
     const away = [addi(0, 0, 0), addi(r12, r12, 40), add(r12, r12, 0), mtctr(r12), mtlr(r11), bctr, 8, nop, blr];
     expect(judge([mflr(r11), readPc, mflr(r12), ...away, readsArgument, blr], compiled())).not.toBe('proven');
-    expect(judge([mflr(r11), readPc, mflr(r12), ...away, nop, blr], compiled())).toBe('proven');
+    // Such a table is no code, so it is doubted for another reason: that its words may use a TOC pointer, which nobody set up.
+    expect(judge([mflr(r11), readPc, mflr(r12), ...away, nop, blr], compiled())).toMatch(/TOC pointer/);
     // The same by way of the place where the return address is kept.
     const stored = [mflr(r11), ...hidden, std(r12, 16), ld(0, 16), mtlr(0), blr, mtlr(r11), readsArgument, blr];
     expect(judge(stored, compiled())).not.toBe('proven');
