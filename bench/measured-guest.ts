@@ -9,12 +9,14 @@ import { adaptFolder } from '../src/cli/adapt-folder.ts';
 import { buildCore } from '../src/compile/core-module.ts';
 import { kbuild } from '../src/compile/kbuild.ts';
 import { packageFile } from '../src/host/package-file.ts';
-import type { LoadedKernel } from '../src/host/read-kernel.ts';
+import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import type { Way } from '../src/kernel/patch-module.ts';
 import { type Guest, withGuest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { hasLivepatch } from '../src/link/link-for-livepatch.ts';
+import { ReasonError } from '../src/reason.ts';
+import type { Row } from './bench.ts';
 
 /** How many functions are patched: there is a patch bench_N of each (bench/guest/bench_N.c). */
 export const patchSizes = [1, 16, 256, 1000] as const;
@@ -24,8 +26,33 @@ const sources = packageFile('bench/guest');
 /** What redirects: one of our ways, or the kernel's own livepatch. */
 export type Means = Way | 'livepatch';
 
-export const meansOf = ({ image }: LoadedKernel): readonly Means[] =>
-  hasLivepatch(image) ? ['livepatch'] : ['ftrace', 'entry'];
+/** What can redirect the functions of bench/guest, which are a module's. */
+const meansOf = ({ arch, image }: LoadedKernel): readonly Means[] =>
+  hasLivepatch(image) ? ['livepatch'] : arch.entryWay?.ofModules ? ['ftrace', 'entry'] : ['ftrace'];
+
+/**
+ * The rows of a bench: of kernels of the cache by their names, each means that they have. What `measure` gives gets both in
+ * front; where something is refused, a row says why.
+ */
+export async function byMeans(
+  kernels: readonly string[],
+  measure: (kernel: LoadedKernel, means: Means) => Promise<Row[]>,
+): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const name of kernels) {
+    const kernel = await loadKernel(name);
+    for (const means of meansOf(kernel)) {
+      const title = `${name}, ${means}`;
+      try {
+        rows.push(...(await measure(kernel, means)).map((row) => ({ ...row, what: `${title}: ${row.what}` })));
+      } catch (error) {
+        if (!(error instanceof ReasonError)) throw error;
+        rows.push({ what: title, figures: {}, missing: error.message.split('\n')[0]! });
+      }
+    }
+  }
+  return rows;
+}
 
 /**
  * Boots a kernel with one processor, whose every instruction takes a nanosecond, loads the core, if it needs one, and the

@@ -120,19 +120,6 @@ static void put_in_order(unsigned int first)
 	suture_codes.count = count;
 }
 
-static void mark_pages(void)
-{
-	unsigned long page, last;
-	unsigned int i;
-
-	bitmap_zero(suture_codes.pages, SUTURE_PAGES);
-	for (i = 0; i < suture_codes.count; i++) {
-		last = (codes[i].end - 1) >> SUTURE_PAGE_SHIFT;
-		for (page = codes[i].start >> SUTURE_PAGE_SHIFT; page <= last; page++)
-			__set_bit(page % SUTURE_PAGES, suture_codes.pages);
-	}
-}
-
 /* All code of a patch's module. */
 static void add_text(const struct klp_patch *patch)
 {
@@ -237,5 +224,5 @@ void suture_fill_codes(struct klp_patch *patch, int target_state)
 	if (suture_is_strict(patch))
 		add_register_kprobe();
 	put_in_order(0);
-	mark_pages();
+	suture_mark_pages(&suture_codes);
 }

@@ -145,7 +145,8 @@ unsigned long notrace suture_stub(const struct klp_func *func)
  * suture_settle_site() - keeps what the handler is to do at a site
  * @site:	whose stack, or the transition of whose functions, has changed
  *
- * In this order, so that who reads ASK and not yet the change does what was done before.
+ * After the change: a handler that still reads the word from before it asks, or does what
+ * all tasks did until now.
  */
 void suture_settle_site(struct suture_site *site)
 {

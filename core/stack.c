@@ -72,13 +72,33 @@ struct look {
 
 /* ---- code ---- */
 
+/**
+ * suture_mark_pages() - notes where codes are, so that most addresses need not be looked up
+ * @codes:	complete
+ */
+void suture_mark_pages(struct suture_codes *codes)
+{
+	unsigned int i;
+
+	bitmap_zero(codes->pages, SUTURE_PAGES);
+	for (i = 0; i < codes->count; i++) {
+		const struct suture_code *code = &codes->codes[i];
+		unsigned long page;
+
+		/* By its end and not by its last byte: an empty one has none. */
+		for (page = code->start / SUTURE_PAGE;
+		     page < DIV_ROUND_UP(code->end, SUTURE_PAGE); page++)
+			__set_bit(page % SUTURE_PAGES, codes->pages);
+	}
+}
+
 /* The code that holds the instruction at @pc. */
 static const struct suture_code *code_at(const struct suture_codes *codes,
 					 unsigned long pc)
 {
 	unsigned int low = 0, high = codes->count;
 
-	if (!test_bit(suture_page(pc), codes->pages))
+	if (!test_bit(pc / SUTURE_PAGE % SUTURE_PAGES, codes->pages))
 		return NULL;
 	while (low < high) {
 		unsigned int middle = low + (high - low) / 2;

@@ -45,21 +45,16 @@ struct suture_code {
 };
 
 /* 4 KiB each, 256 MiB in all: the kernel's text and its modules' seldom meet in one. */
-#define SUTURE_PAGE_SHIFT	12
+#define SUTURE_PAGE		4096
 #define SUTURE_PAGES		(1 << 16)
 
 /* Sorted by start, disjoint; both in kmalloc'd memory, on no stack. */
 struct suture_codes {
 	const struct suture_code *codes;
 	unsigned int count;
-	/* Where they are, modulo SUTURE_PAGES: most addresses need not be looked up. */
+	/* Where they are, modulo SUTURE_PAGES: suture_mark_pages(). */
 	DECLARE_BITMAP(pages, SUTURE_PAGES);
 };
-
-static inline unsigned int suture_page(unsigned long address)
-{
-	return (address >> SUTURE_PAGE_SHIFT) % SUTURE_PAGES;
-}
 
 /* core.c */
 extern struct mutex suture_mutex;
@@ -255,7 +250,8 @@ void suture_free_codes(void);
 /* state.c */
 bool klp_is_patch_compatible(struct klp_patch *patch);
 
-/* stack.c; the first and the third under suture_stop_machine() */
+/* stack.c; suture_inside() and suture_each_task() under suture_stop_machine() */
+void suture_mark_pages(struct suture_codes *codes);
 const struct suture_code *suture_inside(struct task_struct *task,
 					const struct suture_codes *codes,
 					const struct suture_caller *caller);

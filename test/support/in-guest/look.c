@@ -107,8 +107,7 @@ static int show(struct seq_file *m, void *v)
 	seen->code = code;
 	seen->codes.codes = &seen->code;
 	seen->codes.count = 1;
-	/* Each address is to be looked up. */
-	bitmap_fill(seen->codes.pages, SUTURE_PAGES);
+	suture_mark_pages(&seen->codes);
 	ret = suture_stop_machine(look_at_all, seen);
 	for (i = 0; !ret && i < seen->count; i++) {
 		const struct seen *one = &seen->tasks[i];
