@@ -100,7 +100,8 @@ function readImage(lines: readonly string[]): KernelImage {
   const kallsyms: { name: string; type: string; address: LinkAddress }[] = [];
   for (const line of lines) {
     const [kind, first, ...rest] = line.split(/\s+/);
-    if (kind === 'name') kallsyms.push({ name: first!, type: 't', address: linkAddress(BigInt(`0x${rest[0]}`)) });
+    const type = kind === 'local' ? 't' : 'T';
+    if (kind !== 'at') kallsyms.push({ name: first!, type, address: linkAddress(BigInt(`0x${rest[0]}`)) });
     else for (const [i, byte] of wordsOf(rest.join(' ')).entries()) bytes.set(BigInt(`0x${first}`) + BigInt(i), byte);
   }
   kallsyms.sort((a, b) => (a.address < b.address ? -1 : 1));

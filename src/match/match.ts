@@ -90,7 +90,9 @@ class Matching {
   readonly #object: ElfModel;
   readonly #image: KernelImage;
   readonly #arch: Architecture;
-  readonly #known: ReadonlyMap<string, readonly LinkAddress[]>;
+  readonly #known: Names;
+  /** What others than the file that defines it may refer to by name. */
+  readonly #global: Names;
   readonly #sections = new Map<Section, LinkAddress>();
   readonly #pieces = new Map<Section, Map<number, LinkAddress>>();
   readonly #undefined = new Map<string, LinkAddress>();
@@ -102,7 +104,7 @@ class Matching {
     this.#object = object;
     this.#image = image;
     this.#arch = arch;
-    this.#known = namesOf(image);
+    ({ all: this.#known, global: this.#global } = namesOf(image));
   }
 
   run(): ObjectMatch {
@@ -205,7 +207,7 @@ class Matching {
     if (functions.length === 0) return;
     const missing = functions.find(({ name }) => !this.#known.get(name)?.includes(address!));
     if (!missing) return;
-    const elsewhere = this.#known.get(missing.name)?.[0];
+    const elsewhere = this.#global.get(missing.name)?.[0];
     if (region.isWeak && elsewhere !== undefined) {
       candidate.verdict = 'overridden';
       for (const symbol of region.symbols) this.#overridden.set(symbol, elsewhere);
@@ -274,7 +276,7 @@ class Matching {
       this.#sections.set(section, base);
     }
     for (const [name, votes] of names) {
-      const known = this.#known.get(name);
+      const known = this.#global.get(name);
       const address = known === undefined ? this.#decide(votes, name) : undefined;
       if (known) {
         for (const vote of votes) {
@@ -310,7 +312,7 @@ class Matching {
     const meant = instead
       ? [instead]
       : base === undefined
-        ? (this.#known.get(name) ?? [])
+        ? (this.#global.get(name) ?? [])
         : [linkAddress(base + value)];
     return !meant.includes(address) && meant.includes(through) ? through : address;
   }
@@ -471,7 +473,7 @@ class Matching {
     }
     if (known !== undefined) {
       if (known === own) return undefined;
-      if (place === 'undefined' && this.#known.get(symbol.name)?.includes(own)) return undefined;
+      if (place === 'undefined' && this.#global.get(symbol.name)?.includes(own)) return undefined;
       return `a pointer to ${nameOf(symbol)} leads to 0x${own.toString(16)}, and it is at 0x${known.toString(16)}`;
     }
     if (isSection(place)) this.#sections.set(place, linkAddress(own - symbol.value));
@@ -492,7 +494,7 @@ class Matching {
     const instead = this.#overridden.get(symbol);
     if (instead !== undefined) return instead;
     if (place === 'undefined') {
-      const known = this.#known.get(name);
+      const known = this.#global.get(name);
       return this.#undefined.get(name) ?? (known?.length === 1 ? known[0] : undefined);
     }
     return isSection(place) ? this.#addressIn(place, Number(value)) : undefined;
@@ -513,20 +515,32 @@ const inPieces = ({ flags, name }: Section, { objectCode }: Architecture): boole
 const isTableEntry = ({ place }: ElfSymbol, { objectCode }: Architecture): boolean =>
   isSection(place) && place.name === objectCode.toc?.section;
 
-const names = new WeakMap<KernelImage, ReadonlyMap<string, readonly LinkAddress[]>>();
+type Names = ReadonlyMap<string, readonly LinkAddress[]>;
+
+interface ImageNames {
+  readonly all: Names;
+  /** Without those that one file has for itself, in kallsyms a type in lower case: data of another file may be called the same. */
+  readonly global: Names;
+}
+
+const names = new WeakMap<KernelImage, ImageNames>();
 
 /** What kallsyms and the exports of an image know by name. */
-function namesOf(image: KernelImage): ReadonlyMap<string, readonly LinkAddress[]> {
+function namesOf(image: KernelImage): ImageNames {
   const known = names.get(image);
   if (known) return known;
-  const found = new Map<string, LinkAddress[]>();
-  const add = (name: string, address: LinkAddress) => {
-    const list = found.get(name);
-    if (list === undefined) found.set(name, [address]);
+  const found = { all: new Map<string, LinkAddress[]>(), global: new Map<string, LinkAddress[]>() };
+  const add = (to: Map<string, LinkAddress[]>, name: string, address: LinkAddress) => {
+    const list = to.get(name);
+    if (list === undefined) to.set(name, [address]);
     else if (!list.includes(address)) list.push(address);
   };
-  for (const { name, address } of image.kallsyms) add(name, address);
-  for (const { name, address } of image.exports.values()) add(name, address);
+  for (const { name, type, address } of image.kallsyms) {
+    add(found.all, name, address);
+    if (type !== type.toLowerCase()) add(found.global, name, address);
+  }
+  for (const { name, address } of image.exports.values())
+    for (const map of [found.all, found.global]) add(map, name, address);
   names.set(image, found);
   return found;
 }
