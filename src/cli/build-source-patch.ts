@@ -8,6 +8,7 @@ import { compilePairs, type ObjectPair, type PairOptions, type Pairs } from '../
 import { diffObjects } from '../diff/diff.ts';
 import { inlinedOtherwise } from '../diff/inlining.ts';
 import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
+import type { LinkAddress } from '../elf/units.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
 import { readSymvers } from '../kernel/module-symvers.ts';
@@ -25,6 +26,7 @@ import { type Reason, reasonError, throwReasons } from '../reason.ts';
 import { checkPatchName } from './build-patch.ts';
 import { linkerFor } from './linker-for.ts';
 import { type FindTargets, readTargets } from './read-targets.ts';
+import { shownElsewhere } from './shown-elsewhere.ts';
 
 export interface SourcePatchOptions extends PairOptions {
   /** Finds the modules that the patch changes or refers to; those of the kernel's packages if left out. */
@@ -72,7 +74,7 @@ export async function buildSourcePatch(
 /** The second half of that, once the pairs are compiled. */
 export async function linkPairs(
   kernel: LoadedKernel,
-  { pairs: compiled, remarks }: Pairs,
+  { pairs: compiled, remarks, source }: Pairs,
   place: string,
   name: string,
   { targetsNamed = (names) => readTargets(kernel, [], names), way, progress = () => {} }: SourcePatchOptions,
@@ -86,7 +88,8 @@ export async function linkPairs(
   const exporters = await exportersIn(stored);
   const targets = await targetsNamed(modulesAround(pairs, exporters));
   const around = { arch, image, targets, exporters };
-  const places = pairs.map((pair) => placesOf(kernel, pair, around));
+  const shown = new Map<string, LinkAddress>();
+  const places = pairs.map((pair) => placesOf(kernel, pair, around, shown));
   progress('comparing before and after');
   const diffs = diffTogether(pairs, ({ path, original, patched }, wanted) =>
     diffObjects({ name: path, model: original }, { name: path, model: patched }, { wanted, noSectionAnchors: true }),
@@ -104,6 +107,8 @@ export async function linkPairs(
       return inlinedOtherwise(plain, original, arch.objectCode, changed, path);
     }),
   ]);
+  const search = { kernel: stored, platform: arch.platform, source, progress };
+  for (const [each, address] of await shownElsewhere(kernel, search, files)) shown.set(each, address);
   const resolved = resolveFiles(arch, files);
   if (resolved.replaced.length === 0) throw nothing(place, files);
 
@@ -154,11 +159,12 @@ function placesOf(
   { arch, image, furtherSymbols }: LoadedKernel,
   { path, module, plain }: ObjectPair,
   around: ModuleSurroundings,
+  shown: ReadonlyMap<string, LinkAddress>,
 ): KernelPlaces {
   if (module === '') {
     const match = matchObject(plain, image, arch);
     checkFidelity(match, path, image.banner);
-    return new ImagePlaces(arch, { image, furtherSymbols }, path, plain, match);
+    return new ImagePlaces(arch, { image, furtherSymbols, shownElsewhere: shown }, path, plain, match);
   }
   const target = targetOf(module, around.targets);
   const match = matchModule(plain, target.model, arch);

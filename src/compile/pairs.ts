@@ -44,6 +44,8 @@ export interface Pairs {
   readonly pairs: readonly ObjectPair[];
   /** What the compiler said of the patched files, and what of the patch stands elsewhere than it says or is no code. */
   readonly remarks: readonly string[];
+  /** The source tree that they were compiled from. */
+  readonly source: string;
 }
 
 export interface PairOptions {
@@ -112,6 +114,7 @@ export function compilePairs(
       },
     );
     return {
+      source,
       pairs: affected.map(({ path, module, plain, sectioned }, i) => ({
         path,
         module,

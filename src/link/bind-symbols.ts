@@ -94,8 +94,8 @@ function missing(sources: SymbolSources, name: string, isCalled: boolean) {
       ? {
           code: 'data-address-unknown',
           place: name,
-          message: 'it is neither exported nor a function of vmlinux; the image has no addresses of other data',
-          remedy: 'import the kernel with --system-map or --vmlinux, if the name is that of a variable in vmlinux',
+          message: 'it is neither exported nor a function of vmlinux; the image has no table of other data',
+          remedy: 'check the spelling; for a variable of vmlinux, import the kernel with --system-map or --vmlinux',
         }
       : {
           code: 'name-missing',

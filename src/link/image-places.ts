@@ -2,7 +2,7 @@
 // (match/): of data and of static functions too, which kernels without KALLSYMS_ALL have no table of, or several by one name.
 
 import type { Architecture } from '../arch/arch.ts';
-import type { Piece } from '../diff/diff.ts';
+import type { Link, Piece } from '../diff/diff.ts';
 import { STB_LOCAL, STB_WEAK, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
 import { newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
@@ -20,6 +20,8 @@ import { plainSymbol, regionAt } from './plain-symbol.ts';
 interface ImageNames {
   readonly image: KernelImage;
   readonly furtherSymbols: SymbolAddresses;
+  /** Addresses that the code of other files shows, of what several files may refer to by name. May be filled until it is needed. */
+  readonly shownElsewhere?: ReadonlyMap<string, LinkAddress>;
 }
 
 /** Places in vmlinux, as one of its files shows them. */
@@ -42,20 +44,43 @@ export class ImagePlaces implements KernelPlaces {
 
   original(piece: Piece): ElfSymbol {
     const symbol = plainSymbol(this.#plain, piece, this.#path);
-    const { furtherSymbols } = this.#names;
     const address = this.#match.addressOf(symbol);
     if (symbol.binding !== STB_LOCAL && this.#isExportedAt(symbol.name, address)) return this.#undefined(symbol.name);
-    const told = furtherSymbols.get(symbol.name) ?? [];
-    const found = address ?? (told.length === 1 ? told[0] : undefined);
-    if (found === undefined) {
-      throw reasonError(
-        'data-address-unknown',
-        `${this.#path}: ${piece.name}`,
-        'nothing in the file’s code shows where the kernel has it, and no table does',
-        'import the kernel with --system-map or --vmlinux',
-      );
-    }
-    return this.#bound(piece.name, found, piece.kind === 'function');
+    const found = address ?? this.#told(symbol);
+    if (found !== undefined) return this.#bound(piece.name, found, piece.kind === 'function');
+    throw reasonError(
+      'data-address-unknown',
+      `${this.#path}: ${piece.name}`,
+      symbol.binding === STB_LOCAL
+        ? 'no unchanged function of the file shows where the kernel has it, and no table does'
+        : 'no unchanged function of the file, nor of the others that were looked at, shows where the kernel has it, and no table does',
+      'import the kernel with --system-map or --vmlinux, or reach it through a function of the file that uses it',
+    );
+  }
+
+  /** Where a table, or the code of another file, says that it is. */
+  #told({ name, binding }: ElfSymbol): LinkAddress | undefined {
+    const { furtherSymbols, shownElsewhere } = this.#names;
+    const told = furtherSymbols.get(name) ?? [];
+    return told.length === 1 ? told[0] : binding === STB_LOCAL ? undefined : shownElsewhere?.get(name);
+  }
+
+  /** What a link leads to by a name that other files know too, if nothing is known that tells where it is. */
+  unknownName(link: Link): string | undefined {
+    if (link.kind === 'included') return undefined;
+    const symbol = link.kind === 'original' ? this.#plainSymbolOf(link.piece) : link.symbol;
+    if (!symbol || symbol.name === '' || symbol.binding === STB_LOCAL || symbol.binding === STB_WEAK) return undefined;
+    const { image, furtherSymbols } = this.#names;
+    const { name } = symbol;
+    if (image.exports.has(name) || furtherSymbols.has(name) || this.#arch.loaderSymbols.includes(name))
+      return undefined;
+    const isCode = globalFunctions(image, name).length > 0;
+    const own = this.#plain.symbols.find((each) => each.name === name && each.binding !== STB_LOCAL);
+    return isCode || (own && this.#match.addressOf(own) !== undefined) ? undefined : name;
+  }
+
+  #plainSymbolOf({ name }: Piece): ElfSymbol | undefined {
+    return this.#plain.symbols.find((each) => each.name === name && each.binding !== STB_LOCAL);
   }
 
   external(symbol: ElfSymbol): ElfSymbol {
@@ -63,9 +88,10 @@ export class ImagePlaces implements KernelPlaces {
     const { image } = this.#names;
     if (image.exports.has(name) || this.#arch.loaderSymbols.includes(name)) return this.#undefined(name);
     const own = this.#plain.symbols.find((each) => each.name === name && each.place === 'undefined');
-    // There may be static functions of the same name; a symbol that another file refers to is the one that is not.
-    const global = symbolsNamed(image.kallsyms, name).filter(({ type }) => 'TW'.includes(type));
-    const address = (own && this.#match.addressOf(own)) ?? (global.length === 1 ? global[0]!.address : undefined);
+    const global = globalFunctions(image, name);
+    const address =
+      (own && this.#match.addressOf(own)) ??
+      (global.length === 1 ? global[0]!.address : this.#names.shownElsewhere?.get(name));
     if (address === undefined) return this.#undefined(name, symbol.binding === STB_WEAK);
     return this.#bound(
       name,
@@ -135,3 +161,7 @@ export class ImagePlaces implements KernelPlaces {
     return known;
   }
 }
+
+/** There may be static functions of the same name; a symbol that another file refers to is the one that is not. */
+const globalFunctions = (image: KernelImage, name: string) =>
+  symbolsNamed(image.kallsyms, name).filter(({ type }) => 'TW'.includes(type));
