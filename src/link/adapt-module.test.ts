@@ -501,6 +501,13 @@ describe('refused is', () => {
     );
   }, 60_000);
 
+  it('never a crash over a section that says it belongs to one which is made anew', () => {
+    const module = klpModule(({ maker }) => {
+      findSection(maker.model, '.modinfo')!.link = findSection(maker.model, '__versions')!;
+    });
+    expect(findSection(readElf(adapt(module), 'p.ko'), '.modinfo')!.link).toBe(undefined);
+  });
+
   it('an object that is named twice', () => {
     const module = klpModule(({ data }) => {
       // The target's entry becomes a second one of the kernel's, with the same functions.

@@ -196,7 +196,7 @@ export function replaceVersions({ arch, abi, module, sources }: AdaptInput, boun
 export function dropDebugInformation(module: ElfModel): void {
   const isDropped = ({ name, flags }: Section) => (flags & SHF_ALLOC) === 0n && /^\.(debug_|BTF|ctf)/.test(name);
   module.symbols = module.symbols.filter(({ place }) => !isSection(place) || !isDropped(place));
-  module.sections = module.sections.filter((section) => !isDropped(section));
+  removeSections(module, isDropped);
 }
 
 /** The modinfo with livepatch's key renamed, and with what binding has added: the core, and namespaces. */
@@ -225,7 +225,13 @@ function dropSection(module: ElfModel, name: string): void {
   const section = findSection(module, name);
   if (!section) return;
   dropSymbols(module, section);
-  module.sections = module.sections.filter((each) => each !== section);
+  removeSections(module, (each) => each === section);
+}
+
+/** What says that it belongs to a section which goes (sh_link) belongs to none from then on. */
+function removeSections(module: ElfModel, isGone: (section: Section) => boolean): void {
+  module.sections = module.sections.filter((section) => !isGone(section));
+  for (const section of module.sections) if (section.link && isGone(section.link)) section.link = undefined;
 }
 
 /** The symbols of a section that is made anew: nothing refers to them, or their places would have to be known. */
