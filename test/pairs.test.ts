@@ -204,6 +204,31 @@ describe.each(stockKernels)('$name', ({ package: wanted, architecture }) => {
       ]);
     });
 
+    it('compiles nothing else for the sake of names that a header gets and no other file uses', async () => {
+      const text = 'asmlinkage void schedule(void);';
+      const macro = patchOf('include/linux/sched.h', text, `${text}\n#define PATCHED_PUTS(m) seq_puts(m, "patched")`);
+      // Given as lines that are added, as diff writes it.
+      const added = macro.replace(`-${text}\n+${text}\n`, ` ${text}\n`);
+      expect(await reasonsOf(added)).toMatchObject([
+        { code: 'nothing-to-patch', message: expect.stringMatching(/only adds PATCHED_PUTS to it/) },
+      ]);
+      const { pairs } = await compile(`${added}${patchOf(cmdline[0], cmdline[1], '\tPATCHED_PUTS(m);')}`);
+      expect(pairs.map(({ path }) => path)).toEqual(['fs/proc/cmdline.c']);
+      expect(differing(pairs[0]!)).toContain('.text.cmdline_proc_show');
+    });
+
+    it('soon stops counting what includes a header, where such a name is used', async () => {
+      const text = 'asmlinkage void schedule(void);';
+      const macro = patchOf('include/linux/sched.h', text, `${text}\n#define saved_command_line "patched"`);
+      expect(await reasonsOf(macro.replace(`-${text}\n+${text}\n`, ` ${text}\n`))).toMatchObject([
+        {
+          code: 'too-many-files',
+          message: expect.stringMatching(/^more than 100 files .* up to \d{5} in all, include it: /),
+          remedy: expect.stringMatching(/--most-files \d{5}/),
+        },
+      ]);
+    });
+
     it('says on which option a file hangs that is not compiled', async () => {
       const patch = patchOf(
         'mm/kasan/common.c',

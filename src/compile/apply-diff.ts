@@ -13,6 +13,8 @@ export interface Applied {
    * so what has `__LINE__` in it and has not changed is compiled to what it was.
    */
   readonly withOldNumbers: string;
+  /** Lines of `text` that the patch has put in, counted from 0. */
+  readonly added: ReadonlySet<number>;
   /** Hunks that stand elsewhere than the patch says: for a remark. */
   readonly moved: readonly { readonly hunk: number; readonly lines: number }[];
 }
@@ -29,6 +31,7 @@ export function applyToFile(text: string, patch: FilePatch): Applied {
   const lines = linesOf(text);
   const result: string[] = [];
   const numbered: string[] = [];
+  const added = new Set<number>();
   let isBelow = false;
   /** Takes a line over; `number` is what it was in the old file, from 1. */
   const keep = (line: string, number: number) => {
@@ -51,6 +54,7 @@ export function applyToFile(text: string, patch: FilePatch): Applied {
     for (const line of hunk.lines) {
       if (line.sign === ' ') keep(written(line), ++done);
       if (line.sign === '+') {
+        added.add(result.length);
         result.push(written(line));
         numbered.push(written(line));
       }
@@ -59,7 +63,7 @@ export function applyToFile(text: string, patch: FilePatch): Applied {
     }
   });
   for (; done < lines.length; done++) keep(lines[done]!, done + 1);
-  return { text: result.join(''), withOldNumbers: numbered.join(''), moved };
+  return { text: result.join(''), withOldNumbers: numbered.join(''), added, moved };
 }
 
 /**

@@ -31,7 +31,7 @@ export function sourceChange(before: string, after: string): SourceChange {
 }
 
 /** A comment, a directive with its continued lines, a string, a character, a word or number, a sign. */
-const token =
+export const cToken =
   /\/\*[\s\S]*?(?:\*\/|(?![\s\S]))|\/\/(?:\\\n|[^\n])*|(?<=^[ \t]*)#(?:\\\n|\/\*[\s\S]*?\*\/|[^\n])*|"(?:\\[\s\S]|[^"\\\n])*"?|'(?:\\[\s\S]|[^'\\\n])*'?|\w+|[^\s\w]/gm;
 
 /** Cuts a file's text. What follows a brace that is never closed belongs to its body. */
@@ -53,7 +53,7 @@ export function cutSource(text: string): CutSource {
     );
     body = undefined;
   };
-  for (const [word] of text.matchAll(token)) {
+  for (const [word] of text.matchAll(cToken)) {
     if (word.startsWith('/*') || word.startsWith('//')) continue;
     if (word.startsWith('#')) {
       if (/^#\s*if/.test(word)) branches.push(depth);

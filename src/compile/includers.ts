@@ -88,18 +88,20 @@ function endsIn(path: string, name: string): boolean {
   return path === plain || path.endsWith(`/${plain}`);
 }
 
-async function includeLines({ source, folder, platform }: SourceTree): Promise<IncludeLines> {
-  const tops = (await readdir(source, { withFileTypes: true })).filter(
-    (entry) => entry.isDirectory() && !notKernel.has(entry.name),
-  );
-  const own = join('arch', platform.kbuild);
-  const generated = [join(own, 'include/generated'), 'include/generated'].filter((each) =>
-    existsSync(join(folder, each)),
-  );
-  const printed = [await includesIn(source, [...tops.map(({ name }) => name), own])];
-  if (generated.length > 0) printed.push(await includesIn(folder, generated));
+/**
+ * Source files and headers, generated ones too, that have one of some names as a word, also in a comment; paths from the top of
+ * either tree.
+ */
+export async function filesNaming(tree: SourceTree, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  const printed = await grepAll(tree, ['-rlwF', ...names.flatMap((name) => ['-e', name])]);
+  return printed.split('\n').filter((line) => line !== '');
+}
+
+async function includeLines(tree: SourceTree): Promise<IncludeLines> {
+  const printed = await grepAll(tree, ['-rHoE', '-e', '^[[:blank:]]*#[[:blank:]]*include[[:blank:]]*["<][^">]*[">]']);
   const found = new Map<string, IncludeLine[]>();
-  for (const line of printed.join('').split('\n')) {
+  for (const line of printed.split('\n')) {
     const [, file, quote, name] = /^([^:]+):.*?(["<])([^">]+)[">]$/.exec(line) ?? [];
     if (file === undefined || name === undefined) continue;
     const last = posix.basename(name);
@@ -110,17 +112,20 @@ async function includeLines({ source, folder, platform }: SourceTree): Promise<I
   return found;
 }
 
-/** FILE:LINE for each #include line below folders of a tree. */
-async function includesIn(top: string, folders: readonly string[]): Promise<string> {
-  const { stdout } = await runBuildTool(
-    'grep',
-    [
-      ...['-rHoE', ...['c', 'h', 'S', 'inc'].map((ending) => `--include=*.${ending}`)],
-      '^[[:blank:]]*#[[:blank:]]*include[[:blank:]]*["<][^">]*[">]',
-      ...folders,
-    ],
-    top,
-    [0, 1],
+/** What grep prints of the kernel's own source and of what was generated from it. */
+async function grepAll({ source, folder, platform }: SourceTree, options: readonly string[]): Promise<string> {
+  const tops = (await readdir(source, { withFileTypes: true })).filter(
+    (entry) => entry.isDirectory() && !notKernel.has(entry.name),
   );
-  return stdout;
+  const own = join('arch', platform.kbuild);
+  const generated = [join(own, 'include/generated'), 'include/generated'].filter((each) =>
+    existsSync(join(folder, each)),
+  );
+  const grep = async (top: string, folders: readonly string[]) => {
+    const endings = ['c', 'h', 'S', 'inc'].map((ending) => `--include=*.${ending}`);
+    return (await runBuildTool('grep', [...options, ...endings, ...folders], top, [0, 1])).stdout;
+  };
+  const printed = [await grep(source, [...tops.map(({ name }) => name), own])];
+  if (generated.length > 0) printed.push(await grep(folder, generated));
+  return printed.join('');
 }

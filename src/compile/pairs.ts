@@ -13,7 +13,8 @@ import { withTemporaryFolder } from '../host/temporary.ts';
 import { parseConfig } from '../kernel/config.ts';
 import { type Reason, ReasonError, reasonError, throwReasons } from '../reason.ts';
 import { applyToFile } from './apply-diff.ts';
-import { includersOf } from './includers.ts';
+import { namesAdded } from './header-additions.ts';
+import { filesNaming, includersOf } from './includers.ts';
 import { checkSource, makeObjectTree, type ObjectTree, objectsOf } from './object-tree.ts';
 import {
   type CompilerOutput,
@@ -84,13 +85,18 @@ export function compilePairs(
     }
     await checkSource(kernel, source);
     const remarks: string[] = [];
-    const { changed, numbered } = await applyAll(source, files, remarks);
+    const { changed, numbered, additions } = await applyAll(source, files, remarks);
 
     const treeFolder = join(folder, 'objects');
     await mkdir(treeFolder);
     const tree = await makeObjectTree(kernel, platform, source, treeFolder);
-    const { compiled, included } = await sortOut(tree, changed, place, remarks);
-    const including = included.length === 0 ? [] : await compiledIncluders(tree, included, mostIncluders, progress);
+    const sorted = await sortOut(tree, changed, place, remarks);
+    const { compiled } = sorted;
+    const adding = await onlyAdding(tree, additions, sorted.included);
+    const included = sorted.included.filter((path) => !adding.headers.includes(path));
+    if (compiled.length + included.length + adding.users.length === 0) throw usedByNobody(adding.headers, additions);
+    const search = { tree, most: mostIncluders, progress };
+    const including = [...(await compiledIncluders(search, included)), ...(await compiledOf(search, adding))];
     const wanted = [...new Set([...compiled, ...including])];
     const originals = await originalObjects(kernel, platform, source, wanted, progress);
     const missing = compiled.filter((path) => !originals.some((original) => original.path === path));
@@ -104,6 +110,7 @@ export function compilePairs(
     const isRead = (path: string) => affected.some(({ run }) => run.dependencies.includes(join(source, path)));
     const unread = included.filter((path) => changed.get(path) && existsSync(join(source, path)) && !isRead(path));
     const reasons = notCompiled(tree, unread.length > 0 ? unread : included);
+    if (affected.length === 0 && included.length === 0) throw usedByNobody(adding.headers, additions);
     if (affected.length === 0) throw new ReasonError(...reasons);
     if (unread.length > 0) remarks.push(...reasons.map(({ place, message }) => `${place}: ${message}`));
     const outputs = await compilePatched(tree, affected, numbered, join(folder, 'patched'), progress).catch(
@@ -132,9 +139,10 @@ async function applyAll(
   source: string,
   files: readonly FilePatch[],
   remarks: string[],
-): Promise<{ readonly changed: ChangedFiles; readonly numbered: ChangedFiles }> {
+): Promise<{ readonly changed: ChangedFiles; readonly numbered: ChangedFiles; readonly additions: Additions }> {
   const changed = new Map<string, Uint8Array | undefined>();
   const numbered = new Map<string, Uint8Array | undefined>();
+  const additions = new Map<string, ReadonlySet<string>>();
   const reasons: Reason[] = [];
   for (const file of files) {
     const before = await readFile(join(source, file.oldPath), 'latin1').catch(() => undefined);
@@ -150,12 +158,16 @@ async function applyAll(
           'give a patch with paths from above the source tree (a/fs/…), made for this version of the kernel',
         );
       }
-      const { text, withOldNumbers, moved } = applyToFile(before ?? '', file);
+      const { text, withOldNumbers, added, moved } = applyToFile(before ?? '', file);
       for (const { hunk, lines } of moved) {
         remarks.push(
           `${file.path}: hunk ${hunk} applies ${Math.abs(lines)} lines further ${lines < 0 ? 'up' : 'down'}`,
         );
       }
+      const onlyAdds =
+        file.change === 'edit' && file.hunks.every(({ lines }) => lines.every(({ sign }) => sign !== '-'));
+      const names = onlyAdds && file.path.endsWith('.h') ? namesAdded(text, added) : undefined;
+      if (names) additions.set(file.path, names);
       const isC = /\.[ch]$/.test(file.path);
       for (const [map, bytes] of [[changed, text] as const, [numbered, isC ? withOldNumbers : text] as const]) {
         if (file.oldPath !== file.path) map.set(file.oldPath, undefined);
@@ -167,7 +179,7 @@ async function applyAll(
     }
   }
   throwReasons(reasons);
-  return { changed, numbered };
+  return { changed, numbered, additions };
 }
 
 /** Files that say how the kernel is configured, built and laid out in memory. */
@@ -213,43 +225,95 @@ async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, r
   return { compiled, included };
 }
 
+/** Headers to which a patch only adds names, and these (header-additions.ts). */
+type Additions = ReadonlyMap<string, ReadonlySet<string>>;
+
+/**
+ * Of the changed headers those that only add names which no other header has, and the files that have one. A header that is not
+ * among them may change whatever includes it.
+ */
+async function onlyAdding(tree: ObjectTree, additions: Additions, included: readonly string[]) {
+  const headers: string[] = [];
+  const users = new Set<string>();
+  for (const path of included) {
+    const names = additions.get(path);
+    if (names === undefined) continue;
+    const files = await filesNaming(tree, [...names]);
+    if (files.some((file) => !/\.[cS]$/.test(file))) continue;
+    headers.push(path);
+    for (const file of files) users.add(file);
+  }
+  return { headers, users: [...users] };
+}
+
+function usedByNobody(headers: readonly string[], additions: Additions) {
+  const names = headers.flatMap((header) => [...additions.get(header)!]);
+  return reasonError(
+    'nothing-to-patch',
+    headers.join(', '),
+    names.length === 0
+      ? 'the patch adds nothing to it that makes code'
+      : `the patch only adds ${names.join(', ')} to it, and no file of the kernel uses that`,
+    'give the change of the functions that use it as well',
+  );
+}
+
+interface CompiledSearch {
+  readonly tree: ObjectTree;
+  /** More files than these are not compiled for the sake of a header. */
+  readonly most: number;
+  readonly progress: (text: string) => void;
+}
+
 /** Files that are compiled in this configuration and may include one of `included`. Throws `too-many-files`, `not-compiled`. */
-async function compiledIncluders(
-  tree: ObjectTree,
-  included: readonly string[],
-  most: number,
-  progress: (text: string) => void,
-): Promise<string[]> {
-  progress(`looking for what includes ${included.join(', ')}`);
+async function compiledIncluders(search: CompiledSearch, included: readonly string[]): Promise<string[]> {
+  const { tree, progress } = search;
   const own = included.filter((path) => !/^arch\//.test(path) || path.startsWith(`arch/${tree.platform.kbuild}/`));
-  const candidates = own.length === 0 ? [] : await includersOf(tree, own);
-  const remedy = (count: string) =>
-    `\`--most-files ${count}\` has them compiled; a fix in a .c file alone needs none of them`;
-  if (candidates === 'all') {
-    throw reasonError(
-      'too-many-files',
-      included.join(', '),
-      'every file of the kernel includes it',
-      'change another file',
-    );
+  if (own.length === 0) return [];
+  progress(`looking for what includes ${own.join(', ')}`);
+  const users = await includersOf(tree, own);
+  if (users !== 'all') return compiledOf(search, { headers: own, users });
+  throw reasonError('too-many-files', own.join(', '), 'every file of the kernel includes it', 'change another file');
+}
+
+/** Beyond so many files nobody wants to know how many there are: each folder's Makefile takes its time to be asked. */
+const mostCounted = 100;
+const folderBatch = 16;
+
+/** Those of `users`, files that may be changed by `headers`, that are compiled in this configuration. Throws `too-many-files`. */
+async function compiledOf(
+  { tree, most, progress }: CompiledSearch,
+  { headers, users }: { readonly headers: readonly string[]; readonly users: readonly string[] },
+): Promise<string[]> {
+  const folders = [...new Set(users.map(dirname))];
+  const found: string[] = [];
+  let asked = 0;
+  while (asked < folders.length && found.length <= Math.max(most, mostCounted)) {
+    if (asked > 0) progress(`asking the Makefiles of ${folders.length} folders (${asked})`);
+    const some = folders.slice(asked, asked + folderBatch);
+    const objects = new Set<string>();
+    await inParallel(some, async (folder) => {
+      for (const object of await objectsOf(tree, folder)) objects.add(object);
+    });
+    found.push(...users.filter((path) => some.includes(dirname(path)) && objects.has(objectName(path))));
+    asked += some.length;
   }
-  const folders = [...new Set(candidates.map(dirname))];
-  if (folders.length > 40) progress(`asking the Makefiles of ${folders.length} folders`);
-  const here = new Set<string>();
-  await inParallel(folders, async (folder) => {
-    for (const object of await objectsOf(tree, folder)) here.add(object);
-  });
-  const found = candidates.filter((path) => here.has(objectName(path)));
-  if (found.length > most) {
-    const some = found.slice(0, 12).join(', ');
-    throw reasonError(
-      'too-many-files',
-      included.join(', '),
-      `up to ${found.length} files that are compiled in this configuration include it: ${some}${found.length > 12 ? ', …' : ''}`,
-      remedy(String(found.length)),
-    );
-  }
-  return found;
+  found.sort();
+  if (found.length <= most) return found;
+  const [count, upTo] =
+    asked < folders.length
+      ? [
+          `more than ${mostCounted} files that are compiled in this configuration, and up to ${users.length} in all,`,
+          users.length,
+        ]
+      : [`up to ${found.length} files that are compiled in this configuration`, found.length];
+  const some = found.slice(0, 12).join(', ');
+  throw reasonError(
+    'too-many-files',
+    headers.join(', '),
+    `${count} include it: ${some}${found.length > 12 ? ', …' : ''}`,
+    `\`--most-files ${upTo}\` has them compiled; a fix in a .c file alone needs none of them`,
+  );
 }
 
 /** For each path that no compiled object is made from, why. */
