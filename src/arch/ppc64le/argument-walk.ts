@@ -1,185 +1,75 @@
 // The walk through a function's words that `stack-arguments.ts` learns from: along every branch, with what the registers
-// hold of addresses in the stack.
+// hold of addresses in the stack (argument-accesses.ts says what a word makes of them).
 //
-// Control is followed word by word, and along the jumps that tables tell of. Where two ways meet, what holds is what holds on both; so words are walked again until
-// nothing changes. Constants in what is made without sp are what makes that slow, and nobody asks for them but an index that is
-// added to an address. So a walk that does not follow them says the same as one that does, as long as no index meets an
-// address; where one does, it ends with `NeedsConstants`.
+// Control is followed word by word, and along the jumps that tables tell of. Where two ways meet, what holds is what holds on both;
+// so words are walked again until nothing changes. Between branches nothing is looked up and nothing made but what a word
+// has changed: a kernel has millions of words, and most of them leave all that is known as it is.
 
 import type { WaysIn } from '../machine.ts';
+import { Accesses, type Found, placeOf, Uncertain } from './argument-accesses.ts';
 import { standsAsCallSite } from './call-sites.ts';
-import {
-  afterCall,
-  assigned,
-  joinedRegisters,
-  link,
-  type Registers,
-  SP,
-  spOf,
-  withLink,
-} from './followed-registers.ts';
-import {
-  alignedDown,
-  difference,
-  frameHeader,
-  isIndexed,
-  isLocal,
-  isMadeFromSp,
-  mayLeave,
-  shifted,
-  sum,
-  type Value,
-  withoutConstant,
-} from './frame-address.ts';
-import { decode, field, type Instruction } from './instructions.ts';
-import { registerIn, registersRead, registersWritten, useOf } from './register-use.ts';
+import { afterCall, joinedRegisters, link, type Registers, SP, spOf, valueIn, withLink } from './followed-registers.ts';
+import { mayLeave } from './frame-address.ts';
+import { encodingIndex, encodings, field } from './instructions.ts';
 import { switchTargets } from './switch-table.ts';
 import { isPadding, WalkedCode } from './walked-code.ts';
-
-/** The doublewords of the parameter save area that registers stand for. */
-export const registerArguments = 8;
-
-/** What was made from sp in the registers that a callee finds, beside sp itself: compiled code looks at r3 to r10 alone. */
-const passedValues = ({ values, fromSp }: Registers): readonly Value[] =>
-  (fromSp & ~(1 << SP)) === 0 ? [] : values.filter((value, r) => r !== SP && isMadeFromSp(value));
-
-/** What compares, traps, prefetches or writes back: whatever the registers hold, nothing moves. */
-const movesNothing: ReadonlySet<string> = new Set([
-  ...['cmp', 'cmpi', 'cmpl', 'cmpli', 'tw', 'twi', 'td', 'tdi'],
-  ...['dcbt', 'dcbtst', 'dcbst', 'dcbf', 'icbi'],
-]);
 
 /** The words between a function's global and its local entry, at most. */
 const setUpWords = 2;
 
-/** Bytes from a caller's sp to the doubleword that is its callee's to keep LR in (ELFv2 ABI 1.5, section 2.2.3). */
-const saveSlot = 16;
-
-/** The processor's area: `struct paca_struct`. */
-const PACA = 13;
-
-/** LR among the special registers: mfspr in Book I, section 3.3.17. */
-const LR = 8;
-
-/** From here on registers are the caller's, and stored to be given back. */
-const firstSaved = 14;
-
-/** A word's place in the code, for messages. */
-const placeOf = (index: number): string => `+0x${(index * 4).toString(16)}`;
-
-/** Why something cannot be told. No error: where it was thrown is of no interest, and costly to note. */
-export class Uncertain {
-  readonly message: string;
-
-  constructor(message: string) {
-    this.message = message;
-  }
-}
-
-/** An index meets an address, and what constant is in it was not followed. */
-export class NeedsConstants {}
-
-const isVariable = (value: Value, sp: number) => typeof value === 'number' && isLocal(value, sp);
-
-/** What an instruction other than an addition makes of an address in the stack. */
-function partOfAddress({ encoding: { name }, word }: Instruction, before: Registers): Value {
-  const pageShift = 16;
-  if (name === 'andi.') return 'other';
-  if ((name !== 'rldicl' && name !== 'rldicr') || field('sh', word) !== 0) return 'lost';
-  const value = before.values[field('RS', word)]!;
-  // To a remainder; to a physical address, whose first four bits are cleared (`__pa` in arch/powerpc/include/asm/page.h).
-  if (name === 'rldicl') return field('mb', word) >= 64 - pageShift ? 'other' : alignedDown(value, 0);
-  // To a variable that is aligned more than sp.
-  const aligned = alignedDown(value, 63 - field('me', word));
-  return isIndexed(aligned) && isLocal(aligned.from, spOf(before)) ? aligned : 'lost';
-}
-
 /** The branches that set LR. */
 const calls: ReadonlySet<string> = new Set(['bl', 'bla', 'bcl', 'bcla', 'bclrl', 'bcctrl']);
+
+/** Instructions behind which control may be elsewhere than in the next word, or find registers that they do not show. */
+const mayLead: ReadonlySet<string> = new Set([
+  ...['b', 'bc', 'ba', 'bca', 'bclr', 'bcctr', 'rfid', 'hrfid', 'tw', 'twi', 'sc'],
+  ...calls,
+]);
+/** By the encodings' places. */
+const leads = Uint8Array.from(encodings, ({ name }) => Number(mayLead.has(name)));
 
 /** Where control can go from a branch: BO 1z1zz is "always" (Book I, section 2.4). */
 const branchesAlways = (word: number) => (field('BO', word) & 0b10100) === 0b10100;
 
-/** Whether it is `tw 31,…` or `twi 31,…`. */
-export function trapsAlways(instruction: Instruction | undefined): boolean {
-  const name = instruction?.encoding.name;
-  return (name === 'tw' || name === 'twi') && field('TO', instruction!.word) === 31;
+/** Whether a word is `tw 31,…` or `twi 31,…`. */
+export function trapsAlways(word: number): boolean {
+  const name = encodings[encodingIndex(word)]?.name;
+  return (name === 'tw' || name === 'twi') && field('TO', word) === 31;
 }
 
-/** What makes constants, of an index or by itself. */
-const makers: ReadonlySet<string> = new Set(['addi', 'addis', 'add', 'subf', 'or']);
-
-/** Whether an instruction has nothing to do with the stack and changes no register of which anything is known: most are so. */
-function losesNothing({ encoding, word }: Instruction, { known, fromSp }: Registers): boolean {
-  if (encoding.update) return false;
-  const { reads, writes } = useOf(encoding);
-  for (const f of reads) if ((fromSp >>> registerIn(f, word)) & 1) return false;
-  for (const f of writes) if ((known >>> registerIn(f, word)) & 1) return false;
-  return true;
-}
-
-/** The registers after `mflr` or `mtlr`. */
-function movedLr({ encoding, word }: Instruction, before: Registers): Registers {
-  if (encoding.name === 'mfspr')
-    return assigned(before, field('RT', word), before.lr === link.returnAddress ? 'return address' : 'other');
-  const isBack = before.values[field('RS', word)] === 'return address';
-  return withLink(before, isBack ? link.returnAddress : link.other);
-}
-
-/** What has been found in the code walked so far. */
-export interface Found {
-  /** As `StackArguments` has them. */
-  doublewords: number;
-  certain: number;
-  /** How many words are jump tables. */
-  tables: number;
-  /** Where a variable of the function's own is accessed, or handed on, at a place that an index chooses. */
-  indexed: number | undefined;
-  /** Whether anything but callee-saved registers has been put where the function's variables are. */
-  hasVariables: boolean;
-  /** Whether register arguments have been stored where the caller has room for them. */
-  joinsArguments: boolean;
-}
-
-/** Its methods throw `Uncertain` and, unless constants are followed, `NeedsConstants`. */
+/** Its methods throw what those of `Accesses` throw. */
 export class Walk {
-  /** What the registers hold before each word that control reaches, by the word's index. */
-  readonly reached: (Registers | undefined)[];
-  found: Found = {
-    doublewords: 0,
-    certain: 0,
-    tables: 0,
-    indexed: undefined,
-    hasVariables: false,
-    joinsArguments: false,
-  };
-  /** The words that are jump tables, in the order in which they were found; as many of them count as `found` says. */
-  private readonly tables: number[] = [];
-  private readonly isTable: Uint8Array;
+  /** What instructions do, and what has been found of it. */
+  readonly accesses: Accesses;
   private readonly code: WalkedCode;
   private readonly waysIn: WaysIn | undefined;
-  /** Whether constants in what is made without sp are followed. */
-  private readonly constants: boolean;
-  private readonly instructions: (Instruction | undefined)[];
+  /** What registers hold at words: all that has been found, in the order in which it was. */
+  private readonly states: Registers[] = [];
+  /** Of each word that control reaches the place in `states`, plus one; 0 of the others. */
+  private readonly reached: Uint32Array;
+  /** The words that are jump tables, in the order in which they were found. */
+  private readonly tables = new Set<number>();
   private work: number[] = [];
   /** Words behind a call, which are reached only if the call returns: looked at when all else is done. */
   private afterCalls: { index: number; registers: Registers }[] = [];
+  /** What holds by sp, of the first `framed` states: few functions are ever asked for it. */
   private readonly frames = new Map<number, Registers>();
-  /** What is not in `frames` yet: few functions are ever asked for them. */
-  private fresh: Registers[] = [];
+  private framed = 0;
   /** Whether the walk from the entry is over. */
   private fromUnreached = false;
-  /** While a guess is tried: what stood in `reached` before. */
-  private changes: { index: number; before: Registers | undefined }[] | undefined;
+  /** While a guess is tried: words whose place in `reached` has changed, each with what stood there before. */
+  private changes: number[] | undefined;
 
+  /** `constants`: whether those in what is made without sp are followed. */
   constructor(words: Uint32Array, waysIn: WaysIn | undefined, constants: boolean) {
     this.waysIn = waysIn;
-    this.constants = constants;
+    this.accesses = new Accesses(waysIn?.filled, constants);
     this.code = new WalkedCode(words, waysIn);
-    const { length } = this.code.words;
-    this.isTable = new Uint8Array(length);
-    this.reached = new Array<undefined>(length).fill(undefined);
-    this.instructions = new Array<undefined>(length).fill(undefined);
+    this.reached = new Uint32Array(this.code.words.length);
+  }
+
+  get found(): Found {
+    return this.accesses.found;
   }
 
   /** Walks from an index on. */
@@ -188,14 +78,14 @@ export class Walk {
     for (;;) {
       const next = this.work.pop();
       if (next !== undefined) {
-        this.step(next);
+        this.goOn(next);
         continue;
       }
       const call = this.afterCalls.pop();
       if (!call) return;
       // With nothing behind it but padding, it is one that never returns.
       if (call.index >= this.code.codeEnd && call.index <= this.code.length) continue;
-      const known = this.reached[call.index];
+      const known = this.registersAt(call.index);
       // A call that never returns stands before any code whatever: a frame of another size there is no contradiction.
       if (!known || spOf(known) === spOf(call.registers)) this.enter(call.index, call.registers);
     }
@@ -204,32 +94,38 @@ export class Walk {
   /** What `run` would find, which is all taken back. Throws what it throws. */
   tryOut(index: number, registers: Registers): Found {
     const before = this.found;
-    this.found = { ...before };
+    this.accesses.found = { ...before };
     this.registersByFrame();
     this.fromUnreached = true;
-    const changes: typeof this.changes = [];
+    const { length } = this.states;
+    const changes: number[] = [];
     this.changes = changes;
     try {
       this.run(index, registers);
       return this.found;
     } finally {
-      for (const change of changes.reverse()) this.reached[change.index] = change.before;
-      while (this.tables.length > before.tables) this.isTable[this.tables.pop()!] = 0;
-      this.found = before;
-      this.fresh = [];
+      for (let at = changes.length - 2; at >= 0; at -= 2) this.reached[changes[at]!] = changes[at + 1]!;
+      for (const word of [...this.tables].slice(before.tables)) this.tables.delete(word);
+      this.accesses.found = before;
+      this.states.length = length;
       this.changes = undefined;
       this.work = [];
       this.afterCalls = [];
     }
   }
 
+  /** What the registers hold before a word; undefined for one that control does not reach. */
+  registersAt(index: number): Registers | undefined {
+    return this.states[(this.reached[index] ?? 0) - 1];
+  }
+
   /** What holds at all the words that were reached with a frame of one size, by sp. */
   registersByFrame(): ReadonlyMap<number, Registers> {
-    for (const registers of this.fresh) {
+    for (; this.framed < this.states.length; this.framed++) {
+      const registers = this.states[this.framed]!;
       const known = this.frames.get(spOf(registers));
       this.frames.set(spOf(registers), known ? joinedRegisters(known, registers) : registers);
     }
-    this.fresh = [];
     return this.frames;
   }
 
@@ -239,26 +135,24 @@ export class Walk {
    */
   firstUnreached(from: number): number | undefined {
     // A table of a switch is recognised by its looks: where there is one, control may be anywhere.
-    const referred = this.found.tables > 0 ? undefined : this.waysIn?.referred;
+    const referred = this.tables.size > 0 ? undefined : this.waysIn?.referred;
     for (let index = from; index < this.code.length; index++) {
-      if (this.reached[index] || this.isTable[index] || isPadding(this.code.words[index]!)) continue;
-      const isBehindTrap = this.reached[index - 1] && trapsAlways(this.instructionAt(index - 1));
-      if (!referred || referred.has(index) || isBehindTrap) return index;
+      if (this.reached[index] !== 0 || isPadding(this.code.words[index]!) || this.tables.has(index)) continue;
+      if (!referred || referred.has(index) || this.isBehindTrap(index)) return index;
     }
     return undefined;
   }
 
-  /** The instruction that a word is. It may be asked for again and again. */
-  instructionAt(index: number): Instruction | undefined {
-    this.instructions[index] ??= decode(this.code.words[index]!);
-    return this.instructions[index];
+  /** Whether the word before is one that control reaches and that always traps. */
+  isBehindTrap(index: number): boolean {
+    return this.registersAt(index - 1) !== undefined && trapsAlways(this.code.words[index - 1]!);
   }
 
+  /** Notes what holds at a word. */
   private note(index: number, registers: Registers): void {
-    this.changes?.push({ index, before: this.reached[index] });
-    this.reached[index] = registers;
-    this.work.push(index);
-    if (this.fresh.at(-1) !== registers) this.fresh.push(registers);
+    this.changes?.push(index, this.reached[index]!);
+    if (this.states.at(-1) !== registers) this.states.push(registers);
+    this.reached[index] = this.states.length;
   }
 
   private enter(index: number, registers: Registers): void {
@@ -268,30 +162,47 @@ export class Walk {
       if (this.fromUnreached) return;
       throw new Uncertain('control runs out at its end, into words that nobody has looked at');
     }
-    const known = this.reached[index];
-    if (!known) {
-      this.note(index, registers);
-      return;
-    }
+    const known = this.registersAt(index);
     if (known === registers) return;
-    if (spOf(known) !== spOf(registers)) {
+    if (known && spOf(known) !== spOf(registers)) {
       throw new Uncertain(`two ways lead to ${placeOf(index)} with frames of different size`);
     }
-    const both = joinedRegisters(known, registers);
-    if (both !== known) this.note(index, both);
+    const both = known ? joinedRegisters(known, registers) : registers;
+    if (both === known) return;
+    this.note(index, both);
+    this.work.push(index);
   }
 
-  private step(index: number): void {
-    const before = this.reached[index]!;
-    const instruction = this.instructionAt(index);
-    if (!instruction) {
-      const word = this.code.words[index]!.toString(16).padStart(8, '0');
-      throw new Uncertain(`the word ${word} at ${placeOf(index)} is not in the tables`);
+  /** Follows control from a word on, as long as it goes to a next one where nobody has been. */
+  private goOn(from: number): void {
+    const { words, length, hasJumps } = this.code;
+    let before = this.registersAt(from)!;
+    for (let index = from; ; ) {
+      const word = words[index]!;
+      const encoding = encodingIndex(word);
+      if (encoding < 0) {
+        throw new Uncertain(`the word ${word.toString(16).padStart(8, '0')} at ${placeOf(index)} is not in the tables`);
+      }
+      if (hasJumps) for (const target of this.code.jumpsFrom(index)) this.enter(target, before);
+      if (leads[encoding]) {
+        this.lead(encoding, word, before, index);
+        return;
+      }
+      const after = this.accesses.after(encoding, word, before, index);
+      const next = this.code.next(index);
+      if (next < 0 || next === length || this.reached[next] !== 0) {
+        this.enter(next, after);
+        return;
+      }
+      this.note(next, after);
+      before = after;
+      index = next;
     }
-    const { word } = instruction;
-    const { name } = instruction.encoding;
-    for (const target of this.code.jumpsFrom(index)) this.enter(target, before);
+  }
 
+  /** Goes on from a word that may lead elsewhere than to the next one. */
+  private lead(encoding: number, word: number, before: Registers, index: number): void {
+    const { name } = encodings[encoding]!;
     if (name === 'b' || name === 'bc') {
       const distance = field(name === 'b' ? 'LI' : 'BD', word) / 4;
       // A branch to itself is one whose relocation has not been applied.
@@ -301,54 +212,48 @@ export class Walk {
       }
       this.enter(target, before);
       if (name === 'bc' && !branchesAlways(word)) this.enter(this.code.next(index), before);
-      return;
-    }
-    if (name === 'bclr') {
+    } else if (name === 'bclr') {
       if (spOf(before) !== 0) throw new Uncertain(`the return at ${placeOf(index)} leaves a frame behind`);
       if (before.lr !== link.returnAddress)
         throw new Uncertain(`the branch at ${placeOf(index)} leads where LR does, and that may be no return`);
-      if (mayLeave(before.values[3]!))
+      if (mayLeave(valueIn(before, 3)))
         throw new Uncertain(`the return at ${placeOf(index)} hands out an argument’s address`);
       if (!branchesAlways(word)) this.enter(this.code.next(index), before);
-      return;
-    }
-    if (name === 'bcctr') {
+    } else if (name === 'bcctr') {
       for (const target of this.jumpTable(index)) this.enter(target, before);
-      return;
-    }
-    if (name === 'ba' || name === 'bca' || name === 'rfid' || name === 'hrfid') {
+    } else if (name === 'ba' || name === 'bca' || name === 'rfid' || name === 'hrfid') {
       throw new Uncertain(`the branch at ${placeOf(index)} leaves the function, and may hand on its stack arguments`);
+    } else if (calls.has(name)) {
+      if (this.isMcountCall(index)) this.enter(this.code.next(index), before);
+      else this.call(name, word, before, index);
+    } else if (!trapsAlways(word)) {
+      // A trap that always traps is BUG(), which does not come back, or WARN(), whose way on is found as unreached code.
+      const after = this.accesses.after(encoding, word, before, index);
+      // A hypervisor gives back LR, unlike what is called (Power Architecture Platform Reference, "Hypervisor Call Functions").
+      this.enter(this.code.next(index), name === 'sc' ? withLink(afterCall(after), after.lr, after.lrSave) : after);
     }
-    // A trap that always traps is BUG(), which does not come back, or WARN(), whose way on is found as unreached code.
-    if (trapsAlways(instruction)) return;
+  }
 
-    if (calls.has(name)) {
-      if (this.isMcountCall(index)) {
-        this.enter(this.code.next(index), before);
-        return;
-      }
-      const isReadPc = name === 'bcl' && field('BD', word) === 4;
-      const distance = name === 'bl' ? field('LI', word) / 4 : name === 'bcl' ? field('BD', word) / 4 : 0;
-      const target = distance === 0 ? undefined : this.code.target(index, distance);
-      // A call of itself leads to one of its entries, or a relocation has not been applied.
-      if (!isReadPc && target !== undefined && target > setUpWords)
-        throw new Uncertain(`the call at ${placeOf(index)} leads to a part of the function`);
-      if (!isReadPc && spOf(before) === 0)
-        throw new Uncertain(
-          `the call at ${placeOf(index)} is made without a frame, so its callee finds the same arguments`,
-        );
-      for (const value of passedValues(before)) {
-        if (!isReadPc && mayLeave(value))
-          throw new Uncertain(`the call at ${placeOf(index)} hands on the address of an argument`);
-        this.handOn(value, spOf(before), index);
-      }
-      const behind = isReadPc ? withLink(before, link.other) : afterCall(before);
-      this.afterCalls.push({ index: this.code.next(index), registers: behind });
-      return;
+  private call(name: string, word: number, before: Registers, index: number): void {
+    const isReadPc = name === 'bcl' && field('BD', word) === 4;
+    const distance = name === 'bl' ? field('LI', word) / 4 : name === 'bcl' ? field('BD', word) / 4 : 0;
+    const target = distance === 0 ? undefined : this.code.target(index, distance);
+    // A call of itself leads to one of its entries, or a relocation has not been applied.
+    if (!isReadPc && target !== undefined && target > setUpWords)
+      throw new Uncertain(`the call at ${placeOf(index)} leads to a part of the function`);
+    if (!isReadPc && spOf(before) === 0)
+      throw new Uncertain(
+        `the call at ${placeOf(index)} is made without a frame, so its callee finds the same arguments`,
+      );
+    // What was made from sp in any register beside sp itself: compiled code looks at r3 to r10 alone.
+    for (let rest = before.fromSp & ~(1 << SP); rest !== 0; rest &= rest - 1) {
+      const value = valueIn(before, 31 - Math.clz32(rest & -rest));
+      if (!isReadPc && mayLeave(value))
+        throw new Uncertain(`the call at ${placeOf(index)} hands on the address of an argument`);
+      this.accesses.handOn(value, spOf(before), index);
     }
-    const after = this.effect(instruction, before, index);
-    // A hypervisor gives back LR, unlike what is called (Power Architecture Platform Reference, "Hypervisor Call Functions").
-    this.enter(this.code.next(index), name === 'sc' ? withLink(afterCall(after), after.lr, after.lrSave) : after);
+    const behind = isReadPc ? withLink(before, link.other) : afterCall(before);
+    this.afterCalls.push({ index: this.code.next(index), registers: behind });
   }
 
   /** Whether a word is the call of mcount. Where the module does not tell, it is the one that stands where GCC puts it. */
@@ -357,153 +262,13 @@ export class Walk {
     return waysIn?.referred ? waysIn.mcountCalls.has(index) : standsAsCallSite(this.code.words, index);
   }
 
-  /** The registers after an instruction that is no branch; accesses to the caller's frame are counted on the way. */
-  private effect(instruction: Instruction, before: Registers, index: number): Registers {
-    const { name } = instruction.encoding;
-    if ((name === 'mfspr' || name === 'mtspr') && field('spr', instruction.word) === LR)
-      return movedLr(instruction, before);
-    const makesConstant = this.constants && makers.has(name);
-    if (!makesConstant && losesNothing(instruction, before)) return before;
-    const isAccess = useOf(instruction.encoding).size > 0;
-    if (this.waysIn?.filled.has(index)) {
-      const base = field('RA', instruction.word);
-      const meets = isAccess ? (base === 0 ? [] : [base]) : registersRead(instruction);
-      if (meets.some((r) => isMadeFromSp(before.values[r]!)))
-        throw new Uncertain(`the loader fills in what meets an address in the stack at ${placeOf(index)}`);
-    }
-    const after = isAccess ? this.access(instruction, before, index) : this.compute(instruction, before, index);
-    const sp = after.values[SP];
-    if (typeof sp !== 'number' || sp > 0) throw new Uncertain(`r1 is computed at ${placeOf(index)}`);
-    return after;
-  }
-
-  /** A load or store. */
-  private access(instruction: Instruction, before: Registers, index: number): Registers {
-    const { word, encoding } = instruction;
-    const { name, fields, update } = encoding;
-    const { size, isStore, displacement } = useOf(encoding);
-    const sp = spOf(before);
-    const ra = field('RA', word);
-    const base = update || ra !== 0 ? before.values[ra]! : 'other';
-    const address = displacement
-      ? shifted(base, field(displacement, word))
-      : this.combined(sum, base, before.values[field('RB', word)]!);
-    if (update && ra === SP && typeof address !== 'number') throw new Uncertain(`r1 is computed at ${placeOf(index)}`);
-    if (address === 'lost') throw new Uncertain(`the access at ${placeOf(index)} may go to an argument`);
-    if (isIndexed(address) && !isLocal(address.from, sp)) {
-      throw new Uncertain(`the access at ${placeOf(index)} is to a place in the stack that an index chooses`);
-    }
-    const { found } = this;
-    if (isIndexed(address)) found.indexed ??= index;
-    if (typeof address === 'number') this.touch(address, size, !isStore, index);
-    const isSave = fields.includes('RS') && (field('RS', word) >= firstSaved || field('RS', word) === SP);
-    if (isStore && !isSave && (isIndexed(address) || isVariable(address, sp))) found.hasVariables = true;
-    let after = before;
-    for (const r of registersWritten(instruction)) after = assigned(after, r, 'other');
-    if (update) after = assigned(after, ra, this.followed(address));
-    // The word that sp points to is the back chain: sp before the frame was made, by one instruction.
-    const meetsChain = typeof address === 'number' && sp < 0 && address < sp + 8 && address + size > sp;
-    if (name === 'ld' && meetsChain && address === sp) after = assigned(after, field('RT', word), 0);
-    else if (meetsChain && !isStore) throw new Uncertain(`the back chain is read by ${name} at ${placeOf(index)}`);
-    if (name === 'ld' && address === saveSlot && before.lrSave === link.returnAddress)
-      after = assigned(after, field('RT', word), 'return address');
-    if (isStore && typeof address === 'number' && address < saveSlot + 8 && address + size > saveSlot) {
-      const isBack = name === 'std' && address === saveSlot && before.values[field('RS', word)] === 'return address';
-      after = withLink(after, after.lr, isBack ? link.returnAddress : link.other);
-    }
-    if (!isStore || !fields.includes('RS')) return after;
-    const rs = field('RS', word);
-    const value = before.values[rs]!;
-    const isKnownPlace = ra === PACA || (update && !isMadeFromSp(address));
-    if (rs === SP && ra === SP && update) {
-      if (sp !== 0) throw new Uncertain(`a second frame is made at ${placeOf(index)}`);
-    } else if (mayLeave(value) || (isIndexed(value) && !isLocal(value.from, sp))) {
-      throw new Uncertain(`an argument’s address is stored at ${placeOf(index)}`);
-    } else if (typeof value === 'number' && !isLocal(value, sp) && !(rs === SP && isKnownPlace)) {
-      // What lies in the frame beside variables is sp: whoever loads it again has the way to all arguments. The processor's
-      // area is told of sp where interrupts are switched off (hard_irq_disable in asm/hw_irq.h), for those who debug.
-      // Interrupts' own stack begins with it (__do_IRQ in kernel/irq.c; both Linux 6.1).
-      throw new Uncertain(`an address in the frame that is no variable’s is stored at ${placeOf(index)}`);
-    }
-    this.handOn(value, sp, index);
-    return after;
-  }
-
-  /** Notes a value that others may use from here on. */
-  private handOn(value: Value, sp: number, index: number): void {
-    if (isIndexed(value)) this.found.indexed ??= index;
-    if (isVariable(value, sp)) this.found.hasVariables = true;
-  }
-
-  /**
-   * Throws unless what an index chooses is a variable of the function's own. It may as well be a struct that came by
-   * value, when the compiler has taken a constant from the index (frame-address.ts). A struct of which a part came in
-   * registers shows by these registers being stored beside the rest. One that is wholly on the stack looks like an array
-   * that is read although nobody has ever written it. What stays hidden is one wholly on the stack in a function that has
-   * variables too, and only if it is read at nothing but an index less 96 bytes or more.
-   */
-  checkIndexes(): void {
-    const { indexed, hasVariables, joinsArguments } = this.found;
-    if (indexed === undefined || (hasVariables && !joinsArguments)) return;
-    throw new Uncertain(`what the index at ${placeOf(indexed)} chooses may be a part of an argument`);
-  }
-
-  /** An instruction that accesses no memory and is no branch. */
-  private compute(instruction: Instruction, before: Registers, index: number): Registers {
-    const { word } = instruction;
-    const { name } = instruction.encoding;
-    const [target] = registersWritten(instruction);
-    const value = (f: 'RA' | 'RB' | 'RS') => before.values[field(f, word)]!;
-    let result: Value = 'other';
-    if (name === 'addi' || name === 'addis') {
-      const shift = name === 'addis' ? 16 : 0;
-      result = shifted(field('RA', word) === 0 ? 'other' : value('RA'), field('SI', word) * 2 ** shift);
-    } else if (name === 'add') result = this.combined(sum, value('RA'), value('RB'));
-    else if (name === 'subf') result = this.combined(difference, value('RB'), value('RA'));
-    else if (name === 'or' && field('RS', word) === field('RB', word)) result = value('RS');
-    else if (name === 'ori' && field('UI', word) === 0) result = value('RS');
-    else if (registersRead(instruction).some((r) => isMadeFromSp(before.values[r]!))) {
-      if (target === undefined && !movesNothing.has(name))
-        throw new Uncertain(`${name} at ${placeOf(index)} has an address in the stack`);
-      if (target !== undefined) result = partOfAddress(instruction, before);
-      // Only a variable of the function's own is aligned, and by a mask of a known address.
-      if (name === 'rldicr' && typeof value('RS') === 'number' && isIndexed(result)) this.found.hasVariables = true;
-    }
-    return target === undefined ? before : assigned(before, target, this.followed(result));
-  }
-
-  private followed(value: Value): Value {
-    return this.constants ? value : withoutConstant(value);
-  }
-
-  private combined(how: typeof sum, a: Value, b: Value): Value {
-    if (!this.constants && isMadeFromSp(a) !== isMadeFromSp(b)) throw new NeedsConstants();
-    return how(a, b);
-  }
-
-  /** Counts an access to [address, address + size), in bytes from sp at the entry. */
-  private touch(address: number, size: number, isLoad: boolean, index: number): void {
-    if (address + size <= frameHeader) return;
-    if (address < frameHeader)
-      throw new Uncertain(`the access at ${placeOf(index)} straddles the caller’s frame header`);
-    const last = Math.ceil((address + size - frameHeader) / 8);
-    const { found } = this;
-    found.doublewords = Math.max(found.doublewords, last);
-    if (isLoad) found.certain = Math.max(found.certain, last);
-    else if (last <= registerArguments) found.joinsArguments = true;
-  }
-
   /** The targets of a `bctr`, which jumps by a switch's table. */
   private jumpTable(bctr: number): number[] {
-    const targets = switchTargets(this.code, bctr, (index) => this.instructionAt(index));
+    const targets = switchTargets(this.code, bctr);
     if (targets.length === 0)
       throw new Uncertain(`the branch at ${placeOf(bctr)} leaves the function, and may hand on its stack arguments`);
-    for (let index = bctr + 1; index <= bctr + targets.length; index++) {
-      if (this.isTable[index]) continue;
-      this.isTable[index] = 1;
-      this.tables.push(index);
-    }
-    this.found.tables = this.tables.length;
+    for (let index = bctr + 1; index <= bctr + targets.length; index++) this.tables.add(index);
+    this.found.tables = this.tables.size;
     return targets;
   }
 }

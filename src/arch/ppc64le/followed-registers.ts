@@ -6,10 +6,10 @@
 import { isMadeFromSp, isSame, joined, type Value } from './frame-address.ts';
 
 export interface Registers {
-  /** Of r0 to r31. */
-  readonly values: readonly Value[];
   /** Bit n for rn: it holds anything but 'other'. */
   readonly known: number;
+  /** What these hold, in the order of the registers: at most places it is sp and a few more. */
+  readonly values: readonly Value[];
   /** Bit n for rn: what it holds was made from sp. */
   readonly fromSp: number;
   readonly lr: Link;
@@ -27,13 +27,27 @@ export type Link = (typeof link)[keyof typeof link];
 /** The stack pointer. */
 export const SP = 1;
 
-/** sp in bytes from sp at the entry: the size of the frame, negative. */
-export const spOf = ({ values }: Registers): number => values[SP] as number;
+/** The bits of a mask that are set. */
+function count(mask: number): number {
+  let found = 0;
+  for (let rest = mask; rest !== 0; rest &= rest - 1) found++;
+  return found;
+}
+
+/** The place in `values` of a register, known or not. */
+const placeIn = (known: number, r: number): number => count(known & ((1 << r) - 1));
+
+/** What a register holds. */
+export const valueIn = ({ known, values }: Registers, r: number): Value =>
+  (known >>> r) & 1 ? values[placeIn(known, r)]! : 'other';
+
+/** sp in bytes from sp at the entry: the size of the frame, negative. It is always known, and only r0 comes before it. */
+export const spOf = ({ known, values }: Registers): number => values[known & 1] as number;
 
 /** At the entry nothing is known but sp. */
 export const atEntry: Registers = {
-  values: Array.from({ length: 32 }, (_, r) => (r === SP ? 0 : 'other')),
   known: 1 << SP,
+  values: [0],
   fromSp: 1 << SP,
   lr: link.returnAddress,
   lrSave: link.other,
@@ -48,13 +62,17 @@ export const withLink = (registers: Registers, lr: Link, lrSave: Link = register
 /** The registers with one of them changed; themselves where that changes nothing. */
 export function assigned(registers: Registers, r: number, value: Value): Registers {
   const { values, known, fromSp, lr, lrSave } = registers;
-  if (isSame(values[r]!, value)) return registers;
   const bit = 1 << r;
+  const wasKnown = (known & bit) !== 0;
+  if (!wasKnown && value === 'other') return registers;
+  const place = placeIn(known, r);
+  if (wasKnown && isSame(values[place]!, value)) return registers;
   const after = values.slice();
-  after[r] = value;
+  if (value === 'other') after.splice(place, 1);
+  else after.splice(place, wasKnown ? 1 : 0, value);
   return {
-    values: after,
     known: value === 'other' ? known & ~bit : known | bit,
+    values: after,
     fromSp: isMadeFromSp(value) ? fromSp | bit : fromSp & ~bit,
     lr,
     lrSave,
@@ -62,18 +80,20 @@ export function assigned(registers: Registers, r: number, value: Value): Registe
 }
 
 /** The registers of which nothing is known after a call: r0 and r3–r12 (section 2.2.2.1, "Register Roles"); r2 is of no interest. */
-const volatile = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-const volatileMask = volatile.reduce((mask, r) => mask | (1 << r), 0);
+const volatile = [0, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12].reduce((mask, r) => mask | (1 << r), 0);
 
 export function afterCall(registers: Registers): Registers {
   const { values, known, fromSp } = registers;
   const lr = link.whatCallLeft;
   // Without a frame of the function's own its callee keeps LR where the function does.
   const lrSave = spOf(registers) === 0 ? link.whatCallLeft : registers.lrSave;
-  if ((known & volatileMask) === 0) return withLink(registers, lr, lrSave);
-  const after = values.slice();
-  for (const r of volatile) after[r] = 'other';
-  return { values: after, known: known & ~volatileMask, fromSp: fromSp & ~volatileMask, lr, lrSave };
+  if ((known & volatile) === 0) return withLink(registers, lr, lrSave);
+  const kept: Value[] = [];
+  let place = 0;
+  for (let rest = known; rest !== 0; rest &= rest - 1, place++) {
+    if ((rest & -rest & volatile) === 0) kept.push(values[place]!);
+  }
+  return { known: known & ~volatile, values: kept, fromSp: fromSp & ~volatile, lr, lrSave };
 }
 
 const greater = (a: Link, b: Link): Link => (a > b ? a : b);
@@ -85,8 +105,8 @@ export function joinedRegisters(a: Registers, b: Registers): Registers {
   // Of all others both say 'other'.
   for (let rest = a.known | b.known; rest !== 0; rest &= rest - 1) {
     const r = 31 - Math.clz32(rest & -rest);
-    const value = a.values[r]!;
-    const other = b.values[r]!;
+    const value = valueIn(a, r);
+    const other = valueIn(b, r);
     if (value !== other) both = assigned(both, r, joined(value, other, spOf(a)));
   }
   return both;

@@ -96,10 +96,11 @@ export function alignedDown(value: Value, bits: number): Value {
  */
 export function joined(a: Value, b: Value, sp: number): Value {
   if (isSame(a, b)) return a;
-  const addresses = [a, b].filter(isMadeFromSp).map(origin);
-  const [first] = addresses;
-  if (addresses.length === 0) return 'other';
-  return first !== undefined && addresses.every((from) => from !== undefined && isLocal(from, sp))
+  const [isA, isB] = [isMadeFromSp(a), isMadeFromSp(b)];
+  if (!isA && !isB) return 'other';
+  const first = origin(isA ? a : b);
+  const second = origin(isB ? b : a);
+  return first !== undefined && second !== undefined && isLocal(first, sp) && isLocal(second, sp)
     ? { from: first }
     : 'lost';
 }

@@ -9,6 +9,8 @@ export { type FieldName, field } from './fields.ts';
 
 /** One encoding. */
 export interface Encoding {
+  /** Its place in `encodings`. */
+  readonly index: number;
   /** The basic mnemonic, `stdu` or `add.`. */
   readonly name: string;
   /** The operands as the manual writes them, `RS,DS(RA)`. */
@@ -46,7 +48,7 @@ function encoding(
   layout: readonly string[],
   section: string,
   does: Semantics,
-): Encoding {
+): Omit<Encoding, 'index'> {
   const fields = layout.filter(isFieldName);
   const fixed = layout.filter((part) => !isFieldName(part)).map(constant);
   const operandBits = fields.reduce((bits, f) => bits | fieldMask(f), 0);
@@ -63,7 +65,7 @@ function encoding(
 }
 
 /** One row of the table as its encodings: `add[o][.]` is four. */
-function expand([syntax, layout, section, does]: Row): Encoding[] {
+function expand([syntax, layout, section, does]: Row): Omit<Encoding, 'index'>[] {
   const [name, operands = ''] = syntax.split(' ') as [string, string?];
   let variants = [{ name, layout: layout.split(' ') }];
   for (const [mark, letter, bit] of [
@@ -79,50 +81,53 @@ function expand([syntax, layout, section, does]: Row): Encoding[] {
   return variants.map((v) => encoding(v.name, operands, v.layout, section, does));
 }
 
-export const encodings: readonly Encoding[] = rows.flatMap(expand);
+export const encodings: readonly Encoding[] = rows.flatMap(expand).map((row, index) => ({ index, ...row }));
 
 const byName = new Map(encodings.map((e) => [e.name, e]));
 
-/**
- * The encodings of the words that have the same bits 0 to 5, the primary opcode, and 21 to 30, where most extended opcodes are
- * (Book I, section 1.6). Whole kernels are decoded, so each such list is made once.
- */
-const byOpcodes: (readonly Encoding[] | undefined)[] = Array.from({ length: 1 << 16 });
+/** What words are compared with, by the encodings' places: typed arrays, because whole kernels are decoded. */
+const masks = Int32Array.from(encodings, ({ mask }) => mask);
+const values = Int32Array.from(encodings, ({ value }) => value);
+const updates = Uint8Array.from(encodings, ({ update }) => Number(update));
 
-function candidates(word: number): readonly Encoding[] {
-  const opcodes = ((word >>> 26) << 10) | ((word >>> 1) & 0x3ff);
-  const known = byOpcodes[opcodes];
-  if (known) return known;
+/**
+ * By bits 0 to 5 of a word, the primary opcode, and 21 to 30, where most extended opcodes are (Book I, section 1.6): the place of the
+ * one encoding that it may be; where there are several, a number that says which of `lists` has them. Each is found out once.
+ */
+const byOpcodes = new Int32Array(1 << 16).fill(-1);
+const lists: Uint16Array[] = [];
+
+function candidates(word: number, opcodes: number): number {
   const bits = 0xfc0007fe;
   const found = encodings.filter(({ mask, value }) => ((word ^ value) & mask & bits) === 0);
-  byOpcodes[opcodes] = found;
-  return found;
+  const [first] = found;
+  byOpcodes[opcodes] = found.length === 1 ? first!.index : encodings.length + lists.length;
+  if (found.length !== 1) lists.push(Uint16Array.from(found, ({ index }) => index));
+  return byOpcodes[opcodes]!;
 }
 
-/** The forms that sections 3.3.2 and 3.3.3 call invalid: an update of r0, or of the register that is being loaded. */
-function isInvalidForm({ update, fields }: Encoding, word: number): boolean {
-  return update && (field('RA', word) === 0 || (fields.includes('RT') && field('RA', word) === field('RT', word)));
+/** Of accesses that update RA the forms that sections 3.3.2 and 3.3.3 call invalid: an update of r0, or of the register that is being loaded. */
+function isInvalidForm({ fields }: Encoding, word: number): boolean {
+  return field('RA', word) === 0 || (fields.includes('RT') && field('RA', word) === field('RT', word));
 }
 
-/** Instructions that were decoded last, by some bits of the word: a few words make up most of a kernel. */
-const decoded: (Instruction | undefined)[] = Array.from({ length: 1 << 14 });
+const isEncoding = (index: number, word: number): boolean => (word & masks[index]!) === values[index]!;
+
+/** The place in `encodings` of what a word is, or -1 if the table does not claim it: `decode` for whoever goes through many. */
+export function encodingIndex(word: number): number {
+  const opcodes = ((word >>> 26) << 10) | ((word >>> 1) & 0x3ff);
+  const known = byOpcodes[opcodes]!;
+  let index = known < 0 ? candidates(word, opcodes) : known;
+  if (index >= encodings.length) index = lists[index - encodings.length]!.find((each) => isEncoding(each, word)) ?? -1;
+  return index < 0 || !isEncoding(index, word) || (updates[index] !== 0 && isInvalidForm(encodings[index]!, word))
+    ? -1
+    : index;
+}
 
 /** The instruction that a word is, or undefined if the table does not claim it. */
 export function decode(word: number): Instruction | undefined {
-  const slot = (word ^ (word >>> 14) ^ (word >>> 21)) & (decoded.length - 1);
-  const known = decoded[slot];
-  if (known?.word === word >>> 0) return known;
-  const instruction = find(word);
-  decoded[slot] = instruction;
-  return instruction;
-}
-
-function find(word: number): Instruction | undefined {
-  for (const encoding of candidates(word)) {
-    if ((word & encoding.mask) >>> 0 !== encoding.value) continue;
-    return isInvalidForm(encoding, word) ? undefined : { encoding, word: word >>> 0 };
-  }
-  return undefined;
+  const encoding = encodings[encodingIndex(word)];
+  return encoding && { encoding, word: word >>> 0 };
 }
 
 /**

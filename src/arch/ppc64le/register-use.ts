@@ -8,6 +8,8 @@ export interface Use {
   /** Bytes that a load or store moves; 0 for what is neither. */
   readonly size: number;
   readonly isStore: boolean;
+  /** Whether it stores a general register, RS. */
+  readonly stores: boolean;
   /** The field of an access's distance from RA; undefined for one that adds two registers. */
   readonly displacement: 'D' | 'DS' | undefined;
   readonly writes: readonly RegisterField[];
@@ -44,6 +46,7 @@ function findUse({ name, fields, update }: Encoding): Use {
   return {
     size,
     isStore,
+    stores: isStore && fields.includes('RS'),
     displacement: fields.find((f) => f === 'D' || f === 'DS'),
     writes: fields.filter((f) => f === 'RT' || (f === 'RA' && (targetIsRA || update))).map(registerField),
     reads: fields
@@ -54,9 +57,14 @@ function findUse({ name, fields, update }: Encoding): Use {
   };
 }
 
-const uses = new Map(encodings.map((encoding) => [encoding, findUse(encoding)]));
+/** By the encodings' places. */
+const uses = encodings.map(findUse);
 
-export const useOf = (encoding: Encoding): Use => uses.get(encoding)!;
+export const useOf = ({ index }: Encoding): Use => uses[index]!;
+
+/** The distance of an access from RA, in bytes. */
+export const displacementIn = ({ displacement }: Use, word: number): number =>
+  ((word & (displacement === 'DS' ? 0xfffc : 0xffff)) << 16) >> 16;
 
 export const registersWritten = ({ encoding, word }: Instruction): number[] =>
   useOf(encoding).writes.map((f) => registerIn(f, word));
@@ -66,3 +74,26 @@ export const registersRead = ({ encoding, word }: Instruction): number[] =>
   useOf(encoding)
     .reads.filter((f) => f.name !== 'RA|0' || registerIn(f, word) !== 0)
     .map((f) => registerIn(f, word));
+
+/** Bit n: the field whose lowest bit is at 5·n + 6 is one of these; so no object is asked where whole kernels are gone through. */
+const placesOf = (fields: readonly RegisterField[]): number =>
+  fields.reduce((places, { shift }) => places | (1 << ((shift - 6) / 5)), 0);
+const readPlaces = Uint8Array.from(uses, ({ reads }) => placesOf(reads));
+const writtenPlaces = Uint8Array.from(uses, ({ writes }) => placesOf(writes));
+
+/** The bit of the mask `registers` for a register field, in the lowest bit, if the field is among `places`; else 0. */
+function chosen(registers: number, places: number, word: number): number {
+  let bits = 0;
+  if (places & 1) bits |= registers >>> ((word >>> 6) & 31);
+  if (places & 2) bits |= registers >>> ((word >>> 11) & 31);
+  if (places & 4) bits |= registers >>> ((word >>> 16) & 31);
+  if (places & 8) bits |= registers >>> ((word >>> 21) & 31);
+  return bits & 1;
+}
+
+/**
+ * Whether a word whose encoding has the place `index` reads one of the registers of the mask `read`, or writes one of `written`; bit n
+ * is rn. `RA|0` counts as r0 where it holds 0.
+ */
+export const touches = (index: number, word: number, read: number, written: number): boolean =>
+  (chosen(read, readPlaces[index]!, word) | chosen(written, writtenPlaces[index]!, word)) !== 0;

@@ -17,10 +17,11 @@
 // on stack arguments that it does not touch, and no word would show it.
 
 import type { WaysIn } from '../machine.ts';
-import { type Found, NeedsConstants, registerArguments, trapsAlways, Uncertain, Walk } from './argument-walk.ts';
+import { type Found, NeedsConstants, registerArguments, Uncertain } from './argument-accesses.ts';
+import { Walk } from './argument-walk.ts';
 import { atEntry, link, type Registers, spOf, withLink } from './followed-registers.ts';
 
-export { registerArguments } from './argument-walk.ts';
+export { registerArguments } from './argument-accesses.ts';
 
 /** What a function does with its caller's parameter save area. */
 export interface StackArguments {
@@ -46,10 +47,9 @@ function walkUnreached(walk: Walk, start: number): void {
   const frames = walk.registersByFrame();
   if (frames.size > mostFrames) throw new Uncertain('the function has frames of too many sizes');
   let failure = new Uncertain('no code was reached');
-  const before = walk.reached[start - 1];
-  const isTrapped = before !== undefined && trapsAlways(walk.instructionAt(start - 1));
+  const before = walk.isBehindTrap(start) ? walk.registersAt(start - 1) : undefined;
   const attempt = (inFrame: Registers): { registers: Registers; found: Found }[] => {
-    const registers = isTrapped
+    const registers = before
       ? withLink(inFrame, before.lr, before.lrSave)
       : withLink(inFrame, link.returnAddress, link.returnAddress);
     try {
@@ -60,13 +60,13 @@ function walkUnreached(walk: Walk, start: number): void {
       return [];
     }
   };
-  const trapped = isTrapped ? frames.get(spOf(before)) : undefined;
+  const trapped = before ? frames.get(spOf(before)) : undefined;
   let fitting = trapped ? attempt(trapped) : [];
   if (fitting.length === 0) fitting = [...frames.values()].flatMap(attempt);
   if (fitting.length === 0) throw failure;
   const widest = fitting.reduce((a, b) => (b.found.doublewords > a.found.doublewords ? b : a));
   walk.run(start, widest.registers);
-  walk.found.certain = Math.min(...fitting.map(({ found }) => found.certain));
+  walk.accesses.found.certain = Math.min(...fitting.map(({ found }) => found.certain));
 }
 
 /**
@@ -77,13 +77,25 @@ function walkUnreached(walk: Walk, start: number): void {
 export function findStackArguments(words: Uint32Array, waysIn?: WaysIn): StackArguments {
   if (waysIn) return walkAsNeeded(words, waysIn);
   // Whoever proves a module asks for the very words that its maker has asked for just before.
-  const key = words.reduce((sum, word) => (Math.imul(sum, 31) + word) | 0, words.length);
+  const key = sumOf(words);
   const known = answers.get(key);
-  if (known?.words.length === words.length && known.words.every((word, i) => word === words[i])) return known.answer;
+  if (known && isSame(known.words, words)) return known.answer;
   const answer = walkAsNeeded(words, undefined);
   if (answers.size === mostAnswers) answers.clear();
   answers.set(key, { words: words.slice(), answer });
   return answer;
+}
+
+function sumOf(words: Uint32Array): number {
+  let sum = words.length;
+  for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, 31) + words[i]!) | 0;
+  return sum;
+}
+
+function isSame(a: Uint32Array, b: Uint32Array): boolean {
+  let same = a.length === b.length ? 0 : -1;
+  while (same >= 0 && same < a.length && a[same] === b[same]) same++;
+  return same === a.length;
 }
 
 /** Answers for words alone, by a sum of the words, which are compared one by one before an answer is given again. */
@@ -113,7 +125,7 @@ function walkThrough(walk: Walk): StackArguments {
       if (rounds === mostUnreached) throw new Uncertain('too much of the code is reached by no branch');
       walkUnreached(walk, start);
     }
-    walk.checkIndexes();
+    walk.accesses.checkIndexes();
   } catch (error) {
     if (!(error instanceof Uncertain)) throw error;
     uncertain = error.message;

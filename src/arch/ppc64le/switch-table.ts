@@ -5,7 +5,7 @@
 //     mtctr rX
 //     bctr
 
-import { field, type Instruction } from './instructions.ts';
+import { decode, field } from './instructions.ts';
 import { registersWritten } from './register-use.ts';
 import type { WalkedCode } from './walked-code.ts';
 
@@ -13,11 +13,7 @@ import type { WalkedCode } from './walked-code.ts';
 const CTR = 9;
 
 /** Where a `bctr` may lead, by the indexes of words, one for each word of the table; none if it is no switch's. */
-export function switchTargets(
-  { words, length }: WalkedCode,
-  bctr: number,
-  instructionAt: (index: number) => Instruction | undefined,
-): number[] {
+export function switchTargets({ words, length }: WalkedCode, bctr: number): number[] {
   const table = bctr + 1;
   const targets: number[] = [];
   let end = length;
@@ -28,14 +24,14 @@ export function switchTargets(
     if (target > at) end = Math.min(end, target);
     targets.push(target);
   }
-  return jumpsBySum(bctr, instructionAt) ? targets : [];
+  return jumpsBySum(bctr, words) ? targets : [];
 }
 
 /** Whether CTR was last set, in the same run of words, to a sum. */
-function jumpsBySum(bctr: number, instructionAt: (index: number) => Instruction | undefined): boolean {
+function jumpsBySum(bctr: number, words: Uint32Array): boolean {
   let source: number | undefined;
   for (let at = bctr - 1; at >= 0; at--) {
-    const instruction = instructionAt(at);
+    const instruction = decode(words[at]!);
     if (!instruction || instruction.encoding.name.startsWith('b')) return false;
     const { word, encoding } = instruction;
     if (source === undefined) {

@@ -58,6 +58,11 @@ export class WalkedCode {
     }
   }
 
+  /** Whether there is a word with anything for `jumpsFrom`. */
+  get hasJumps(): boolean {
+    return this.#jumps.size > 0;
+  }
+
   /** Where control may go on instead of running a word. -1 is where nobody can follow it. */
   jumpsFrom(index: number): readonly number[] {
     return this.#jumps.get(index) ?? nowhere;
