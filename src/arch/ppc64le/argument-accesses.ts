@@ -21,7 +21,7 @@ import {
   withoutConstant,
 } from './frame-address.ts';
 import { type Encoding, encodings, field } from './instructions.ts';
-import { displacementIn, registersRead, registersWritten, touches, useOf } from './register-use.ts';
+import { displacementIn, registerIn, registersRead, touches, useOf } from './register-use.ts';
 
 /** The doublewords of the parameter save area that registers stand for. */
 export const registerArguments = 8;
@@ -188,7 +188,9 @@ export class Accesses {
     const use = useOf(encoding);
     const { size, isStore } = use;
     const sp = spOf(before);
-    const [rt, ra, rb] = [(word >>> 21) & 31, (word >>> 16) & 31, (word >>> 11) & 31];
+    const rt = (word >>> 21) & 31;
+    const ra = (word >>> 16) & 31;
+    const rb = (word >>> 11) & 31;
     const base = update || ra !== 0 ? valueIn(before, ra) : 'other';
     const address = use.displacement
       ? shifted(base, displacementIn(use, word))
@@ -205,7 +207,7 @@ export class Accesses {
     const isSave = isOfRegister && (rt >= firstSaved || rt === SP);
     if (isStore && !isSave && (isIndexed(address) || isVariable(address, sp))) found.hasVariables = true;
     let after = before;
-    for (const r of registersWritten({ encoding, word })) after = assigned(after, r, 'other');
+    if (use.loads) after = assigned(after, rt, 'other');
     if (update) after = assigned(after, ra, this.followed(address));
     // The word that sp points to is the back chain: sp before the frame was made, by one instruction.
     const meetsChain = typeof address === 'number' && sp < 0 && address < sp + 8 && address + size > sp;
@@ -237,7 +239,8 @@ export class Accesses {
   /** An instruction that accesses no memory and is no branch. */
   private compute(encoding: Encoding, word: number, before: Registers, index: number): Registers {
     const { name } = encoding;
-    const [target] = registersWritten({ encoding, word });
+    const { writes } = useOf(encoding);
+    const target = writes.length > 0 ? registerIn(writes[0]!, word) : undefined;
     const value = (f: 'RA' | 'RB' | 'RS') => valueIn(before, field(f, word));
     let result: Value = 'other';
     if (name === 'addi' || name === 'addis') {

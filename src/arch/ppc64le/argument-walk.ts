@@ -178,10 +178,12 @@ export class Walk {
     const { words, length, hasJumps } = this.code;
     let before = this.registersAt(from)!;
     for (let index = from; ; ) {
-      const word = words[index]!;
+      // As a signed number, which takes no memory.
+      const word = words[index]! | 0;
       const encoding = encodingIndex(word);
       if (encoding < 0) {
-        throw new Uncertain(`the word ${word.toString(16).padStart(8, '0')} at ${placeOf(index)} is not in the tables`);
+        const shown = (word >>> 0).toString(16).padStart(8, '0');
+        throw new Uncertain(`the word ${shown} at ${placeOf(index)} is not in the tables`);
       }
       if (hasJumps) for (const target of this.code.jumpsFrom(index)) this.enter(target, before);
       if (leads[encoding]) {

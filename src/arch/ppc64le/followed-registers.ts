@@ -67,9 +67,12 @@ export function assigned(registers: Registers, r: number, value: Value): Registe
   if (!wasKnown && value === 'other') return registers;
   const place = placeIn(known, r);
   if (wasKnown && isSame(values[place]!, value)) return registers;
-  const after = values.slice();
-  if (value === 'other') after.splice(place, 1);
-  else after.splice(place, wasKnown ? 1 : 0, value);
+  const kept = wasKnown ? values.length - 1 : values.length;
+  const after = new Array<Value>(value === 'other' ? kept : kept + 1);
+  let to = 0;
+  for (let from = 0; from < place; from++) after[to++] = values[from]!;
+  if (value !== 'other') after[to++] = value;
+  for (let from = wasKnown ? place + 1 : place; from < values.length; from++) after[to++] = values[from]!;
   return {
     known: value === 'other' ? known & ~bit : known | bit,
     values: after,
@@ -88,10 +91,11 @@ export function afterCall(registers: Registers): Registers {
   // Without a frame of the function's own its callee keeps LR where the function does.
   const lrSave = spOf(registers) === 0 ? link.whatCallLeft : registers.lrSave;
   if ((known & volatile) === 0) return withLink(registers, lr, lrSave);
-  const kept: Value[] = [];
-  let place = 0;
-  for (let rest = known; rest !== 0; rest &= rest - 1, place++) {
-    if ((rest & -rest & volatile) === 0) kept.push(values[place]!);
+  const kept = new Array<Value>(count(known & ~volatile));
+  let from = 0;
+  let to = 0;
+  for (let rest = known; rest !== 0; rest &= rest - 1, from++) {
+    if ((rest & -rest & volatile) === 0) kept[to++] = values[from]!;
   }
   return { known: known & ~volatile, values: kept, fromSp: fromSp & ~volatile, lr, lrSave };
 }
@@ -100,14 +104,23 @@ const greater = (a: Link, b: Link): Link => (a > b ? a : b);
 
 /** What holds whichever of two it is that share a frame; `a` itself where `b` adds nothing to it. */
 export function joinedRegisters(a: Registers, b: Registers): Registers {
-  let both = withLink(a, greater(a.lr, b.lr), greater(a.lrSave, b.lrSave));
-  if (a.values === b.values) return both;
-  // Of all others both say 'other'.
+  const lr = greater(a.lr, b.lr);
+  const lrSave = greater(a.lrSave, b.lrSave);
+  if (a.values === b.values) return withLink(a, lr, lrSave);
+  const sp = spOf(a);
+  // Mostly both say the same.
+  let differs = 0;
   for (let rest = a.known | b.known; rest !== 0; rest &= rest - 1) {
-    const r = 31 - Math.clz32(rest & -rest);
-    const value = valueIn(a, r);
+    const bit = rest & -rest;
+    const r = 31 - Math.clz32(bit);
+    const before = valueIn(a, r);
     const other = valueIn(b, r);
-    if (value !== other) both = assigned(both, r, joined(value, other, spOf(a)));
+    if (before !== other && !isSame(joined(before, other, sp), before)) differs |= bit;
+  }
+  let both = withLink(a, lr, lrSave);
+  for (; differs !== 0; differs &= differs - 1) {
+    const r = 31 - Math.clz32(differs & -differs);
+    both = assigned(both, r, joined(valueIn(a, r), valueIn(b, r), sp));
   }
   return both;
 }

@@ -85,6 +85,16 @@ const wordBytes = 4;
  * stub is entered with its own address in r12, as an island of the entry way does it (entry-redirect.ts).
  */
 export function makeStub(stackDoublewords: number, isInR12 = false): Stub {
+  const key = isInR12 ? -1 - stackDoublewords : stackDoublewords;
+  const stub = stubs.get(key) ?? newStub(stackDoublewords, isInR12);
+  stubs.set(key, stub);
+  return stub;
+}
+
+/** There are two for each number of stack arguments. */
+const stubs = new Map<number, Stub>();
+
+function newStub(stackDoublewords: number, isInR12: boolean): Stub {
   const toc = stackArgumentsAt + 8 * stackDoublewords;
   const frame = Math.ceil((toc + 8) / 16) * 16;
   const copies = Array.from({ length: stackDoublewords }, (_, i): (readonly [number, string])[] => {

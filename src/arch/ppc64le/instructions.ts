@@ -111,17 +111,19 @@ function isInvalidForm({ fields }: Encoding, word: number): boolean {
   return field('RA', word) === 0 || (fields.includes('RT') && field('RA', word) === field('RT', word));
 }
 
-const isEncoding = (index: number, word: number): boolean => (word & masks[index]!) === values[index]!;
-
 /** The place in `encodings` of what a word is, or -1 if the table does not claim it: `decode` for whoever goes through many. */
 export function encodingIndex(word: number): number {
   const opcodes = ((word >>> 26) << 10) | ((word >>> 1) & 0x3ff);
   const known = byOpcodes[opcodes]!;
   let index = known < 0 ? candidates(word, opcodes) : known;
-  if (index >= encodings.length) index = lists[index - encodings.length]!.find((each) => isEncoding(each, word)) ?? -1;
-  return index < 0 || !isEncoding(index, word) || (updates[index] !== 0 && isInvalidForm(encodings[index]!, word))
-    ? -1
-    : index;
+  if (index >= encodings.length) {
+    const list = lists[index - encodings.length]!;
+    let at = 0;
+    while (at < list.length && (word & masks[list[at]!]!) !== values[list[at]!]) at++;
+    index = list[at] ?? -1;
+  }
+  if (index < 0 || (word & masks[index]!) !== values[index]) return -1;
+  return updates[index] !== 0 && isInvalidForm(encodings[index]!, word) ? -1 : index;
 }
 
 /** The instruction that a word is, or undefined if the table does not claim it. */

@@ -10,6 +10,8 @@ export interface Use {
   readonly isStore: boolean;
   /** Whether it stores a general register, RS. */
   readonly stores: boolean;
+  /** Whether it loads one, RT. */
+  readonly loads: boolean;
   /** The field of an access's distance from RA; undefined for one that adds two registers. */
   readonly displacement: 'D' | 'DS' | undefined;
   readonly writes: readonly RegisterField[];
@@ -47,6 +49,7 @@ function findUse({ name, fields, update }: Encoding): Use {
     size,
     isStore,
     stores: isStore && fields.includes('RS'),
+    loads: size > 0 && fields.includes('RT'),
     displacement: fields.find((f) => f === 'D' || f === 'DS'),
     writes: fields.filter((f) => f === 'RT' || (f === 'RA' && (targetIsRA || update))).map(registerField),
     reads: fields
