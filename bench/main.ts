@@ -12,6 +12,7 @@ import { listKernels } from '../src/host/kernel-store.ts';
 import { type Bench, cells, type Row } from './bench.ts';
 import { callsBench } from './calls.ts';
 import { diffObjectsBench } from './diff-objects.ts';
+import { kernelCallsBench } from './kernel-calls.ts';
 import { pauseBench } from './pause.ts';
 import { readKernelBench } from './read-kernel.ts';
 import { sourcePatchBench } from './source-patch.ts';
@@ -23,6 +24,7 @@ const benches: readonly Bench[] = [
   diffObjectsBench,
   sourcePatchBench,
   callsBench,
+  kernelCallsBench,
   pauseBench,
 ];
 

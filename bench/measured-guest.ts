@@ -12,8 +12,9 @@ import { packageFile } from '../src/host/package-file.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import type { Way } from '../src/kernel/patch-module.ts';
-import { type Guest, withGuest } from '../src/lab/guest.ts';
+import { type Guest, type GuestOptions, withGuest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
+import type { GuestFile } from '../src/lab/initramfs.ts';
 import { hasLivepatch } from '../src/link/link-for-livepatch.ts';
 import { ReasonError } from '../src/reason.ts';
 import type { Row } from './bench.ts';
@@ -54,6 +55,15 @@ export async function byMeans(
   return rows;
 }
 
+/** A guest with one processor, whose every instruction takes a nanosecond. */
+export const measuredGuest = (files: readonly GuestFile[], memoryMegabytes: number): GuestOptions => ({
+  files,
+  cpus: 1,
+  memoryMegabytes,
+  icount: 0,
+  bootTimeout: 600,
+});
+
 /**
  * Boots a kernel with one processor, whose every instruction takes a nanosecond, loads the core, if it needs one, and the
  * patched module, and runs a task in it. The patches lie in its root folder. Throws what building and booting throw.
@@ -66,8 +76,7 @@ export async function inMeasuredGuest<T>(
 ): Promise<T> {
   const modules = means === 'livepatch' ? await plainModules(kernel) : await ourModules(kernel, means);
   const files = [...modules].map(([module, bytes]) => ({ path: `/${module}.ko`, bytes }));
-  const options = { files, cpus: 1, memoryMegabytes, icount: 0, bootTimeout: 600 };
-  return withGuest(guestKernel(kernel.stored), options, async (guest) => {
+  return withGuest(guestKernel(kernel.stored), measuredGuest(files, memoryMegabytes), async (guest) => {
     for (const module of ['suture', 'bench_target'])
       if (modules.has(module)) await guest.succeed(`insmod /${module}.ko`);
     return task(guest);

@@ -3,13 +3,13 @@
 
 import { beforeAll, describe, expect, it } from 'vitest';
 import { findSection, readElf, writeElf } from '../src/elf/elf.ts';
-import type { ElfModel } from '../src/elf/model.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
-import { patchSection, tableLayout } from '../src/kernel/patch-module.ts';
+import { patchSection } from '../src/kernel/patch-module.ts';
 import { enteredFunctions, linkFunctions } from '../src/link/link-whole-kernel.ts';
 import { Prover } from '../src/prove/prove-module.ts';
 import { ReasonError } from '../src/reason.ts';
 import { stockKernels } from './stock-kernels.ts';
+import { PatchTable } from './support/patch-table.ts';
 
 /** Has a TOC set-up on ppc64le. */
 const name = 'cmdline_proc_show';
@@ -39,9 +39,9 @@ describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, arch
   });
 
   /** What a changed module's one redirect comes to: its verdict, or the code by which the module is refused. */
-  function judge(change: (model: ElfModel) => void): string {
+  function judge(change: (table: PatchTable) => void): string {
     const model = readElf(module.slice(), 'changed.ko');
-    change(model);
+    change(new PatchTable(model));
     try {
       return prover.proveModule(writeElf(model), 'changed.ko')[0]!.verdict.verdict;
     } catch (error) {
@@ -50,65 +50,59 @@ describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, arch
     }
   }
 
-  const layout = () => tableLayout((kernel.arch.elf.class / 8) as 4 | 8);
-  /** Where a pointer of the table leads in its own section. */
-  function follow(model: ElfModel, offset: number): number {
-    const section = findSection(model, patchSection)!;
-    const { symbol, addend } = section.relocations.find((each) => each.offset === offset)!;
-    const inPlace = new DataView(section.data.buffer, section.data.byteOffset).getInt32(offset, true);
-    return Number(symbol!.value + (addend ?? BigInt(inPlace)));
-  }
-  const entry = (model: ElfModel): number => follow(model, layout().suture_patch_table.offset.entry);
-  function redirect(model: ElfModel): number {
-    const { suture_patch_table: table, suture_object: object } = layout();
-    return follow(model, follow(model, table.offset.objects) + object.offset.redirects);
-  }
-  function put(model: ElfModel, offset: number, change: (word: number) => number): void {
-    const { data } = findSection(model, patchSection)!;
-    const view = new DataView(data.buffer, data.byteOffset);
-    view.setUint32(offset, change(view.getUint32(offset, true)), true);
-  }
-
   it('the module as it was linked is proven', () => {
     expect(judge(() => {})).toBe('proven');
   });
 
   it('another word than the one that all callers come to is not', () => {
-    const { site } = layout().suture_redirect.offset;
-    expect(judge((model) => put(model, redirect(model) + site, (at) => at + 4))).not.toBe('proven');
+    const moved = (table: PatchTable) =>
+      table.put(table.redirect + table.layout.suture_redirect.offset.site, (at) => at + 4);
+    expect(judge(moved)).not.toBe('proven');
   });
 
   it('nor is a branch, or an island, that is not the architecture’s', () => {
-    const { branch, branch_addend, branch_field, branch_range, branch_shift, island_always } =
-      layout().suture_entry.offset;
-    for (const member of [branch, branch_addend, branch_field, branch_range, branch_shift, island_always]) {
-      expect(judge((model) => put(model, entry(model) + member, (word) => word ^ 1))).not.toBe('proven');
+    const branch = [
+      'branch',
+      'branch_addend',
+      'branch_field',
+      'branch_range',
+      'branch_shift',
+      'island_always',
+    ] as const;
+    for (const member of branch) {
+      expect(
+        judge((table) => table.put(table.entry + table.layout.suture_entry.offset[member], (word) => word ^ 1)),
+      ).not.toBe('proven');
     }
-    const { island_words, island_fields } = layout().suture_entry.offset;
-    for (const list of [island_words, island_fields]) {
-      expect(judge((model) => put(model, follow(model, entry(model) + list), (word) => word ^ 2))).not.toBe('proven');
+    for (const list of ['island_words', 'island_fields'] as const) {
+      expect(
+        judge((table) =>
+          table.put(table.follow(table.entry + table.layout.suture_entry.offset[list]), (word) => word ^ 2),
+        ),
+      ).not.toBe('proven');
     }
   });
 
   it('nor is a module that does not say how the entry becomes a branch', () => {
-    const without = (model: ElfModel) => {
-      const section = findSection(model, patchSection)!;
-      const at = layout().suture_patch_table.offset.entry;
+    const without = (table: PatchTable) => {
+      const section = findSection(table.model, patchSection)!;
+      const at = table.layout.suture_patch_table.offset.entry;
       section.relocations = section.relocations.filter(({ offset }) => offset !== at);
-      put(model, at, () => 0);
+      table.put(at, () => 0);
     };
     expect(judge(without)).toBe('patch-malformed');
   });
 
   it('nor is one whose way is that of a call site', () => {
-    const { way } = layout().suture_redirect.offset;
-    expect(judge((model) => put(model, redirect(model) + way, () => 0))).not.toBe('proven');
-    expect(judge((model) => put(model, redirect(model) + way, () => 2))).toBe('patch-malformed');
+    const way = (value: number) => (table: PatchTable) =>
+      table.put(table.redirect + table.layout.suture_redirect.offset.way, () => value);
+    expect(judge(way(0))).not.toBe('proven');
+    expect(judge(way(2))).toBe('patch-malformed');
   });
 
   if (architecture !== 'ppc64le') return;
   it('a stub that does not give r2 back is refuted', () => {
-    const broken = (model: ElfModel) => {
+    const broken = ({ model }: PatchTable) => {
       const { data } = findSection(model, '.text.suture_stubs')!;
       const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
       for (let at = 0; at < data.length; at += 4) {

@@ -11,6 +11,7 @@ import { stressModules } from '../src/cli/stress.ts';
 import { readElf, writeElf } from '../src/elf/elf.ts';
 import { loadKernel } from '../src/host/read-kernel.ts';
 import { checkSignature, signModule } from '../src/kernel/module-signature.ts';
+import type { tableLayout } from '../src/kernel/patch-module.ts';
 import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
@@ -20,6 +21,7 @@ import type { WantedWay } from '../src/link/choose-way.ts';
 import { examples } from './examples.ts';
 import { fetchOnce, preemptibleKernel, stockKernels } from './stock-kernels.ts';
 import { guestModules } from './support/guest-modules.ts';
+import { PatchTable } from './support/patch-table.ts';
 import { coreOf, patchOf } from './support/patches.ts';
 
 const withWay = <K extends { readonly architecture: string }>(kernels: readonly K[]): K[] =>
@@ -86,9 +88,22 @@ const noProbe = `echo 0 > ${tracing}/events/kprobes/probe/enable; echo > ${traci
 const startReader = (file: string) => `cat /proc/${file} & echo $! > /reader
   ${until('grep -q "^State:.S" /proc/$(cat /reader)/status')}`;
 
+/** What is put into `suture_entry`, so that what it says of branches cannot be. */
+const damages: [string, keyof ReturnType<typeof tableLayout>['suture_entry']['offset'], number][] = [
+  ['an island of more words than there may be', 'island_count', 17],
+  ['lists of words that are longer than the module', 'island_count', 0x4000_0000],
+  ['a branch that reaches nothing', 'branch_range', 0],
+  ['a branch of more bits than an address has', 'branch_range', 65],
+  ['a branch whose distance is shifted away', 'branch_shift', 32],
+  ['a field beyond the word', 'branch_field', 0xffff_ffff],
+  ['islands neither always nor where needed', 'island_always', 2],
+  ['a member of another version', 'reserved', 1],
+];
+
 describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architecture }) => {
   let folder: string;
   let guest: Guest;
+  let one: Uint8Array;
   /** Of the word in version_proc_show that becomes a branch. */
   let address: string;
 
@@ -107,7 +122,8 @@ describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architec
       await writeFile(fix, source);
       files.push({ path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as, way) });
     }
-    const { module } = await checkSignature(files.find(({ path }) => path === '/one.ko')!.bytes);
+    one = files.find(({ path }) => path === '/one.ko')!.bytes;
+    const { module } = await checkSignature(one);
     const { oldAddress, site } = readPatchModule(module, 'one.ko').redirects[0]!;
     address = `0x${(oldAddress + BigInt(site)).toString(16)}`;
     if (architecture === 'arm') files.push(...(await hogs(kernel)));
@@ -248,6 +264,28 @@ describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architec
     expect(await guest.succeed('taskset 2 cat /proc/version')).toBe('one\n');
     await guest.succeed(`echo 0 > ${cpu1}; ${takeBack('one')}; echo 1 > ${cpu1}`);
     expect(await guest.succeed('taskset 2 cat /proc/version')).toMatch(/^Linux version/);
+  });
+
+  /** As `one`, but with another value in its `suture_entry`. */
+  async function insmodDamaged(member: (typeof damages)[number][1], value: number): Promise<void> {
+    const { module } = await checkSignature(one);
+    const table = new PatchTable(readElf(module, 'one.ko'));
+    table.put(table.entry + table.layout.suture_entry.offset[member], () => value);
+    await guest.copyIn('/damaged.ko', await signModule(writeElf(table.model)));
+    await fails('dmesg -c > /dev/null; insmod /damaged.ko');
+  }
+
+  it.each(damages)('refuses a table that says of %s', async (_, member, value) => {
+    await insmodDamaged(member, value);
+    await said('the patch table is damaged: what it says of branches lies outside the module, or cannot be');
+  });
+
+  it('refuses what no branch reaches, and keeps no room of it', async () => {
+    await insmodDamaged('branch_range', 8);
+    await said('there is no room left within its reach');
+    await guest.succeed(load('one'));
+    expect(await version()).toBe('one\n');
+    await guest.succeed(takeBack('one'));
   });
 
   if (architecture !== 'arm') return;
