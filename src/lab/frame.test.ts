@@ -51,6 +51,8 @@ test('noise before an answer is skipped, also if it looks like the beginning of 
   const noise = fc.oneof(bytes, fc.constantFrom('\x01', '\x01suture ', `\x01suture ${id} 0 `, '\n').map(encode));
   fc.assert(
     fc.property(fc.array(noise), bytes, (before, output) => {
+      // A whole header needs the ID, which noise does not know.
+      fc.pre(!new RegExp(`\x01suture ${id} \\d+ \\d+\n`).test(String.fromCharCode(...join(...before))));
       expect(read(join(...before, answer(0, output)))).toEqual({ status: 0, output });
     }),
   );
