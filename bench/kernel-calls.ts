@@ -19,7 +19,7 @@ import { Prover } from '../src/prove/prove-module.ts';
 import type { Bench, Row } from './bench.ts';
 import { load, measuredGuest, patchSizes, unload } from './measured-guest.ts';
 
-const sources = packageFile('bench/guest-kernel');
+const sources = ['guest-kernel', 'guest'].map((folder) => packageFile(`bench/${folder}`));
 
 /** pSeries guests are no PowerNV machines; AppArmor comes before SELinux and keeps it out (CONFIG_LSM); nobody opens MPTCP sockets. */
 const uncalled = /^(opal|pnv|selinux|sel|avc|avtab|sidtab|policydb|mls|cond|ebitmap|mptcp)_\w+$/;
@@ -87,7 +87,9 @@ function uncalledFunctions(kernel: LoadedKernel): string[] {
 
 const patches = (kernel: LoadedKernel, others: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> =>
   withTemporaryFolder(async (folder) => {
-    for (const file of await readdir(sources)) await copyFile(join(sources, file), join(folder, file));
+    const [own, shared] = sources as [string, string];
+    for (const header of ['measure.h', 'patch-module.h']) await copyFile(join(shared, header), join(folder, header));
+    for (const file of await readdir(own)) await copyFile(join(own, file), join(folder, file));
     for (const size of patchSizes) {
       const list = others.slice(0, size - 1).map((name) => `FUNCTION(${name})`);
       await writeFile(join(folder, `bench_${size}.c`), `#define OTHERS ${list.join(' \\\n\t')}\n#include "patch.h"\n`);

@@ -5,7 +5,6 @@
  */
 #include <linux/livepatch.h>
 #include <linux/math.h>
-#include <linux/module.h>
 
 #include "power.h"
 
@@ -23,27 +22,5 @@ static struct klp_func funcs[] = {
 };
 #undef FUNCTION
 
-static struct klp_object objs[] = {
-	{ .funcs = funcs },
-	{ }
-};
-
-static struct klp_patch patch = {
-	.mod = THIS_MODULE,
-	.objs = objs,
-};
-
-static int __init patch_init(void)
-{
-	return klp_enable_patch(&patch);
-}
-
-static void __exit patch_exit(void)
-{
-}
-
-module_init(patch_init);
-module_exit(patch_exit);
-MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Suture: a patch of functions of the kernel whose calls are measured");
-MODULE_INFO(livepatch, "Y");
+#define PATCHED		NULL
+#include "patch-module.h"

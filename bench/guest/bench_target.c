@@ -9,8 +9,6 @@
  * In a guest whose time follows its instructions (-icount shift=0) a nanosecond is an
  * instruction.
  */
-#include <linux/irqflags.h>
-#include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/sched/signal.h>
@@ -18,27 +16,17 @@
 #include <linux/seq_file.h>
 
 #include "functions.h"
+#include "measure.h"
 
 #define FUNCTION(n)	void bench_##n(void); called void bench_##n(void) { }
 FUNCTIONS_1000
 #undef FUNCTION
 
-#define CALLS		2000
-
 /* One after the other, each with a loop of its own: a call through a pointer is another call. */
 #define FUNCTION(n)							\
 	static noinline void measure_##n(struct seq_file *m)		\
 	{								\
-		unsigned long flags, left;				\
-		u64 start, end;						\
-									\
-		local_irq_save(flags);					\
-		start = ktime_get_raw_ns();				\
-		for (left = CALLS; left; left--)			\
-			bench_##n();					\
-		end = ktime_get_raw_ns();				\
-		local_irq_restore(flags);				\
-		seq_printf(m, "%s %d %llu\n", #n, CALLS, end - start);	\
+		MEASURE(m, #n, 2000, bench_##n());			\
 	}
 FUNCTIONS_1000
 #undef FUNCTION

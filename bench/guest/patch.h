@@ -4,7 +4,6 @@
  * own livepatch and for Suture alike. FUNCTIONS says of which.
  */
 #include <linux/livepatch.h>
-#include <linux/module.h>
 
 #include "functions.h"
 
@@ -16,27 +15,5 @@ FUNCTIONS
 static struct klp_func funcs[] = { FUNCTIONS { } };
 #undef FUNCTION
 
-static struct klp_object objs[] = {
-	{ .name = "bench_target", .funcs = funcs },
-	{ }
-};
-
-static struct klp_patch patch = {
-	.mod = THIS_MODULE,
-	.objs = objs,
-};
-
-static int __init patch_init(void)
-{
-	return klp_enable_patch(&patch);
-}
-
-static void __exit patch_exit(void)
-{
-}
-
-module_init(patch_init);
-module_exit(patch_exit);
-MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Suture: a patch of functions whose calls are measured");
-MODULE_INFO(livepatch, "Y");
+#define PATCHED		"bench_target"
+#include "patch-module.h"
