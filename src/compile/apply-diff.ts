@@ -105,13 +105,18 @@ function refusal(
   }
   const differs = old.findIndex((line, i) => lines[wanted + i] !== line);
   const show = (line: string | undefined) =>
-    line === undefined ? 'the end of the file' : `“${Buffer.from(line.trimEnd(), 'latin1').toString('utf8')}”`;
+    line === undefined
+      ? 'the end of the file'
+      : `“${Buffer.from(line.replace(/\n$/, ''), 'latin1').toString('utf8').replaceAll('\r', '␍').trimEnd()}”`;
   const where = wanted + Math.max(differs, 0);
   const again = old.length > 0 && wanted >= done ? '; nowhere else does it fit just once' : '';
+  const sameButCr = old.every((line, i) => line.replace('\r', '') === lines[wanted + i]?.replace('\r', ''));
   return reasonError(
     'patch-does-not-apply',
     `${patch.path}:${where + 1}`,
     `${which}: the patch expects ${show(old[Math.max(differs, 0)])}, the file has ${show(lines[where])}${again}`,
-    'make the patch against the source of this very kernel',
+    sameButCr
+      ? 'some lines end in CR LF: send or save the patch without CR (`dos2unix` takes them away)'
+      : 'make the patch against the source of this very kernel',
   );
 }

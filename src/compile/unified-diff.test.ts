@@ -70,6 +70,32 @@ rename to mm/to.c
     ]);
   });
 
+  it('may make and remove files as plain `diff -N` writes it, with a date of 1970', () => {
+    const text = `diff -uN a/lib/new.c b/lib/new.c
+--- a/lib/new.c\t1970-01-01 01:00:00.000000000 +0100
++++ b/lib/new.c\t2026-07-02 13:50:42.000000000 +0000
+@@ -0,0 +1 @@
++int x;
+--- a/mm/old.c\t2026-07-02 13:50:42.000000000 +0000
++++ b/mm/old.c\t1969-12-31 19:00:00.000000000 -0500
+@@ -1 +0,0 @@
+-int y;
+--- a/mm/empty.c\t2026-07-02 13:50:42.000000000 +0000
++++ b/mm/empty.c\t2026-07-03 13:50:42.000000000 +0000
+@@ -0,0 +1 @@
++int z;
+`;
+    expect(parse(text).map(({ path, change }) => [path, change])).toEqual([
+      ['lib/new.c', 'create'],
+      ['mm/old.c', 'delete'],
+      ['mm/empty.c', 'edit'],
+    ]);
+  });
+
+  it('is read without the CR of lines that all have one, as a mail may bring it', () => {
+    expect(parse(edit.replaceAll('\n', '\r\n'))).toEqual(parse(edit));
+  });
+
   it.each([
     ['no patch at all', 'int main(void) {}\n', /no change of a file/],
     ['a path that leads out of the tree', edit.replaceAll('fs/proc/', '../'), /no path with one component/],
@@ -109,6 +135,14 @@ describe('applying', () => {
       code: 'patch-does-not-apply',
       place: 'fs/proc/cmdline.c:3',
       message: expect.stringMatching(/hunk 1 of 1.*expects “three”, the file has “3”/),
+    });
+  });
+
+  it('shows a CR, where one makes the difference', () => {
+    const [some] = parse(edit.replace('-three', '-three\r'));
+    expect(reasonOf(() => applyToFile(file, some!))).toMatchObject({
+      message: expect.stringMatching(/expects “three␍”, the file has “three”/),
+      remedy: expect.stringMatching(/without CR/),
     });
   });
 

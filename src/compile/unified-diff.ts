@@ -8,6 +8,9 @@
 //   +put in
 //   \ No newline at end of file      about the line before
 //
+// A file that is not there is /dev/null, or, as `diff -N` has it, one of 1 January 1970, of which no line is. Where every line ends in
+// CR LF, as mail is sent, the CR is none of the patch's.
+//
 // Text is handled as Latin-1, a character a byte, since kernel sources are in more than one encoding.
 
 import { type ReasonError, reasonError } from '../reason.ts';
@@ -49,7 +52,7 @@ interface Header {
  * What a patch changes, file by file. `place` is what errors call it. Throws `patch-unreadable` with the line.
  */
 export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
-  const lines = text.split('\n');
+  const lines = (/[^\r]\n/.test(text) ? text : text.replaceAll('\r\n', '\n')).split('\n');
   const files: FilePatch[] = [];
   const unreadable = (line: number, message: string): ReasonError =>
     reasonError(
@@ -123,6 +126,11 @@ export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
         at = next;
       }
       if (hunks.length === 0) throw unreadable(at, 'a hunk (@@ -…) should stand here');
+      const [only] = hunks;
+      if (change === 'edit' && hunks.length === 1) {
+        if (isFromNothing(lines[from]!, only!, '+')) header.change = 'create';
+        if (isFromNothing(lines[from + 1]!, only!, '-')) header.change = 'delete';
+      }
       finish(from, hunks);
       inGit = false;
     } else {
@@ -136,6 +144,13 @@ export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
   if (twice) throw unreadable(0, `${twice.path} is changed in two places of the patch`);
   return files;
 }
+
+/**
+ * Whether `diff -N` means that there is no file, on one side of a patch whose only hunk has lines of the other side, `sign`, alone. The
+ * beginning of time is written in the zone of whoever ran it.
+ */
+const isFromNothing = (nameLine: string, { lines }: Hunk, sign: '+' | '-'): boolean =>
+  lines.every((line) => line.sign === sign) && /\t(?:1970-01-01|1969-12-31) /.test(nameLine);
 
 function readHunk(
   lines: readonly string[],
