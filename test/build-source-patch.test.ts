@@ -6,12 +6,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildSourcePatch, type SourcePatch } from '../src/cli/build-source-patch.ts';
+import { makePatchedTree } from '../src/compile/patched-tree.ts';
 import { fetchKernel } from '../src/host/fetch-kernel.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
 import { checkSignature } from '../src/kernel/module-signature.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { type Rehearsal, rehearse } from '../src/lab/rehearse.ts';
 import { modulesWithDependencies } from '../src/lab/target-modules.ts';
+import type { WantedWay } from '../src/link/choose-way.ts';
 import { Prover } from '../src/prove/prove-module.ts';
 import { ReasonError } from '../src/reason.ts';
 import { stockKernels } from './stock-kernels.ts';
@@ -137,8 +139,8 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
   let scratch: string;
 
   const patchOf = (edits: readonly Edit[]) => editsAsPatch(source, edits);
-  const build = (edits: readonly Edit[], module = 'lp') =>
-    buildSourcePatch(kernel, patchOf(edits), 'fix.patch', module);
+  const build = (edits: readonly Edit[], module = 'lp', way: WantedWay = 'auto') =>
+    buildSourcePatch(kernel, patchOf(edits), 'fix.patch', module, { way });
   const reasonsOf = async (edits: readonly Edit[]) => {
     const error = await build(edits).then(
       () => undefined,
@@ -235,6 +237,75 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
     expect(await reasonsOf([gpl])).toMatchObject([
       { code: 'export-changed', message: expect.stringMatching(/moved from ___ksymtab\+seq_puts to ___ksymtab_gpl/) },
     ]);
+  });
+
+  it('says once which events are lost while the patch is applied', async () => {
+    const rseq: Edit = [
+      'kernel/rseq.c',
+      'u32 cpu_id = raw_smp_processor_id();',
+      '\tu32 cpu_id = raw_smp_processor_id() + 1;',
+    ];
+    const { remarks } = await build([rseq]);
+    const events = remarks.map(
+      (remark) =>
+        /no longer reaches the tracepoint (\w+), whose key is not exported: .* such events are lost$/.exec(remark)?.[1],
+    );
+    expect(events.sort()).toEqual(['rseq_ip_fixup', 'rseq_update']);
+  });
+
+  it('says which new function it leaves out, because nothing that changed uses it', async () => {
+    const unused: Edit = [
+      'fs/proc/cmdline.c',
+      '#include <linux/init.h>',
+      '#include <linux/init.h>\nint nobody_calls(int x);\nint nobody_calls(int x)\n{\n\treturn x * 3;\n}',
+    ];
+    const { remarks } = await build([unused, cmdline]);
+    const left = 'nobody_calls is new, and nothing that has changed uses it: the patch does not bring it';
+    expect(remarks).toEqual([`fs/proc/cmdline.c: ${left}`]);
+    expect(await reasonsOf([unused])).toMatchObject([
+      { code: 'nothing-to-patch', message: expect.stringContaining(left) },
+    ]);
+  });
+
+  it('says of a function without a call site that its whole file is built so, and what takes it all the same', async () => {
+    const glob: Edit = ['lib/glob.c', "case '?':", "\t\tcase '!':"];
+    expect(await reasonsOf([glob])).toMatchObject([
+      {
+        code: 'no-call-site',
+        place: 'glob_match',
+        message: expect.stringMatching(/: all of lib\/glob\.c is compiled without -pg.*Makefile/),
+        remedy: expect.stringContaining('--way entry'),
+      },
+    ]);
+    const { files, remarks } = await build([glob], 'lp', 'entry');
+    expect({ files, remarks }).toMatchObject({ files: [{ replaced: ['glob_match'] }], remarks: [] });
+  });
+
+  it('says which files are not the kernel\u2019s own, where that may be why the build differs', async () => {
+    const tree = join(scratch, 'edited');
+    mkdirSync(tree);
+    const file = 'fs/proc/cmdline.c';
+    const edited = readFileSync(join(source, file), 'latin1').replace("seq_putc(m, '\\n');", "seq_putc(m, ' ');");
+    await makePatchedTree(source, tree, new Map([[file, Buffer.from(edited)]]), []);
+    const patch = editsAsPatch(tree, [[file, 'seq_puts(m, saved_command_line);', '\tseq_puts(m, "patched");']]);
+    await expect(buildSourcePatch(kernel, patch, 'fix.patch', 'lp', { source: tree })).rejects.toMatchObject({
+      reasons: [
+        {
+          code: 'build-differs',
+          message: expect.stringMatching(/as it came with the kernel: fs\/proc\/cmdline\.c$/),
+          remedy: expect.stringMatching(/^undo what has been changed/),
+        },
+      ],
+    });
+  });
+
+  it('says that a source folder is not there', async () => {
+    const gone = join(scratch, 'gone');
+    await expect(
+      buildSourcePatch(kernel, patchOf([cmdline]), 'fix.patch', 'lp', { source: gone }),
+    ).rejects.toMatchObject({
+      reasons: [{ code: 'file-missing', place: gone }],
+    });
   });
 
   it('says of a function that there is none, and calls it no data', async () => {

@@ -24,6 +24,7 @@ import { matchObject } from '../match/match.ts';
 import { matchModule } from '../match/match-module.ts';
 import { type Reason, reasonError, throwReasons } from '../reason.ts';
 import { checkPatchName } from './build-patch.ts';
+import { explainRefusal } from './explain-refusal.ts';
 import { linkerFor } from './linker-for.ts';
 import { type FindTargets, readTargets } from './read-targets.ts';
 import { shownElsewhere } from './shown-elsewhere.ts';
@@ -72,7 +73,12 @@ export async function buildSourcePatch(
 }
 
 /** The second half of that, once the pairs are compiled. */
-export async function linkPairs(
+export const linkPairs: typeof linkCompiled = (kernel, pairs, ...rest) =>
+  linkCompiled(kernel, pairs, ...rest).catch(async (error: unknown) => {
+    throw await explainRefusal(error, kernel, pairs);
+  });
+
+async function linkCompiled(
   kernel: LoadedKernel,
   { pairs: compiled, remarks, source }: Pairs,
   place: string,
@@ -147,9 +153,11 @@ export async function linkPairs(
       };
     }),
     remarks: [
-      ...remarks,
-      ...files.flatMap(({ path, diff }) => diff.remarks.map((remark) => `${path}: ${remark}`)),
-      ...resolved.remarks,
+      ...new Set([
+        ...remarks,
+        ...files.flatMap(({ path, diff }) => diff.remarks.map((remark) => `${path}: ${remark}`)),
+        ...resolved.remarks,
+      ]),
     ],
   };
 }

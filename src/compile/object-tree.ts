@@ -140,6 +140,7 @@ const versionParts = [
  * was generated there would be taken for the kernel's.
  */
 export async function checkSource(kernel: StoredKernel, source: string): Promise<void> {
+  if (!existsSync(source)) throw reasonError('file-missing', source, 'there is no such folder', 'correct --source');
   const read = (file: string) => readFile(file, 'latin1').catch(() => '');
   const header = await read(join(kernel.headers, 'include/generated/uapi/linux/version.h'));
   const makefile = await read(join(source, 'Makefile'));

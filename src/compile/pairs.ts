@@ -39,6 +39,8 @@ export interface ObjectPair {
   /** What differs between these two is the fix: a section for each function and datum, compiled to go into a module. */
   readonly original: ElfModel;
   readonly patched: ElfModel;
+  /** What the compiler read for the original, of the source tree with absolute paths. */
+  readonly read: readonly string[];
 }
 
 export interface Pairs {
@@ -122,12 +124,13 @@ export function compilePairs(
     );
     return {
       source,
-      pairs: affected.map(({ path, module, plain, sectioned }, i) => ({
+      pairs: affected.map(({ path, module, plain, sectioned, run }, i) => ({
         path,
         module,
         plain: readElf(plain, objectName(path)),
         original: readElf(sectioned, objectName(path)),
         patched: readElf(outputs[i]!.object, objectName(path)),
+        read: run.dependencies,
       })),
       remarks: [...remarks, ...outputs.flatMap(({ warnings }) => (warnings.trim() === '' ? [] : [warnings.trimEnd()]))],
     };

@@ -178,7 +178,7 @@ class Differ {
     }
     if (onlyLines.length > 0)
       this.#remarks.push(`only line numbers differ in ${few(onlyLines)}, so nothing is done about it`);
-    if (this.#isKnown) this.#remarks.push(...selected.remarks);
+    if (this.#isKnown) this.#remarks.push(...selected.remarks, ...this.#unused(functions, selected.selection));
     else
       this.#remarks.push(
         `machine ${this.#patched.model.header.machine} is not one that Suture can patch: the names are all that is said of it`,
@@ -201,6 +201,14 @@ class Differ {
     };
   }
 
+  /** New functions that other files may call, and that are left out. */
+  #unused(functions: readonly Piece[], { included }: Selection): string[] {
+    const alongside = new Set(included);
+    return functions
+      .filter((piece) => isNew(piece, this.#correlation) && !alongside.has(piece) && !isInit(piece.section.name))
+      .map(({ name }) => `${name} is new, and nothing that has changed uses it: the patch does not bring it`);
+  }
+
   #refuse(code: Reason['code'], place: string, message: string, remedy: string): void {
     this.#reasons.push({ code, place, message, remedy });
   }
@@ -212,11 +220,8 @@ class Differ {
   #placeRedirects(changed: Set<Piece>): Set<Piece> {
     const { mcount } = this.#patched.code;
     const isTraced = (piece: Piece) => piece.references.some(({ to }) => !to.piece && to.symbol?.name === mcount);
-    if (!this.#patched.pieces.some(isTraced)) {
-      if (changed.size > 0)
-        this.#remarks.push(`no function here calls ${mcount}: the objects were not compiled for a kernel with ftrace`);
-      return changed;
-    }
+    // Where none is, without ftrace or without -pg as lib/ is built, whoever links asks the kernel for its call sites.
+    const anyTraced = this.#patched.pieces.some(isTraced);
     const callers = this.#callers();
     const redirected = new Set<Piece>();
     for (const piece of changed) {
@@ -225,7 +230,7 @@ class Differ {
         this.#refuse(code, piece.name, `it has changed, and ${why}`, remedy);
         continue;
       }
-      if (isTraced(piece)) {
+      if (!anyTraced || isTraced(piece)) {
         redirected.add(piece);
         continue;
       }

@@ -38,3 +38,7 @@ export const isExpendable = (name: string): boolean =>
 
 /** A static key of a tracepoint: nothing but tracing is lost where its jump label is left out. */
 export const isTracepoint = (name: string): boolean => name.startsWith('__tracepoint_');
+
+/** What somebody should know where `owner`, a function, has a jump label of such a key. */
+export const tracepointLost = (owner: string, key: string): string =>
+  `${owner} no longer reaches the tracepoint ${key.slice('__tracepoint_'.length)}, whose key is not exported: while the patch is applied such events are lost`;

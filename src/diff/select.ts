@@ -12,7 +12,7 @@ import type { Reason } from '../reason.ts';
 import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
 import { isIgnored, isInit } from './kernel-sections.ts';
-import { isExpendable, isTracepoint, stem } from './names.ts';
+import { isExpendable, isTracepoint, stem, tracepointLost } from './names.ts';
 import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
 
 /** Where a reference of a piece that goes along is to lead. */
@@ -207,7 +207,7 @@ class Selector {
         const name = called(to.piece);
         if (!this.#correlation.original.has(to.piece) || this.#exported.has(name)) continue;
         if (isTracepoint(name)) {
-          this.#remarks.add(`${called(owner)} no longer passes ${name}: the tracepoint is not exported`);
+          this.#remarks.add(tracepointLost(called(owner), name));
           continue;
         }
         this.#refuse(

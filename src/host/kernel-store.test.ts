@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { ReasonError } from '../reason.ts';
+import { cacheFolder } from './cache.ts';
 import {
   checkKernelName,
   type KernelDescription,
@@ -87,7 +88,14 @@ describe('the list of kernels', () => {
   test('is empty where there is no cache yet, and an unknown kernel’s refusal leads to it', async () => {
     expect(await listKernels()).toEqual([]);
     await expect(openKernel('nope')).rejects.toMatchObject({
-      reasons: [{ code: 'kernel-unknown', place: 'nope', remedy: expect.stringContaining('`suture kernel list`') }],
+      reasons: [
+        {
+          code: 'kernel-unknown',
+          place: 'nope',
+          message: expect.stringContaining(`in the cache (${cacheFolder()})`),
+          remedy: expect.stringContaining('`suture kernel list`'),
+        },
+      ],
     });
   });
 

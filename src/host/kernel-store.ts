@@ -116,7 +116,7 @@ export async function openKernel(name: string): Promise<StoredKernel> {
   throw reasonError(
     'kernel-unknown',
     name,
-    `no kernel of this name is in the cache${known.length ? `, which has ${known.join(', ')}` : ''}`,
+    `no kernel of this name is in the cache (${cacheFolder()})${known.length ? `, which has ${known.join(', ')}` : ''}`,
     '`suture kernel list` shows those that are there; `suture kernel fetch` or `suture kernel import` brings one',
   );
 }

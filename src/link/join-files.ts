@@ -3,7 +3,7 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import type { Link, ObjectDiff, Piece, Reference } from '../diff/diff.ts';
-import { isTracepoint } from '../diff/names.ts';
+import { isTracepoint, tracepointLost } from '../diff/names.ts';
 import { SHF_ALLOC, SHF_WRITE, SHT_PROGBITS, STB_LOCAL, STT_FUNC, STT_OBJECT } from '../elf/constants.ts';
 import { isSection, newSection, newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
@@ -78,7 +78,7 @@ export function resolveFiles(arch: Architecture, files: readonly ChangedFile[]):
           reasons.push(keyOfKernel(owner, name));
           continue;
         }
-        remarks.add(`${owner} no longer passes ${name}: the tracepoint is not exported`);
+        remarks.add(tracepointLost(owner, name));
         key.resolved = { link: { kind: 'external', symbol: undefined }, symbol: never, offset: to.offset & 3 };
       }
       pieces.push(piece);

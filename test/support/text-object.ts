@@ -1,6 +1,6 @@
 // Relocatable objects written as text, for tests of what is told from symbols and relocations alone.
 //
-//     code f                function f in a section of its own; `code f notrace` has no call site
+//     code f                function f in a section of its own; `code f notrace` has no call site, `code f init` is start-up code
 //       call g                a call: of a function of the object, or of another file's
 //       use count.3           the address of a variable
 //       use "text"            that of a string
@@ -45,7 +45,8 @@ export function textObject(text: string): ElfModel {
   for (const line of lines) {
     const [kind, name, size = '0', how] = line.trim().split(' ');
     if (kind === 'code') {
-      const section = newSection(`.text.${name}`, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, undefined, { align: 4 });
+      const at = size === 'init' ? '.init.text' : '.text';
+      const section = newSection(`${at}.${name}`, SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, undefined, { align: 4 });
       symbols.set(
         name!,
         newSymbol(name!, { type: STT_FUNC, place: section, binding: name!.includes('.') ? STB_LOCAL : 1 }),
@@ -99,7 +100,7 @@ export function textObject(text: string): ElfModel {
         own = symbols.get(what)!;
         section = own.place as Section;
         at = 0;
-        if (kind === 'data' || option === 'notrace') break;
+        if (kind === 'data' || option !== undefined) break;
         relocate(callType, symbol('_mcount'), 0);
         word(bl);
         break;
