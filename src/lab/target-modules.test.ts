@@ -77,3 +77,19 @@ test('modules that depend on each other are refused, and the circle named', asyn
     { code: 'kernel-incomplete', place: 'a', message: expect.stringMatching(/a → b → c → a$/) },
   ]);
 });
+
+test.each([
+  // As the modules of a kernel have them, and what kernels and udev ask for.
+  ['net-pf-10-proto-132*', 'net-pf-10-proto-132-type-1', true],
+  ['usb:v0B05p17[0-9A-D]?d*', 'usb:v0B05p17C5d0101', true],
+  ['usb:v0B05p17[0-9A-D]?d*', 'usb:v0B05p17F5d0101', false],
+  ['char-major-10-[!5]', 'char-major-10-6', true],
+  ['char-major-10-[!5]', 'char-major-10-5', false],
+  ['fs-ext[', 'fs-ext[', false],
+  ['fs.ext', 'fsxext', false],
+  ['of:N*T*Carm,pl031', 'of:NrtcT(null)Carm,pl031', true],
+  ['crypto-crc32c', 'crypto_crc32c', true],
+])('the alias %s, asked for %s: %s', async (alias, name, isMeant) => {
+  modules({ one: '' }, { one: `alias=${alias}\0` });
+  expect((await modulesThatAnswerTo(folder, name)).map((module) => module.name)).toEqual(isMeant ? ['one'] : []);
+});

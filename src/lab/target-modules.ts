@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { findSection, readElf } from '../elf/elf.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import { ReasonError, reasonError } from '../reason.ts';
+import { aliasMeans } from './module-alias.ts';
 
 /** A module as the package ships it. */
 export interface StockModule {
@@ -59,7 +60,7 @@ export async function modulesWithDependencies(folder: string, names: readonly st
     for (const [name, file] of [...fileOf].sort(([a], [b]) => (a < b ? -1 : 1))) {
       if (!name.startsWith(moduleName(alias))) continue;
       const info = modinfoOf(new Uint8Array(await readFile(join(folder, file))), file);
-      if (info.some(([key, value]) => key === 'alias' && value === alias)) return name;
+      if (info.some(([key, value]) => key === 'alias' && aliasMeans(value, alias))) return name;
     }
     return undefined;
   };
@@ -69,15 +70,16 @@ export async function modulesWithDependencies(folder: string, names: readonly st
 
 /**
  * The modules that answer to a name, with what they depend on, in the order in which they can be loaded: the module that is
- * called so, and those that have it as an alias, as modprobe takes them, but without its wildcards. `folder` as above. None
- * for a name that nothing answers to; what cannot be loaded for want of another one is left out.
+ * called so, and those that have an alias which means it. `folder` as above. None for a name that nothing answers to; what cannot be
+ * loaded for want of another one is left out.
  */
 export async function modulesThatAnswerTo(folder: string, name: string): Promise<StockModule[]> {
-  // Few have the bytes anywhere; those are parsed.
+  // Few have bytes anywhere that look so; those are parsed.
   const hasAlias = async (file: string): Promise<boolean> => {
     const bytes = await readFile(join(folder, file));
-    if (!bytes.includes(`alias=${name}\0`, 0, 'latin1')) return false;
-    return modinfoOf(bytes, file).some(([key, value]) => key === 'alias' && value === name);
+    const isMeant = (alias: string) => aliasMeans(alias, name);
+    if (!aliasesIn(bytes).some(isMeant)) return false;
+    return modinfoOf(bytes, file).some(([key, value]) => key === 'alias' && isMeant(value));
   };
   const found: StockModule[] = [];
   for (const file of (await readdir(folder, { recursive: true })).filter((each) => each.endsWith('.ko')).sort()) {
@@ -91,6 +93,19 @@ export async function modulesThatAnswerTo(folder: string, name: string): Promise
   }
   return found.filter((module, i) => found.findIndex((other) => other.name === module.name) === i);
 }
+
+/** What stands behind `alias=` somewhere in bytes, and may be an alias. */
+function aliasesIn(bytes: Buffer): string[] {
+  const found: string[] = [];
+  const key = 'alias=';
+  for (let at = bytes.indexOf(key); at >= 0; at = bytes.indexOf(key, at + 1)) {
+    const end = bytes.indexOf(0, at);
+    if (end >= 0) found.push(bytes.toString('latin1', at + key.length, Math.min(end, at + longestAlias)));
+  }
+  return found;
+}
+/** Beyond any that there are. */
+const longestAlias = 4096;
 
 /** `libcrc32c.ko` is the module `libcrc32c`, `rtc-pl031` the module `rtc_pl031`. */
 const moduleName = (file: string): string => basename(file, '.ko').replaceAll('-', '_');
