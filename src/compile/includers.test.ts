@@ -22,10 +22,18 @@ const files = {
   'arch/arm/kernel/f.S': '#include <asm/bug.h>',
   'arch/x86/kernel/g.c': '#include <linux/fs.h>',
   'tools/h.c': '#include <linux/fs.h>',
-  'include/linux/kconfig.h': '',
+  'include/linux/kconfig.h': '#include <generated/autoconf.h>',
+  'fs/three/generator.h': '#include REQUESTS',
+  'fs/three/requests.h': '',
+  'fs/three/i.c': '#define REQUESTS "requests.h"\n#include "generator.h"',
+  'arch/arm/kernel/debug.S': '#include CONFIG_DEBUG_INCLUDE',
+  'arch/arm/include/debug/uart.S': '',
 };
 /** As Kbuild makes it for an architecture without a bug.h of its own. */
-const generated = { 'arch/arm/include/generated/asm/bug.h': '#include <asm-generic/bug.h>' };
+const generated = {
+  'arch/arm/include/generated/asm/bug.h': '#include <asm-generic/bug.h>',
+  'include/generated/autoconf.h': '#define CONFIG_DEBUG_INCLUDE "debug/uart.S"\n#define CONFIG_MODEL "other.h"',
+};
 
 let folder: string;
 beforeAll(() => {
@@ -50,6 +58,9 @@ test.each<[string, string[] | 'all']>([
   ['fs/two/nowhere.h', ['fs/two/d.c']],
   ['fs/one/deep/internal.h', ['fs/one/deep/c.c']],
   ['include/linux/kconfig.h', 'all'],
+  // A macro names the file: of the source that defines it, or of the configuration.
+  ['fs/three/requests.h', ['fs/three/i.c']],
+  ['arch/arm/include/debug/uart.S', ['arch/arm/kernel/debug.S']],
 ])('%s is included by what leads to it', async (path, expected) => {
   const tree = { source: join(folder, 'source'), folder: join(folder, 'objects'), platform };
   expect(await includersOf(tree, [path])).toEqual(expected);

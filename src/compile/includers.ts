@@ -4,8 +4,9 @@
 // A name in quotes is looked for beside the file that has it, then all names in the folders that every file is compiled with
 // (LINUXINCLUDE in the top Makefile, Linux 6.1). Only what is in neither may come from a folder that some Makefile adds; then every
 // file is meant whose path ends in the name. So more are named than do include it, also because conditions are not looked at. The
-// compiler's own list of what it read has the last word (pairs.ts). A computed include (`#include MACRO`) is not followed; the kernel has
-// them for trace events, whose headers are also included by name, and in a handful of drivers.
+// compiler's own list of what it read has the last word (pairs.ts). Where a macro names the file (`#include MACRO`), whoever defines
+// the macro so is taken to include it; but what the configuration defines, whoever has the `#include`. Of trace events the macro makes
+// the name of two halves, and their headers are included by name too.
 
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
@@ -98,17 +99,44 @@ export async function filesNaming(tree: SourceTree, names: readonly string[]): P
   return printed.split('\n').filter((line) => line !== '');
 }
 
+/** What matters of a line: what it includes; what macro it includes, or gives the name of a file. */
+const forms = {
+  include: /^(["<])([^">]+)[">]$/,
+  computed: /^(\w+)$/,
+  macro: /^(\w+)\s+(["<])([^">]+)[">]$/,
+};
+
 async function includeLines(tree: SourceTree): Promise<IncludeLines> {
-  const printed = await grepAll(tree, ['-rHoE', '-e', '^[[:blank:]]*#[[:blank:]]*include[[:blank:]]*["<][^">]*[">]']);
+  const name = '["<][^">]*[">]';
+  const directive = `(include[[:blank:]]*(${name}|[A-Z_0-9]+[[:blank:]]*$)|define[[:blank:]]+[A-Z_0-9]+[[:blank:]]+${name})`;
+  const printed = await grepAll(tree, ['-rHoE', '-e', `^[[:blank:]]*#[[:blank:]]*${directive}`]);
   const found = new Map<string, IncludeLine[]>();
-  for (const line of printed.split('\n')) {
-    const [, file, quote, name] = /^([^:]+):.*?(["<])([^">]+)[">]$/.exec(line) ?? [];
-    if (file === undefined || name === undefined) continue;
-    const last = posix.basename(name);
+  const add = (file: string, quote: string, included: string) => {
+    const last = posix.basename(included);
     const list = found.get(last) ?? [];
-    list.push({ file, name, quoted: quote === '"' });
+    list.push({ file, name: included, quoted: quote === '"' });
     found.set(last, list);
+  };
+  /** Files that include what a macro says, and what the configuration has macros say. */
+  const computed = new Map<string, string[]>();
+  const configured: (readonly [macro: string, quote: string, name: string])[] = [];
+  for (const text of printed.split('\n')) {
+    const [, file, kind, rest] = /^([^:]+):[ \t]*#[ \t]*(include|define)[ \t]*(.*?)[ \t]*$/.exec(text) ?? [];
+    if (file === undefined || rest === undefined) continue;
+    if (kind === 'include') {
+      const [, quote, included] = forms.include.exec(rest) ?? [];
+      const [, macro] = forms.computed.exec(rest) ?? [];
+      if (included !== undefined) add(file, quote!, included);
+      if (macro !== undefined) computed.set(macro, [...(computed.get(macro) ?? []), file]);
+    } else {
+      const [, macro, quote, named] = forms.macro.exec(rest) ?? [];
+      if (macro === undefined) continue;
+      // Whoever defines it, and is read, has it included; but the configuration is read by all.
+      if (file === 'include/generated/autoconf.h') configured.push([macro, quote!, named!]);
+      else if (/\.\w+$/.test(named!)) add(file, quote!, named!);
+    }
   }
+  for (const [macro, quote, named] of configured) for (const file of computed.get(macro) ?? []) add(file, quote, named);
   return found;
 }
 
