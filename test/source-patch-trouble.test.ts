@@ -142,8 +142,8 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
 
   describe('a full disk', () => {
     /** Builds where a folder has only so many kilobytes, and tells what is left there too. */
-    const buildWith = async (folder: string, kilobytes: number) => {
-      const script = 'mount -t tmpfs -o size="$1"k none "$2"; shift 2; "$@"; status=$?; ls -A "$0" >&2; exit $status';
+    const buildWith = async (folder: string, kilobytes: number, { first = ':', shown = 'ls -A' } = {}) => {
+      const script = `mount -t tmpfs -o size="$1"k none "$2"; ${first}; shift 2; "$@"; status=$?; cd "$0"; ${shown} >&2; exit $status`;
       const { status, stdout, stderr } = await run(
         'unshare',
         [
@@ -182,6 +182,33 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
       expect([outcomes[0], outcomes.at(-1)]).toEqual([1, 0]);
     });
 
+    it('of the cache is said, however much there is, and leaves no half of an entry', async () => {
+      const kept = cache;
+      const before = treeState();
+      const outcomes: number[] = [];
+      for (const free of [0, 16, 100, 10_000]) {
+        cache = join(dirname(output), 'small');
+        mkdirSync(cache);
+        const remount = `mount -o remount,size=$(($(df -k --output=used '${cache}' | tail -1) + ${free}))k '${cache}'`;
+        const { exit, left, status, reasons } = await buildWith(cache, 60_000, {
+          first: `cp -a '${kept}/.' '${cache}' && ${remount}`,
+          shown: 'ls -A suture/building; find . -name object.json -size 0',
+        });
+        outcomes.push(exit);
+        expect(left).toBe('');
+        if (exit === 0) rmSync(output);
+        else
+          expect({ status, reasons }).toMatchObject({
+            status: 'fault',
+            reasons: [{ code: 'output-failed', message: expect.stringMatching(/no space left/i) }],
+          });
+        rmSync(cache, { recursive: true });
+        cache = kept;
+        expectNoTrace(before);
+      }
+      expect([outcomes[0], outcomes.at(-1)]).toEqual([1, 0]);
+    });
+
     it('of the output is said, and there is no half of it', async () => {
       const folder = join(dirname(output), 'full');
       mkdirSync(folder);
@@ -189,6 +216,21 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
       const report = await buildWith(folder, 4);
       expect(report).toMatchObject({ exit: 1, left: '', reasons: [{ code: 'output-failed', place: output }] });
     });
+  });
+
+  it('has one of two patches where both are built to one file at once, and never some of each', async () => {
+    const before = treeState();
+    const both = await Promise.all(
+      ['fix.patch', 'two.patch'].map((patch) => suture(command(patch, output), environment())),
+    );
+    expect(both).toMatchObject([{ status: 0 }, { status: 0 }]);
+    const bytes = readFileSync(output);
+    if (!bytes.equals(readFileSync(join(scratch, 'first.ko')))) {
+      expect(await suture(command('two.patch', output), environment())).toMatchObject({ status: 0 });
+      expect(bytes.equals(readFileSync(output))).toBe(true);
+    }
+    rmSync(output);
+    expectNoTrace(before);
   });
 
   it('makes the same of the same, beside another build, with an empty cache and a full one, on any number of processors', async () => {
