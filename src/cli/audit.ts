@@ -8,12 +8,12 @@ import type { Way } from '../kernel/patch-module.ts';
 import { refusalByName } from '../kernel/refused-names.ts';
 import { chooseWay, type WantedWay } from '../link/choose-way.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
-import { enteredFunctions, type TracedFunction, tracedFunctions } from '../link/link-whole-kernel.ts';
-import { Prover } from '../prove/prove-module.ts';
+import { enteredFunctions, type TracedFunction } from '../link/link-whole-kernel.ts';
 import { type ReasonCode, reasonCodes } from '../reason.ts';
 import type { Addition } from './command.ts';
 import { columns } from './output.ts';
-import { countCodes, isGone, type JudgedFunction, proveFunctions } from './prove-functions.ts';
+import { allFunctions, countCodes, isGone, type JudgedFunction } from './prove-functions.ts';
+import { ProvingThreads } from './prove-together.ts';
 import { wayOption } from './way-option.ts';
 
 /** A function, or a call site that belongs to none; `code` is `proven`, or why it cannot be redirected. */
@@ -46,23 +46,30 @@ export const auditCommand: Addition = (program, act) => {
       act(async (context, name: string, { list, way: wanted }: AuditOptions) => {
         context.kernel = name;
         context.progress(`reading ${name}`);
-        const kernel = await loadKernel(name);
-        const way = chooseWay(kernel, wanted);
-        const { functions, sites } = audit(kernel, way, (done) => context.progress(`proving: ${done} functions`));
-        const listed = sites.filter(({ address }) => !isGone(kernel, address));
-        const result = {
-          way,
-          functions: functions.length,
-          codes: countCodes(functions),
-          callSites: { all: sites.length, listed: listed.length, codes: countCodes(sites) },
-          listedByFtrace: countCodes(listed),
-        };
-        if (list === undefined) return { result, text: describe(name, result) };
-        const chosen = [...functions, ...sites.filter(isNameless)].filter(({ code }) => code === list);
-        return {
-          result: { ...result, list: chosen },
-          text: columns(chosen.map((each) => [`0x${each.address.toString(16)}`, each.name, each.message])),
-        };
+        const threads = new ProvingThreads(name, wanted);
+        try {
+          const kernel = await loadKernel(name);
+          const way = chooseWay(kernel, wanted);
+          const { functions, sites } = await audit(kernel, way, threads, (done) =>
+            context.progress(`proving: ${done} functions`),
+          );
+          const listed = sites.filter(({ address }) => !isGone(kernel, address));
+          const result = {
+            way,
+            functions: functions.length,
+            codes: countCodes(functions),
+            callSites: { all: sites.length, listed: listed.length, codes: countCodes(sites) },
+            listedByFtrace: countCodes(listed),
+          };
+          if (list === undefined) return { result, text: describe(name, result) };
+          const chosen = [...functions, ...sites.filter(isNameless)].filter(({ code }) => code === list);
+          return {
+            result: { ...result, list: chosen },
+            text: columns(chosen.map((each) => [`0x${each.address.toString(16)}`, each.name, each.message])),
+          };
+        } finally {
+          await threads.stop();
+        }
       }),
     );
 };
@@ -76,9 +83,16 @@ const namelessBody = 'nameless-body';
 const isNameless = ({ code }: Audited): boolean => code === namelessBody;
 
 /** All functions of a kernel's text, each address once, and all call sites, both in the order of addresses. */
-function audit(kernel: Kernel, way: Way, progress: (done: number) => void): Audit {
-  const traced = way === 'entry' ? enteredFunctions(kernel) : tracedFunctions(kernel);
-  const judged = judge(kernel, traced, way, progress);
+async function audit(
+  kernel: Kernel,
+  way: Way,
+  threads: ProvingThreads,
+  progress: (done: number) => void,
+): Promise<Audit> {
+  const traced = allFunctions(kernel, way);
+  const judged = hasLivepatch(kernel.image)
+    ? traced.map((each) => unproven(kernel, each))
+    : await threads.prove(kernel, traced, way, progress);
   const byAddress = new Map(
     judged.map(({ name, address, code, reasons }): [LinkAddress, Audited] => [
       address,
@@ -104,19 +118,12 @@ function audit(kernel: Kernel, way: Way, progress: (done: number) => void): Audi
   };
 }
 
-function judge(
-  kernel: Kernel,
-  traced: readonly TracedFunction[],
-  way: Way,
-  progress: (done: number) => void,
-): Judged[] {
-  if (!hasLivepatch(kernel.image)) return proveFunctions(kernel, new Prover(kernel), traced, progress, way);
-  return traced.map((each) => ({
-    ...each,
-    code: isGone(kernel, each.address) ? 'init-text' : 'own-livepatch',
-    reasons: [],
-  }));
-}
+/** A function of a kernel that redirects by itself. */
+const unproven = (kernel: Kernel, each: TracedFunction): Judged => ({
+  ...each,
+  code: isGone(kernel, each.address) ? 'init-text' : 'own-livepatch',
+  reasons: [],
+});
 
 type Judged = Pick<JudgedFunction, 'name' | 'address' | 'code' | 'reasons'>;
 

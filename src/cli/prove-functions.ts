@@ -4,7 +4,7 @@ import type { LinkAddress } from '../elf/units.ts';
 import { isInitMemory } from '../kernel/init-memory.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Way } from '../kernel/patch-module.ts';
-import { linkFunctions, type TracedFunction } from '../link/link-whole-kernel.ts';
+import { enteredFunctions, linkFunctions, type TracedFunction, tracedFunctions } from '../link/link-whole-kernel.ts';
 import type { Prover } from '../prove/prove-module.ts';
 import type { Verdict } from '../prove/redirect.ts';
 import type { Reason, ReasonCode } from '../reason.ts';
@@ -17,6 +17,10 @@ export interface JudgedFunction extends TracedFunction {
   /** Undefined where no redirect can be made. */
   readonly verdict?: Verdict;
 }
+
+/** All that a kernel has to redirect in one way. */
+export const allFunctions = (kernel: Kernel, way: Way): TracedFunction[] =>
+  way === 'entry' ? enteredFunctions(kernel) : tracedFunctions(kernel);
 
 /** Links and proves. `progress` is told how many functions are done. The result is in the order of `functions`. */
 export function proveFunctions(

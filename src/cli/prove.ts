@@ -1,11 +1,12 @@
 // suture prove: whether redirects keep what they must.
 
 import { assembleRedirect } from '../compile/assemble-redirect.ts';
-import { loadKernel } from '../host/read-kernel.ts';
+import { type LoadedKernel, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
+import type { Way } from '../kernel/patch-module.ts';
 import { chooseWay, type WantedWay } from '../link/choose-way.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
-import { enteredFunctions, tracedFunctions } from '../link/link-whole-kernel.ts';
+import { tracedFunctions } from '../link/link-whole-kernel.ts';
 import { readOwnRedirect } from '../prove/own-redirect.ts';
 import { symbolsOfHook } from '../prove/prove-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
@@ -22,7 +23,8 @@ import {
   reportOf,
 } from './describe-proof.ts';
 import { columns } from './output.ts';
-import { countCodes, type JudgedFunction, proveFunctions } from './prove-functions.ts';
+import { allFunctions, countCodes, type JudgedFunction, proveFunctions } from './prove-functions.ts';
+import { ProvingThreads } from './prove-together.ts';
 import { checkPatchIsFor, readPatch } from './read-patch.ts';
 import { wayOption } from './way-option.ts';
 
@@ -96,19 +98,41 @@ async function provePatch(context: Context, file: string, options: ProveOptions)
 }
 
 async function proveAll(context: Context, options: ProveOptions): Promise<Outcome> {
+  if (options.function) return proveSome(context, options);
+  const threads = new ProvingThreads(options.kernel, options.way);
+  try {
+    const { kernel, way, traced, told } = await readForAll(context, options);
+    const judged = await threads.prove(kernel, traced, way, told);
+    return describeAll(kernel, way, judged, threads.differentRedirects);
+  } finally {
+    await threads.stop();
+  }
+}
+
+/** The same for the functions that have been named. */
+async function proveSome(context: Context, options: ProveOptions): Promise<Outcome> {
+  const { kernel, way, traced, told } = await readForAll(context, options);
+  const prover = new Prover(kernel);
+  const judged = proveFunctions(kernel, prover, traced, told, way);
+  return describeAll(kernel, way, judged, prover.differentRedirects.length);
+}
+
+async function readForAll(context: Context, options: ProveOptions) {
   const kernel = await loadKernel(options.kernel);
   if (hasLivepatch(kernel.image)) throw new ReasonError(ownLivepatch(kernel.stored.name));
-  const prover = new Prover(kernel);
   const way = chooseWay(kernel, options.way);
-  const all = way === 'entry' ? enteredFunctions(kernel) : tracedFunctions(kernel);
-  const traced = all.filter(({ name }) => options.function?.includes(name) ?? true);
+  const traced = allFunctions(kernel, way).filter(({ name }) => options.function?.includes(name) ?? true);
   checkNames(
     traced.map(({ name }) => name),
     options,
     kernel.stored.name,
   );
   const told = (done: number) => context.progress(`proving: ${done} of ${traced.length} functions`);
-  const judged = proveFunctions(kernel, prover, traced, told, way);
+  return { kernel, way, traced, told };
+}
+
+/** `different`: how many different redirects these are. */
+function describeAll(kernel: LoadedKernel, way: Way, judged: readonly JudgedFunction[], different: number): Outcome {
   const counts = countCodes(judged);
   const where = way === 'entry' ? 'an entry' : 'a call site';
   const together = togetherOf(judged);
@@ -116,12 +140,12 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
     result: {
       way,
       functions: judged.length,
-      differentRedirects: prover.proofs,
+      differentRedirects: different,
       counts,
       others: judged.filter(({ code }) => code !== 'proven').map(describeJudged),
     },
     text: [
-      describeCounts(`${judged.length} functions with ${where} in ${kernel.stored.name}`, counts, prover.proofs),
+      describeCounts(`${judged.length} functions with ${where} in ${kernel.stored.name}`, counts, different),
       ...reportOf(together, kernel.arch),
     ].join('\n\n'),
     ...statusOf(reasonsTogether(together)),

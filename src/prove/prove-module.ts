@@ -77,9 +77,9 @@ export class Prover {
     this.#sites = new Set(kernel.callSites.map(({ address }) => address));
   }
 
-  /** How many different redirects have been run so far. */
-  get proofs(): number {
-    return this.#proofs.count;
+  /** A text for each of the different redirects that have been run so far, the same for all provers on this kernel. */
+  get differentRedirects(): string[] {
+    return this.#proofs.keys;
   }
 
   /** Proves the redirects of a module, given as its bytes. Throws what `readPatchModule` throws, and `wrong-kernel`. */

@@ -13,9 +13,9 @@ export class SharedProofs {
     this.#hook = hook;
   }
 
-  /** How many different redirects have been run so far. */
-  get count(): number {
-    return this.#verdicts.size;
+  /** The keys of the different redirects that have been run so far. */
+  get keys(): string[] {
+    return [...this.#verdicts.keys()];
   }
 
   prove(redirect: Redirect): Verdict {

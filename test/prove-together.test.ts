@@ -1,0 +1,70 @@
+// Whoever asks for a whole kernel gets two threads. Nobody may see from the answer that there were two, nor that one of them
+// failed or had other functions before it.
+
+import { afterEach, beforeAll, expect, test } from 'vitest';
+import type { JudgedFunction } from '../src/cli/prove-functions.ts';
+import type { ProvingThreads } from '../src/cli/prove-together.ts';
+import { packageFile } from '../src/host/package-file.ts';
+import type { LoadedKernel } from '../src/host/read-kernel.ts';
+import type { TracedFunction } from '../src/link/link-whole-kernel.ts';
+import { stockKernels } from './stock-kernels.ts';
+
+const { name } = stockKernels[1]!;
+
+/** A thread needs the compiled program, and then all of it is taken from there: a class is another one here. */
+const compiled = async <T>(file: string): Promise<T> => (await import(packageFile(`dist/${file}`))) as T;
+const { ProvingThreads: Threads } =
+  await compiled<typeof import('../src/cli/prove-together.ts')>('cli/prove-together.js');
+const { allFunctions, proveFunctions } =
+  await compiled<typeof import('../src/cli/prove-functions.ts')>('cli/prove-functions.js');
+const { loadKernel } = await compiled<typeof import('../src/host/read-kernel.ts')>('host/read-kernel.js');
+const { Prover } = await compiled<typeof import('../src/prove/prove-module.ts')>('prove/prove-module.js');
+
+let kernel: LoadedKernel;
+let all: readonly TracedFunction[];
+let threads: ProvingThreads;
+
+beforeAll(async () => {
+  kernel = await loadKernel(name);
+  all = allFunctions(kernel, 'ftrace');
+});
+
+afterEach(() => threads.stop());
+
+/** What a single thread finds. */
+function alone(functions: readonly TracedFunction[]): { judged: JudgedFunction[]; redirects: number } {
+  const prover = new Prover(kernel);
+  const judged = proveFunctions(kernel, prover, functions, () => {});
+  return { judged, redirects: prover.differentRedirects.length };
+}
+
+test('two threads find what one finds, and say how far they are', async () => {
+  const some = all.slice(0, 6 * 1024);
+  const told: number[] = [];
+  threads = new Threads(name, 'auto');
+  const judged = await threads.prove(kernel, some, 'ftrace', (done) => told.push(done));
+  const expected = alone(some);
+  expect(judged).toEqual(expected.judged);
+  expect(threads.differentRedirects).toBe(expected.redirects);
+  expect(told).toEqual([...told].sort((a, b) => a - b));
+});
+
+test('a second thread that cannot read the kernel leaves all to the first', async () => {
+  const some = all.slice(-1500);
+  threads = new Threads('no-such-kernel', 'auto');
+  const judged = await threads.prove(kernel, some, 'ftrace', () => {});
+  expect(judged).toEqual(alone(some).judged);
+});
+
+test('what the second thread says of other functions than were asked for does not count', async () => {
+  const others = all.slice(7, 5000).reverse();
+  threads = new Threads(name, 'auto');
+  const judged = await threads.prove(kernel, others, 'ftrace', () => {});
+  expect(judged.map((each) => each.name)).toEqual(others.map((each) => each.name));
+  expect(judged).toEqual(alone(others).judged);
+});
+
+test('a thread that is stopped at once ends', async () => {
+  threads = new Threads(name, 'auto');
+  await threads.stop();
+});
