@@ -3,11 +3,15 @@
 
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import type { Architecture } from '../arch/arch.ts';
 import { compileFrame } from '../compile/compile-fix.ts';
 import { compilePairs, type ObjectPair, type PairOptions, type Pairs } from '../compile/pairs.ts';
-import { diffObjects } from '../diff/diff.ts';
-import { inlinedOtherwise } from '../diff/inlining.ts';
+import { diffObjects, type ObjectDiff } from '../diff/diff.ts';
+import { type InlinedCall, inlinedOtherwise, inlinedReason } from '../diff/inlining.ts';
+import { isInit } from '../diff/kernel-sections.ts';
+import { source as sourceName } from '../diff/names.ts';
 import { changedLayouts, typeLayouts } from '../diff/type-layouts.ts';
+import { isSection } from '../elf/elf.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { LoadedKernel } from '../host/read-kernel.ts';
 import { signModule } from '../kernel/module-signature.ts';
@@ -97,9 +101,7 @@ async function linkCompiled(
   const shown = new Map<string, LinkAddress>();
   const places = pairs.map((pair) => placesOf(kernel, pair, around, shown));
   progress('comparing before and after');
-  const diffs = diffTogether(pairs, ({ path, original, patched }, wanted) =>
-    diffObjects({ name: path, model: original }, { name: path, model: patched }, { wanted, noSectionAnchors: true }),
-  );
+  const { diffs, inlined } = compareAll(arch, pairs);
   const files = pairs.map(
     ({ path, module }, i): ChangedFile => ({ path, module, diff: diffs[i]!, places: places[i]! }),
   );
@@ -108,10 +110,6 @@ async function linkCompiled(
       diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` })),
     ),
     ...pairs.flatMap(changedTypes),
-    ...pairs.flatMap(({ path, plain, original }, i) => {
-      const changed = diffs[i]!.changed.map((each) => each.name);
-      return inlinedOtherwise(plain, original, arch.objectCode, changed, path);
-    }),
   ]);
   const search = { kernel: stored, platform: arch.platform, source, progress };
   for (const [each, address] of await shownElsewhere(kernel, search, files)) shown.set(each, address);
@@ -156,11 +154,48 @@ async function linkCompiled(
       ...new Set([
         ...remarks,
         ...files.flatMap(({ path, diff }) => diff.remarks.map((remark) => `${path}: ${remark}`)),
+        ...pairs.flatMap(({ path }, i) => inlined[i]!.map((call) => `${path}: ${describeInlined(call)}`)),
         ...resolved.remarks,
       ]),
     ],
   };
 }
+
+/**
+ * What has changed in each pair, the functions included that the kernel has a changed one inlined in, and which calls those are.
+ * Throws `inlined-otherwise` for one that cannot be replaced.
+ */
+function compareAll(arch: Architecture, pairs: readonly ObjectPair[]) {
+  const compare = (also: readonly (readonly InlinedCall[])[]) =>
+    diffTogether(pairs, (pair, wanted) => {
+      const replacedToo = new Set(also[pairs.indexOf(pair)]?.map(({ caller }) => caller));
+      const [original, patched] = [pair.original, pair.patched].map((model) => ({ name: pair.path, model }));
+      return diffObjects(original!, patched!, { wanted, replacedToo, noSectionAnchors: true });
+    });
+  const inlinedIn = (diffs: readonly ObjectDiff[]) =>
+    pairs.map(({ path, plain, original }, i) => {
+      const changed = diffs[i]!.changed.map((each) => each.name);
+      return inlinedOtherwise(plain, original, arch.objectCode, changed, path);
+    });
+  const first = compare([]);
+  const found = inlinedIn(first);
+  if (found.every((calls) => calls.length === 0)) return { diffs: first, inlined: found };
+  const diffs = compare(found);
+  const isReplaced = (i: number, { caller }: InlinedCall) =>
+    diffs[i]!.changed.some(({ name }) => sourceName(name) === caller) || isStartUp(pairs[i]!, caller);
+  throwReasons(
+    inlinedIn(diffs).flatMap((calls, i) =>
+      calls.filter((call) => !isReplaced(i, call)).map((call) => inlinedReason(call, pairs[i]!.path)),
+    ),
+  );
+  return { diffs, inlined: found.map((calls, i) => calls.filter(({ caller }) => !isStartUp(pairs[i]!, caller))) };
+}
+
+const isStartUp = ({ original }: ObjectPair, name: string): boolean =>
+  original.symbols.some((symbol) => symbol.name === name && isSection(symbol.place) && isInit(symbol.place.name));
+
+const describeInlined = ({ caller, callee }: InlinedCall): string =>
+  `${caller} is replaced too: the kernel may have ${callee} inlined in it`;
 
 /** Where the kernel has what a file refers to, once it is seen that the file is what the kernel was made of. */
 function placesOf(

@@ -9,7 +9,7 @@ import { type Reason, reasonError } from '../reason.ts';
 import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
-import { isExpendable, stem } from './names.ts';
+import { isExpendable, source, stem } from './names.ts';
 import { called, type DiffedObject, grouped, isDescriptor, isNamelessCode, isWritable, type Piece } from './object.ts';
 import { type Selection, select } from './select.ts';
 import { takeApart } from './take-apart.ts';
@@ -53,6 +53,8 @@ export interface NamedObject {
 export interface DiffOptions {
   /** Names by which other files of the fix refer to what is new in this one, so that it goes along. */
   readonly wanted?: ReadonlySet<string>;
+  /** Functions, by their names in the source, that are replaced whether or not they have changed: the kernel has others inlined in them. */
+  readonly replacedToo?: ReadonlySet<string>;
   /** Whether both were compiled with -fno-section-anchors: then code reaches each variable by its own address. */
   readonly noSectionAnchors?: boolean;
 }
@@ -153,15 +155,17 @@ class Differ {
     this.#comparison = new Comparison(original, patched, this.#correlation);
   }
 
-  run({ wanted = new Set(), noSectionAnchors = false }: DiffOptions): ObjectDiff {
+  run({ wanted = new Set(), replacedToo = new Set(), noSectionAnchors = false }: DiffOptions): ObjectDiff {
     const functions = this.#patched.pieces.filter(({ kind }) => kind === 'function');
     const onlyLines: string[] = [];
     const changed = new Set<Piece>();
     for (const piece of functions) {
       const original = this.#correlation.original.get(piece);
       const verdict = original && this.#comparison.compare(original, piece);
-      if (verdict === 'lines') onlyLines.push(piece.name);
-      if (verdict === 'changed') changed.add(piece);
+      // Start-up code has run, whatever is inlined in it.
+      const isAsked = original !== undefined && replacedToo.has(source(piece.name)) && !isInit(piece.section.name);
+      if (verdict === 'changed' || isAsked) changed.add(piece);
+      else if (verdict === 'lines') onlyLines.push(piece.name);
     }
     const redirected = this.#isKnown ? this.#placeRedirects(changed) : changed;
     this.#compareData();
