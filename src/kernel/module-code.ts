@@ -83,16 +83,18 @@ export class ModuleCode {
   waysIn(code: Section, start: number, end: number, refuse: (message: string) => Error): WaysIn | undefined {
     if (this.#arch.jumpTables.length === 0) return undefined;
     const indexOf = (place: number): number => (place - start) >> 2;
+    const leading = between(this.#jumpsIn(code), start, end);
+    const rewritten = this.rewritten(code, start, end, refuse);
+    // Code without any relocation was linked before, as that of an image: its tables are elsewhere.
+    const isLinked = this.relocations(code).length === 0;
+    if (isLinked && leading.length === 0 && rewritten.length === 0) return undefined;
     const jumps = new Map<number, number[]>();
-    for (const { offset, to } of between(this.#jumpsIn(code), start, end)) {
+    for (const { offset, to } of leading) {
       const targets = jumps.get(indexOf(offset)) ?? [];
       targets.push(to !== undefined && to >= start && to < end ? indexOf(to) : -1);
       jumps.set(indexOf(offset), targets);
     }
-    const alternatives = this.rewritten(code, start, end, refuse).map((range) => this.#alternative(range, start, end));
-    // Code without any relocation was linked before, as that of an image: its tables are elsewhere.
-    const isLinked = this.relocations(code).length === 0;
-    if (isLinked && jumps.size === 0 && alternatives.length === 0) return undefined;
+    const alternatives = rewritten.map((range) => this.#alternative(range, start, end));
     const relocations = between(this.relocations(code), start, end);
     const { relocationKind, objectCode } = this.#arch;
     const isMcount = ({ type, symbol }: Relocation): boolean =>

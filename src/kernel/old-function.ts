@@ -155,8 +155,10 @@ export function entrySite(
   return index;
 }
 
-/** Little-endian instructions of a byte range whose length is a multiple of 4. */
+/** Little-endian instructions of a byte range whose length is a multiple of 4; nobody changes them. */
 export function wordsOf(bytes: Uint8Array): Uint32Array {
+  const { buffer, byteOffset } = bytes;
+  if (isLittleEndian && byteOffset % 4 === 0) return new Uint32Array(buffer, byteOffset, bytes.length >>> 2);
   const words = new Uint32Array(bytes.length >>> 2);
   if (isLittleEndian) {
     new Uint8Array(words.buffer).set(bytes.subarray(0, words.byteLength));

@@ -210,35 +210,38 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
       masked: reserve(r.masked.length * 4, 4),
     })),
   }));
-  const loose: { readonly at: number; readonly bytes: Uint8Array }[] = [];
-  const strings = new Map<string, number>();
-  const bytesAt = (bytes: Uint8Array): number => {
-    const at = reserve(bytes.length, 1);
-    loose.push({ at, bytes });
-    return at;
-  };
-  const string = (value: string): number => {
-    const known = strings.get(value) ?? bytesAt(text.encode(`${value}\0`));
-    strings.set(value, known);
-    return known;
-  };
 
-  // Write. What is put into `numbers` goes into the section once its size is known.
-  const numbers: ((view: DataView) => void)[] = [];
+  // Write. Names and build ids still find their place on the way, so there is room for the longest that they may be.
+  const longest = (value: string): number => 3 * value.length + 1;
+  const roomOf = ({ module, redirects, recipes }: PatchObject): number =>
+    (module ? longest(module.name) + module.buildId.length : 0) +
+    redirects.reduce((sum, { oldName }) => sum + longest(oldName), 0) +
+    recipes.reduce((sum, { symbol, within }) => sum + longest(symbol) + longest(within?.section ?? ''), 0);
+  const room = table.objects.reduce((sum, object) => sum + roomOf(object), end + table.buildId.bytes.length);
+  const data = new Uint8Array(room);
+  const view = new DataView(data.buffer);
   const pointers: TablePointer[] = [];
   const put = (offset: number, value: number | bigint): void => {
-    const bits = BigInt.asUintN(8 * word, BigInt(value));
-    numbers.push((view) => {
-      if (word === 8) view.setBigUint64(offset, bits, true);
-      else view.setUint32(offset, Number(bits), true);
-    });
+    if (word === 8) view.setBigUint64(offset, BigInt.asUintN(64, BigInt(value)), true);
+    else view.setUint32(offset, Number(BigInt.asUintN(32, BigInt(value))), true);
   };
-  const put32 = (offset: number, value: number): void =>
-    void numbers.push((view) => view.setUint32(offset, value, true));
-  const putWords = (offset: number, words: Uint32Array): void =>
-    void numbers.push((view) => {
-      for (let i = 0; i < words.length; i++) view.setUint32(offset + 4 * i, words[i]!, true);
-    });
+  const put32 = (offset: number, value: number): void => view.setUint32(offset, value, true);
+  const putWords = (offset: number, words: Uint32Array): void => {
+    for (let i = 0; i < words.length; i++) view.setUint32(offset + 4 * i, words[i]!, true);
+  };
+  const bytesAt = (bytes: Uint8Array): number => {
+    const at = reserve(bytes.length, 1);
+    data.set(bytes, at);
+    return at;
+  };
+  const strings = new Map<string, number>();
+  const string = (value: string): number => {
+    const known = strings.get(value);
+    if (known !== undefined) return known;
+    const at = bytesAt(text.encode(`${value}\0`));
+    strings.set(value, at);
+    return at;
+  };
   const point = (offset: number, to: TablePointer['to'] | number): void =>
     void pointers.push({ offset, to: typeof to === 'number' ? { kind: 'section', offset: to } : to });
 
@@ -332,9 +335,5 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
     });
   });
 
-  const data = new Uint8Array(end);
-  const view = new DataView(data.buffer);
-  for (const write of numbers) write(view);
-  for (const { at, bytes } of loose) data.set(bytes, at);
-  return { data, pointers };
+  return { data: data.slice(0, end), pointers };
 }

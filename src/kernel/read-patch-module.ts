@@ -76,24 +76,24 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
   const layout = tableLayout(word);
   const redirects = table.objects.flatMap(({ module, redirects }) =>
     redirects.map(({ at, ...redirect }): ReadRedirect => {
-      const place = `${file}: ${redirect.oldName}`;
+      const place = () => `${file}: ${redirect.oldName}`;
       const code = (member: 'new_function' | 'stub') => {
         const to = follow(at + layout.suture_redirect.offset[member]);
         if (to) return to;
-        throw reasonError('patch-malformed', place, `its ${member.replace('_', ' ')} is not in the module`);
+        throw reasonError('patch-malformed', place(), `its ${member.replace('_', ' ')} is not in the module`);
       };
       const newFunction = code('new_function');
       const stub = code('stub');
       if (redirect.way === 'entry' && !table.entry) {
-        throw reasonError('patch-malformed', place, 'nothing says how its entry becomes a branch');
+        throw reasonError('patch-malformed', place(), 'nothing says how its entry becomes a branch');
       }
       const isDirect = stub.section === newFunction.section && stub.offset === newFunction.offset;
       if (redirect.stubSize === 0 && (redirect.way !== 'entry' || !isDirect)) {
-        throw reasonError('patch-malformed', place, 'its stub is empty');
+        throw reasonError('patch-malformed', place(), 'its stub is empty');
       }
       const { data } = stub.section;
       if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
-        throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is not in the module`);
+        throw reasonError('patch-malformed', place(), `its stub of ${redirect.stubSize} bytes is not in the module`);
       }
       return {
         ...redirect,

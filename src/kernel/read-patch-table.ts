@@ -19,6 +19,8 @@ import {
   wayNumbers,
 } from './patch-module.ts';
 
+const decoder = new TextDecoder();
+
 /** A redirect or a recipe with the section offset of its structure, whose other pointers lead out of the section. */
 export type At<T> = T & { readonly at: number };
 
@@ -66,7 +68,7 @@ export function readPatchTable(
     const start = range(pointer(offset), 1, what);
     const end = data.indexOf(0, start);
     if (end < 0) throw bad(`${what} does not end`);
-    return new TextDecoder().decode(data.subarray(start, end));
+    return decoder.decode(data.subarray(start, end));
   };
   const buildId = (pointerAt: number, sizeAt: number, what: string): Uint8Array => {
     const size = u32(sizeAt);

@@ -136,9 +136,7 @@ function functionOf(image: KernelImage, address: LinkAddress): FunctionText {
 
 function littleEndian(words: Uint32Array): Uint8Array {
   const view = new DataView(new ArrayBuffer(words.byteLength));
-  words.forEach((word, i) => {
-    view.setUint32(instructionAlign * i, word, true);
-  });
+  for (let i = 0; i < words.length; i++) view.setUint32(instructionAlign * i, words[i]!, true);
   return new Uint8Array(view.buffer);
 }
 

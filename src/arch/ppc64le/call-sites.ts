@@ -79,8 +79,10 @@ export function moduleCallSites(section: Section): number[] {
 export const standsAsCallSite = (words: Uint32Array, index: number): boolean =>
   isBl(words[index] ?? 0) && isBeforeCall(words[index - 1]);
 
+type SetUpWord = readonly [mask: number, value: number, text: string];
+
 /** The pairs of words that set r2 from r12, as mask and value; displacements are free. */
-const tocSetUps: readonly (readonly (readonly [mask: number, value: number, text: string])[])[] = [
+const tocSetUps: readonly (readonly [SetUpWord, SetUpWord])[] = [
   [
     [0xffff0000, 0x3c4c0000, 'addis r2,r12,…'],
     [0xffff0000, 0x38420000, 'addi  r2,r2,…'],
@@ -95,10 +97,14 @@ const tocSetUps: readonly (readonly (readonly [mask: number, value: number, text
 const longestPrologue = 4;
 
 /** How many words at a function's entry set up its TOC pointer from its own address: 0 or 2. */
-export const tocSetUpWords = (words: Uint32Array): number => (isTocSetUp(Array.from(words.subarray(0, 2))) ? 2 : 0);
+export const tocSetUpWords = (words: Uint32Array): number =>
+  words.length >= 2 && isTocSetUp(words[0]!, words[1]!) ? 2 : 0;
 
-const isTocSetUp = (words: readonly number[]) =>
-  tocSetUps.some((pair) => words.length === 2 && pair.every(([mask, value], i) => (words[i]! & mask) >>> 0 === value));
+function isTocSetUp(first: number, second: number): boolean {
+  for (const [[firstMask, firstValue], [secondMask, secondValue]] of tocSetUps)
+    if ((first & firstMask) >>> 0 === firstValue && (second & secondMask) >>> 0 === secondValue) return true;
+  return false;
+}
 
 /**
  * Checks that nothing but the known prologue stands between a function's entry and its call site, so that at the site
@@ -121,5 +127,6 @@ export function checkPrologue(old: FunctionText, site: LinkAddress): void {
   if (before.length > longestPrologue) throw refuse('the call is far behind the entry, in code without a name');
   if (before.at(-1) === STD_R0_16_R1) before.pop();
   if (before.pop() !== MFLR_R0) throw refuse('the words before the call are not mflr r0 and, at most, std r0,16(r1)');
-  if (before.length !== 0 && !isTocSetUp(before)) throw refuse('the function’s first words are not a TOC set-up');
+  if (before.length !== 0 && !(before.length === 2 && isTocSetUp(before[0]!, before[1]!)))
+    throw refuse('the function’s first words are not a TOC set-up');
 }

@@ -23,8 +23,9 @@ export function layOutStubs(
   const data = new Uint8Array(size);
   const view = new DataView(data.buffer);
   for (let at = 0; at < size; at += 4) view.setUint32(at, TRAP, true);
-  for (const [i, stub] of stubs.entries()) {
-    for (const [n, { word }] of stub.words.entries()) view.setUint32(offsets[i]! + 4 * n, word, true);
+  for (let i = 0; i < stubs.length; i++) {
+    const { words } = stubs[i]!;
+    for (let n = 0; n < words.length; n++) view.setUint32(offsets[i]! + 4 * n, words[n]!.word, true);
   }
   const flags = SHF_ALLOC | SHF_EXECINSTR;
   const section = newSection(name, SHT_PROGBITS, flags, data, { align: stubAlign });

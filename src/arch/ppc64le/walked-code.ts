@@ -15,6 +15,7 @@ const padding: ReadonlySet<number> = new Set([0x60000000, 0x60420000, 0x7c40003c
 export const isPadding = (word: number): boolean => padding.has(word);
 
 const nowhere: readonly number[] = [];
+const none: ReadonlyMap<number, never> = new Map<number, never>();
 
 /** Words in a row, from `start` up to `end`; control that runs out at their end goes on at `behind`, where that is known. */
 interface Piece {
@@ -30,32 +31,38 @@ export class WalkedCode {
   readonly length: number;
   /** Behind it is only padding, as far as the function goes. */
   readonly codeEnd: number;
-  readonly #jumps = new Map<number, number[]>();
+  readonly #jumps: ReadonlyMap<number, readonly number[]> = none;
   readonly #own: Piece;
   /** The alternatives, by each of their words. */
-  readonly #alternatives = new Map<number, Piece>();
+  readonly #alternatives: ReadonlyMap<number, Piece> = none;
 
   constructor(own: Uint32Array, waysIn: WaysIn | undefined) {
     this.length = own.length;
     this.codeEnd = own.findLastIndex((word) => !isPadding(word)) + 1;
-    for (const [index, targets] of waysIn?.jumps ?? []) this.#jumps.set(index, [...targets]);
     this.#own = { start: 0, end: own.length, behind: undefined };
-    const alternatives = waysIn?.alternatives ?? [];
+    this.words = own;
+    if (!waysIn || (waysIn.jumps.size === 0 && waysIn.alternatives.length === 0)) return;
+    const jumps = new Map<number, number[]>();
+    for (const [index, targets] of waysIn.jumps) jumps.set(index, [...targets]);
+    const pieces = new Map<number, Piece>();
+    const { alternatives } = waysIn;
     const more = alternatives.reduce((sum, { words }) => sum + (words?.length ?? 0), 0);
     // Nothing follows the last of its own words: control that gets there has left it.
-    this.words = more === 0 ? own : new Uint32Array(own.length + 1 + more);
+    if (more > 0) this.words = new Uint32Array(own.length + 1 + more);
     if (more > 0) this.words.set(own);
     let start = own.length + 1;
     for (const { from, to, words } of alternatives) {
       const piece = { start, end: start + (words?.length ?? 0), behind: to };
       if (words?.length) this.words.set(words, start);
-      for (let at = start; at < piece.end; at++) this.#alternatives.set(at, piece);
+      for (let at = start; at < piece.end; at++) pieces.set(at, piece);
       for (let at = from; at < to; at++) {
         const other = start + at - from;
-        this.#jumps.set(at, [...this.jumpsFrom(at), words ? (other < piece.end ? other : to) : -1]);
+        jumps.set(at, [...(jumps.get(at) ?? nowhere), words ? (other < piece.end ? other : to) : -1]);
       }
       start = piece.end;
     }
+    this.#jumps = jumps;
+    this.#alternatives = pieces;
   }
 
   /** Whether there is a word with anything for `jumpsFrom`. */
