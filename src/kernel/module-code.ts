@@ -36,8 +36,12 @@ export class ModuleCode {
   readonly #relocations = new Map<Section, Relocation[]>();
   /** Places that anything in memory refers to. */
   readonly #referred = new Map<Section, { readonly offset: number }[]>();
-  readonly #jumps = new Map<Section, readonly Jump[]>();
-  readonly #rewritten = new Map<Section, readonly Rewritten[]>();
+  #jumps: ReadonlyMap<Section, readonly Jump[]> | undefined;
+  /** What the kernel rewrites, as the tables say it, and for the sections that somebody has asked for in order. */
+  #rewritten: ReadonlyMap<Section, readonly RewrittenRange[]> | undefined;
+  /** Which table does not say what the kernel rewrites. */
+  #untold: string | undefined;
+  readonly #inOrder = new Map<Section, readonly Rewritten[]>();
 
   constructor(arch: Architecture, model: ElfModel) {
     this.#arch = arch;
@@ -65,11 +69,13 @@ export class ModuleCode {
    * words that say which table does not tell.
    */
   rewritten(code: Section, start: number, end: number, refuse: (message: string) => Error): Rewritten[] {
-    let all = this.#rewritten.get(code);
-    if (!all) {
-      all = withoutOverlap(rewrittenCode(this.#arch, this.#model, code, refuse));
-      this.#rewritten.set(code, all);
-    }
+    if (this.#untold !== undefined) throw refuse(this.#untold);
+    this.#rewritten ??= rewrittenCode(this.#arch, this.#model, (message) => {
+      this.#untold = message;
+      return refuse(message);
+    });
+    const all = this.#inOrder.get(code) ?? withoutOverlap(this.#rewritten.get(code) ?? []);
+    this.#inOrder.set(code, all);
     const first = firstFrom(all, start);
     const before = all[first - 1];
     const within = between(all, start, end);
@@ -112,21 +118,30 @@ export class ModuleCode {
 
   /** The jumps that start in a section. */
   #jumpsIn(code: Section): readonly Jump[] {
-    const known = this.#jumps.get(code);
-    if (known) return known;
-    const jumps: Jump[] = [];
-    for (const { section, entrySize, from, to } of this.#arch.jumpTables) {
-      for (const table of this.#model.sections.filter(({ name }) => name === section)) {
-        const places = new Map<number, number | undefined>();
-        for (const relocation of this.relocations(table)) places.set(relocation.offset, placeIn(code, relocation));
-        for (const [offset, place] of places)
-          if (place !== undefined && offset % entrySize === from)
-            jumps.push({ offset: place, to: places.get(offset - from + to) });
+    this.#jumps ??= this.#readJumps();
+    return this.#jumps.get(code) ?? [];
+  }
+
+  /** All jumps, by the section that they start in. */
+  #readJumps(): Map<Section, Jump[]> {
+    const jumps = new Map<Section, Jump[]>();
+    const tables = new Map(this.#arch.jumpTables.map((table) => [table.section, table]));
+    for (const section of this.#model.sections) {
+      const table = tables.get(section.name);
+      if (!table) continue;
+      const { entrySize, from, to } = table;
+      const places = new Map(this.relocations(section).map((each) => [each.offset, placeOf(each)]));
+      for (const [offset, start] of places) {
+        if (!start || offset % entrySize !== from) continue;
+        const end = places.get(offset - from + to);
+        listIn(jumps, start.section).push({
+          offset: start.offset,
+          to: end?.section === start.section ? end.offset : undefined,
+        });
       }
     }
-    const sorted = byOffset(jumps);
-    this.#jumps.set(code, sorted);
-    return sorted;
+    for (const [section, all] of jumps) jumps.set(section, byOffset(all));
+    return jumps;
   }
 
   #alternative({ offset, bytes, alternative }: Rewritten, start: number, end: number): Alternative {
@@ -149,9 +164,9 @@ export class ModuleCode {
   }
 }
 
-/** Where a RELA relocation leads in a section, as a section offset; undefined if elsewhere. */
-const placeIn = (code: Section, { symbol, addend = 0n }: Relocation): number | undefined =>
-  symbol?.place === code ? Number(symbol.value + addend) : undefined;
+/** Where a RELA relocation leads in the module; undefined if elsewhere. */
+const placeOf = ({ symbol, addend = 0n }: Relocation): { section: Section; offset: number } | undefined =>
+  symbol && isSection(symbol.place) ? { section: symbol.place, offset: Number(symbol.value + addend) } : undefined;
 
 /** In which order two tables put something in one place, and what then stands there, is not followed. */
 function withoutOverlap(ranges: readonly RewrittenRange[]): Rewritten[] {

@@ -196,6 +196,6 @@ function maskedWords(
     mask(offset, arch.relocationReach(type, words[((offset - start) >> 2) + 1]));
   }
   const refuse = (message: string) => reasonError('self-modified-unknown', place, message, 'patch its callers instead');
-  for (const { from, bytes } of rewrittenCode(arch, target.model, section, refuse)) mask(from, bytes);
+  for (const { from, bytes } of rewrittenCode(arch, target.model, refuse).get(section) ?? []) mask(from, bytes);
   return Uint32Array.from(masked).sort();
 }
