@@ -170,10 +170,37 @@ describe('On ARM', () => {
     });
 
     test('calls its handler by a plain call, since the handler is run in its place', async () => {
-      for (const other of ['bleq', 'b'])
-        await expect(
-          bench.changed('arm-call-first.S', [['bl	ftrace_handler', `${other}	ftrace_handler`]]),
-        ).rejects.toThrow(/by another word than a plain call/);
+      for (const other of ['bleq	ftrace_handler', 'b	ftrace_handler', 'bl	ftrace_handler+8'])
+        await expect(bench.changed('arm-call-first.S', [['bl	ftrace_handler', other]])).rejects.toThrow(
+          /by another word than a plain call/,
+        );
+    });
+
+    test('is called by a plain call, which the proof takes to reach it', async () => {
+      const call = 'push	{lr}\n	bl	ftrace_regs_caller\n';
+      for (const other of [
+        'nop',
+        'b	ftrace_regs_caller',
+        'blne	ftrace_regs_caller',
+        'bl	ftrace_regs_caller+4',
+        'bl	_printk',
+      ])
+        await expect(bench.changed('arm-call-first.S', [[call, `push	{lr}\n	${other}\n`]])).rejects.toThrow(
+          /call_site does not end in a plain call/,
+        );
+      const local = await bench.changed('arm-call-first.S', [
+        ['	.globl	ftrace_regs_caller\n', ''],
+        [call, 'push	{lr}\n	bl	ftrace_regs_caller\n'],
+      ]);
+      expect(bench.judge(local)).toEqual(['proven']);
+    });
+
+    test('is called from code that refers to nothing: what the linker makes of that is not read', async () => {
+      // As it stands in the file it adds nothing to r4.
+      const lines = 'movw	ip, #:lower16:_printk\n	add	r4, r4, ip\n';
+      await expect(bench.changed('arm-call-first.S', [['call_site:\n', `call_site:\n	${lines}`]])).rejects.toThrow(
+        /call_site refers to _printk/,
+      );
     });
 
     test('is refuted when it tells the handler of a return to itself, and returns to the caller', async () => {
@@ -226,6 +253,17 @@ describe('On ARM', () => {
         'a stub that calls elsewhere',
         'redirect-unusable',
         '.globl redirect\nredirect: bl schedule\n	b new_function\n',
+      ],
+      ['a stub among data', 'redirect-unusable', '.data\n.globl redirect\nredirect: b new_function\n'],
+      [
+        'one that has arguments on the stack, but not the area that they are in',
+        'redirect-unusable',
+        '.set parameter_area, 0\n.set stack_arguments, 1\n.globl redirect\nredirect: b new_function\n',
+      ],
+      [
+        'one that says nothing of them, and that this area is not used',
+        'redirect-unusable',
+        '.set parameter_area, 0\n.globl redirect\nredirect: b new_function\n',
       ],
       ['a name that nobody has', 'compile-failed', '.globl redirect\nredirect: b no_such_function\n'],
       ['what is no assembly', 'compile-failed', 'int main(void) { return 0; }\n'],

@@ -21,7 +21,7 @@ import type { Architecture } from '../arch/arch.ts';
 import type { Callee } from '../arch/machine.ts';
 import { SHF_ALLOC, SHF_EXECINSTR } from '../elf/constants.ts';
 import { isSection, readElf } from '../elf/elf.ts';
-import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
+import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import { wordsOf } from '../kernel/old-function.ts';
 import { reasonError } from '../reason.ts';
 import type { Hook, Redirect } from './redirect.ts';
@@ -71,6 +71,8 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
     const symbol = symbolOf(name);
     if (!symbol) return undefined;
     const { place: section } = symbol;
+    if ((section.flags & SHF_ALLOC) === 0n || (section.flags & SHF_EXECINSTR) === 0n)
+      throw refuse(`${name} is in ${section.name}, which is not executable`);
     const start = Number(symbol.value);
     const others = parts.flatMap((part) => {
       const other = symbolOf(part);
@@ -91,12 +93,8 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
     const [call] = calls;
     if (!call || calls.length > 1 || entry === undefined)
       throw refuse(`its hook calls ${handler} ${calls.length} times, and must call it once`);
-    const { data } = symbol.place;
-    const word = wordsOf(data.subarray(call.offset, call.offset + instructionSize))[0] ?? 0;
-    const { siteWord } = arch.proofFacts!.hook;
-    const mask = arch.objectCode.branch(siteWord)!.mask;
     // The handler is run in its place: one that asks a condition, or that does not come back, would be taken for a call.
-    if ((word & ~mask) !== (siteWord & ~mask))
+    if (!isPlainCall(arch, symbol.place, call))
       throw refuse(`its hook reaches ${handler} by another word than a plain call`);
     const { sections } = readElf(linked, file);
     return {
@@ -134,18 +132,59 @@ export function readOwnRedirect(object: Uint8Array, linked: Uint8Array, arch: Ar
     return number === undefined ? undefined : number !== 0;
   };
 
-  const callSite = extentOf('call_site');
+  /** A call site's words. The call itself is not run: the proof has it reach the hook. */
+  const callSiteOf = (): Uint32Array | undefined => {
+    const extent = extentOf('call_site');
+    if (!extent) return undefined;
+    const { section, start, end } = extent;
+    const words = wordsOf(section.data.subarray(start, end));
+    const inside = section.relocations.filter(({ offset }) => offset >= start && offset < end);
+    const last = end - instructionSize;
+    const call = inside.find(({ offset }) => offset === last);
+    const hook = symbolOf('ftrace_regs_caller');
+    const { hook: known, convention } = arch.proofFacts!;
+    const distance = isCall(arch, words.at(-1)!) ? arch.objectCode.branch(words.at(-1)!)?.distance : undefined;
+    // Where both are in one section, the assembler may have filled in the distance.
+    const reaches = call
+      ? isPlainCall(arch, section, call) && [known.entry, arch.objectCode.mcount].includes(call.symbol?.name ?? '')
+      : distance !== undefined && hook?.place === section && last + distance === Number(hook.value);
+    if (!reaches) throw refuse(`call_site does not end in a plain call of ${known.entry} or ${arch.objectCode.mcount}`);
+    const setUp = start + instructionSize * (convention.toc?.setUpWords(words) ?? 0);
+    const filled = inside.find((each) => each !== call && each.offset >= setUp);
+    if (filled)
+      throw refuse(`call_site refers to ${filled.symbol?.name || 'something'}, and what that makes of it is not read`);
+    return words;
+  };
+
+  const callee = {
+    stackArguments: numberOf('stack_arguments'),
+    usesParameterArea: truthOf('parameter_area'),
+    siblingCalls: truthOf('sibling_calls'),
+  };
+  // The arguments on the stack lie in that area, behind the places of those in registers.
+  if (callee.usesParameterArea === false && callee.stackArguments !== 0)
+    throw refuse('it says that parameter_area is 0, and not that stack_arguments is: these lie there');
   return {
     tracesReturns: truthOf('traces_returns') ?? true,
-    callee: {
-      stackArguments: numberOf('stack_arguments'),
-      usesParameterArea: truthOf('parameter_area'),
-      siblingCalls: truthOf('sibling_calls'),
-    },
+    callee,
     hook: hookOf(),
     stub: stubOf(),
-    callSite: callSite && wordsOf(callSite.section.data.subarray(callSite.start, callSite.end)),
+    callSite: callSiteOf(),
   };
+}
+
+/** Whether a word is the call that ftrace writes at a site, wherever it leads. */
+function isCall({ proofFacts, objectCode }: Architecture, word: number): boolean {
+  const { siteWord } = proofFacts!.hook;
+  const { mask } = objectCode.branch(siteWord)!;
+  return (word & ~mask) === (siteWord & ~mask);
+}
+
+/** Whether a relocation makes a word such a call of its symbol, and not of a place beside it. */
+function isPlainCall(arch: Architecture, { data }: Section, { offset, addend }: Relocation): boolean {
+  const word = wordsOf(data.subarray(offset, offset + instructionSize))[0] ?? 0;
+  // With REL the addend is in the word: a call of itself is one of the symbol.
+  return isCall(arch, word) && (addend === undefined ? word === arch.proofFacts!.hook.siteWord : addend === 0n);
 }
 
 const addressIn = ({ symbols }: ElfModel, name: string): bigint | undefined =>
