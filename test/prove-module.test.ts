@@ -47,7 +47,10 @@ describe.each(stockKernels)('On $name', ({ name }) => {
   };
 
   /** A place in the table's second redirect. */
-  function redirectMember(model: ElfModel, member: 'old_address' | 'old_words' | 'site' | 'stub'): number {
+  function redirectMember(
+    model: ElfModel,
+    member: 'old_address' | 'old_size' | 'old_words' | 'masked_count' | 'site' | 'stub',
+  ): number {
     const word = (arch.elf.class / 8) as 4 | 8;
     const { suture_patch_table: table, suture_object: object, suture_redirect: redirect } = tableLayout(word);
     const section = tableOf(model);
@@ -298,6 +301,45 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     for (const verdict of verdicts) expect(verdict).toMatch(/behind the end of .text.before/);
   });
 
+  test('so many symbols of one place as a file can have are read to an end', () => {
+    const verdicts = judge((model) => {
+      const fresh = model.symbols.find(({ type, place }) => type === STT_FUNC && place === newCode(model))!;
+      for (let n = 0; n < 200_000; n++) model.symbols.push({ ...fresh });
+    });
+    expect(verdicts).toEqual(['proven', 'proven', 'proven']);
+  });
+
+  test('so are the tables of a module whose functions stand in sections of their own', () => {
+    const functions = tracedFunctions(kernel).slice(0, 2000);
+    const [linked] = linkFunctions(kernel, functions) as unknown as [{ bytes: Uint8Array }];
+    const model = readElf(linked.bytes, 'sections.ko');
+    const text = findSection(model, '.text')!;
+    const fresh = model.symbols.filter(({ type, place }) => type === STT_FUNC && place === text);
+    for (const symbol of fresh) {
+      const start = Number(symbol.value);
+      const words = text.data.slice(start, start + Number(symbol.size));
+      const place = newSection(`.text.${symbol.name}`, SHT_PROGBITS, SHF_ALLOC | 4n, words, { align: 4 });
+      model.sections.push(place);
+      Object.assign(symbol, { place, value: 0n });
+    }
+    const other = newSection('.text.other', SHT_PROGBITS, SHF_ALLOC | 4n, new Uint8Array(64), { align: 4 });
+    const symbol = newSymbol('', { binding: 0, type: 3, place: other });
+    model.sections.push(other);
+    model.symbols.push(symbol);
+    for (const { section, entrySize, start, extent } of arch.rewriteTables) {
+      const entries = 20_000;
+      const table = newSection(section, SHT_PROGBITS, SHF_ALLOC, new Uint8Array(entries * entrySize), { align: 8 });
+      const addend = arch.elf.rela ? 0n : undefined;
+      for (let entry = 0; entry < entries; entry++)
+        for (const place of [start, ...('end' in extent ? [extent.end] : [])])
+          table.relocations.push({ offset: entry * entrySize + place, type: arch.pointerRelocation, symbol, addend });
+      model.sections.push(table);
+      for (let n = 0; n < 1000; n++) model.sections.push(newSection(section, SHT_PROGBITS, SHF_ALLOC));
+    }
+    const verdicts = prover.proveModule(writeElf(model), 'sections.ko').map(({ verdict }) => verdict.verdict);
+    expect(new Set(verdicts)).toEqual(new Set(['proven']));
+  });
+
   test('a new function is read once, however many redirects lead to it', () => {
     const patch = readPatchModule(module, 'read.ko');
     const loader = new StubLoader(patch);
@@ -383,6 +425,44 @@ describe.each(stockKernels)('On $name', ({ name }) => {
         expect(verdict).toMatch(/may be more than code|does not keep/);
   });
 
+  test('code that the loader may put at any byte is no code', () => {
+    // Of a section without an alignment it takes the next free byte (get_offset in kernel/module/main.c).
+    for (const align of [0, 1, 2])
+      for (const verdict of judge((model) => (stubsOf(model).align = align))) expect(verdict).toMatch(/multiple of 4/);
+  });
+
+  test('the table that is read is the one that the core is given', () => {
+    expect(judge((model) => (tableOf(model).flags &= ~SHF_ALLOC))).toEqual(['patch-malformed']);
+    expect(judge((model) => model.sections.push({ ...tableOf(model), relocations: [] }))).toEqual(['patch-malformed']);
+    // Another place in it, which could look like a table.
+    const elsewhere = judge((model) => {
+      const table = tableOf(model);
+      const symbol = newSymbol('', { binding: 0, type: 3, place: table, value: 64n });
+      model.symbols.push(symbol);
+      const pointer = newSection('.data.pointer', SHT_PROGBITS, SHF_ALLOC, new Uint8Array(8), { align: 8 });
+      const addend = arch.elf.rela ? 0n : undefined;
+      pointer.relocations.push({ offset: 0, type: arch.pointerRelocation, symbol, addend });
+      model.sections.push(pointer);
+    });
+    expect(elsewhere).toEqual(['patch-malformed']);
+  });
+
+  test('data that refers to code by a symbol of other code, or to no place in it, may lead into a stub', () => {
+    for (const offset of [-16, 0x10000]) {
+      const verdicts = judge((model) => {
+        const symbol = newSymbol('', { binding: 0, type: 3, place: newCode(model) });
+        model.symbols.push(symbol);
+        const data = new Uint8Array(8);
+        if (!arch.elf.rela) new DataView(data.buffer).setInt32(0, offset, true);
+        const pointer = newSection('.data.pointer', SHT_PROGBITS, SHF_ALLOC, data, { align: 8 });
+        const addend = arch.elf.rela ? BigInt(offset) : undefined;
+        pointer.relocations.push({ offset: 0, type: arch.pointerRelocation, symbol, addend });
+        model.sections.push(pointer);
+      });
+      for (const verdict of verdicts) expect(verdict).toMatch(/data.pointer refers to a place outside of/);
+    }
+  });
+
   test('the old function is the image’s', () => {
     const word = judgeSecond((model) => {
       const table = tableOf(model);
@@ -394,6 +474,11 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     expect(judgeSecond((model) => add(tableOf(model), redirectMember(model, 'old_address'), 4))).toMatch(
       /no function of this name at the address/,
     );
+  });
+
+  test('all of it: who is inside a part that the module leaves out would be taken for outside', () => {
+    const verdict = judgeSecond((model) => add(tableOf(model), redirectMember(model, 'old_size'), -4));
+    expect(verdict).toMatch(/the module has \d+ bytes of it, and the image \d+/);
   });
 
   test('and its call site is where the image has one', () => {

@@ -39,10 +39,14 @@ export interface LoadedStub extends LoadedFunction {
   readonly relocations: readonly StubRelocation[];
 }
 
-/** No relocation changes more bytes than this. */
+/** No relocation changes more bytes than this, and no recipe. */
 const widestRelocation = 8;
+const widestRecipe = 8;
 
 const instructionSize = 4;
+
+/** How far behind the code a distance in a table may seem to lead that counts from the start of its entry. */
+const mostLead = 64;
 
 /** Words that set up a TOC pointer, at most. */
 const mostSetUp = 2;
@@ -61,11 +65,15 @@ export class StubLoader {
   /** Where they begin, in the order of places. */
   readonly #starts = new Map<Section, readonly { readonly offset: number }[]>();
   /** What the symbols of functions have in st_other, by section and where they begin. */
-  readonly #others = new Map<Section, Map<number, number[]>>();
+  readonly #others = new Map<Section, Map<number, Set<number>>>();
+  /** What the core writes for other modules, in the order of places. */
+  readonly #recipes = new Map<Section, readonly { readonly offset: number; readonly size: number }[]>();
   /** The new functions that have been read, or why they are refused; of one, always the same object. */
   readonly #read = new Map<Section, Map<number, LoadedFunction | ReasonError>>();
   /** How many words may still be read: each may belong to one function, and stand behind another. */
   #wordsLeft: number;
+  /** Data that refers to code outside of the section whose code it names, and so maybe to a stub. */
+  #astray: { readonly from: Section; readonly of: Section } | undefined;
   /** A section of memory behind whose end the loader would write. */
   readonly #overrun: Section | undefined;
 
@@ -81,11 +89,14 @@ export class StubLoader {
     for (const { target, relocations } of relocationTables(model))
       if ((target.flags & SHF_ALLOC) !== 0n && relocations.some((each) => this.#reachesBehind(target, each)))
         this.#overrun = target;
+    const recipes = new Map<Section, { readonly offset: number; readonly size: number }[]>();
+    for (const { place, size } of patch.recipes) listIn(recipes, place.section).push({ offset: place.offset, size });
+    for (const [section, all] of recipes) this.#recipes.set(section, byOffset(all));
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
     for (const { type, place, value, size, other } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
-      const others = this.#others.get(place) ?? new Map<number, number[]>();
-      this.#others.set(place, others.set(Number(value), [...(others.get(Number(value)) ?? []), other]));
+      const others = this.#others.get(place) ?? new Map<number, Set<number>>();
+      this.#others.set(place, others.set(Number(value), (others.get(Number(value)) ?? new Set()).add(other)));
       const sizes = this.#functions.get(place) ?? new Map<number, number | undefined>();
       const [offset, bytes] = [Number(value), Number(size)];
       const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
@@ -97,10 +108,15 @@ export class StubLoader {
 
   #refer(from: Section, relocations: readonly Relocation[], bits: 32 | 64): void {
     for (const relocation of relocations) {
-      const { symbol } = relocation;
+      const { symbol, type } = relocation;
       if (!symbol || !isSection(symbol.place)) continue;
+      const { place } = symbol;
       const offset = Number(symbol.value + (relocation.addend ?? addendOf(from, relocation, bits)));
-      listIn(this.#referred, symbol.place).push({ offset, from: from.name });
+      listIn(this.#referred, place).push({ offset, from: from.name });
+      const use = this.#patch.arch.relocationKind(type)?.use ?? '';
+      const isOfData = (from.flags & SHF_EXECINSTR) === 0n && ['data', 'pc-relative-data'].includes(use);
+      const isOutside = offset < 0 || offset > place.data.length + mostLead;
+      if (isOfData && isOutside && (place.flags & SHF_EXECINSTR) !== 0n) this.#astray ??= { from, of: place };
     }
   }
 
@@ -120,6 +136,10 @@ export class StubLoader {
     const { stub, newFunction, stubSize } = redirect;
     if (this.#overrun)
       throw unknown(redirect, 0, `the loader would write behind the end of ${this.#overrun.name}, and maybe over it`);
+    if (this.#astray) {
+      const { from, of } = this.#astray;
+      throw unknown(redirect, 0, `${from.name} refers to a place outside of ${of.name}, which may be any`);
+    }
     checkCode(redirect, stub, 'stub');
     checkCode(redirect, newFunction, 'new function');
     const functions = this.#functions.get(newFunction.section);
@@ -141,12 +161,16 @@ export class StubLoader {
     const [rewritten] = this.#code.rewritten(stub.section, stub.offset, end, refuse);
     if (rewritten)
       throw unknown(redirect, rewritten.offset - stub.offset, 'a table has the loader rewrite what is here');
-    const written = this.#patch.recipes.find(
-      ({ place, size }) => place.section === stub.section && place.offset + size > stub.offset && place.offset < end,
-    );
-    if (written) throw unknown(redirect, written.place.offset - stub.offset, 'the core writes here for another module');
+    const [written] = this.#writtenLate(stub, end);
+    if (written) throw unknown(redirect, written.offset - stub.offset, 'the core writes here for another module');
     const relocations = this.#relocations(redirect);
     return { words: stub.words, relocations, ...this.#newFunction(redirect, size, refuse) };
+  }
+
+  /** Where the core writes between a place and the end of something there. */
+  #writtenLate({ section, offset }: ModulePlace, end: number): { readonly offset: number; readonly size: number }[] {
+    const all = between(this.#recipes.get(section) ?? [], offset - widestRecipe, end);
+    return all.filter((each) => each.offset + each.size > offset);
   }
 
   /** The new function's words and the ways into them. Many redirects may lead to one, which is read once. */
@@ -201,11 +225,11 @@ export class StubLoader {
    * as assemblers leave it, and no branch, for one, seems to lead where it does not. With REL these bits are the addend.
    */
   #checkPlaces(redirect: ReadRedirect, words: Uint32Array): void {
-    const { arch, recipes } = this.#patch;
+    const { arch } = this.#patch;
     if (!arch.elf.rela) return;
     const { section, offset: start } = redirect.newFunction;
     const end = start + instructionSize * words.length;
-    if (recipes.some(({ place: to, size }) => to.section === section && to.offset < end && to.offset + size > start))
+    if (this.#writtenLate(redirect.newFunction, end).length > 0)
       throw unknown(redirect, 0, 'the core would write into its new function for another module');
     for (const { type, offset } of between(this.#code.relocations(section), start - widestRelocation, end)) {
       const filled = arch.objectCode.relocatedPlace(type)?.mask ?? ~0;
@@ -234,7 +258,7 @@ export class StubLoader {
     if (!toc) return;
     const { section, offset } = redirect.newFunction;
     const setUp = toc.setUpWords(words);
-    const said = (this.#others.get(section)?.get(offset) ?? []).map((other) => arch.localEntryOffset(other));
+    const said = [...(this.#others.get(section)?.get(offset) ?? [])].map((other) => arch.localEntryOffset(other));
     if (said.some((distance) => distance !== 0 && distance !== setUp * instructionSize))
       throw unknown(redirect, 0, 'its new function’s words do not set up its TOC pointer where its symbol says so');
     if (setUp > 0) return;
@@ -296,7 +320,8 @@ function checkCode(redirect: ReadRedirect, { section, offset }: ModulePlace, wha
   // kernel's own names of code are `.text` and one word before it, `.sched.text`.
   if (!/^(\.[a-z]+)?\.text(\.|$)/.test(name))
     throw unknown(redirect, 0, `its ${what} is in ${name}, which may be more than code to the loader`);
-  if (offset % instructionSize !== 0 || align % instructionSize !== 0)
+  // Without an alignment the next byte that is free is taken.
+  if (offset % instructionSize !== 0 || align === 0 || align % instructionSize !== 0)
     throw unknown(redirect, 0, `its ${what} does not begin at a multiple of ${instructionSize} bytes`);
 }
 

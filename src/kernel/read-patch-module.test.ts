@@ -85,6 +85,11 @@ const objectsAt = Math.ceil(layout.suture_patch_table.size / 8) * 8;
 const redirectAt = objectsAt + 2 * layout.suture_object.size;
 const recipesOfSecond = objectsAt + layout.suture_object.size + layout.suture_object.offset.recipes;
 const member = (name: keyof typeof layout.suture_redirect.offset) => redirectAt + layout.suture_redirect.offset[name];
+
+it('a patch module’s stub is no longer than any can be', () => {
+  const long = (table: Section): void => new DataView(table.data.buffer).setUint32(member('stub_size'), 0x1004, true);
+  expect(() => readPatchModule(patchModule(long), 'p.ko')).toThrow(/longer than any can be/);
+});
 const at = (table: Section, offset: number): Relocation => table.relocations.find((r) => r.offset === offset)!;
 
 it('a patch module is read with where each new function and stub is', () => {
@@ -129,6 +134,27 @@ describe('refused is a patch module', () => {
       (table) => {
         const recipe = Number(at(table, recipesOfSecond).addend);
         at(table, recipe + layout.suture_recipe.offset.place).addend = 0x44n;
+      },
+    ],
+    [
+      'in which a name has no end where names have theirs',
+      /the name has more than 512 bytes/,
+      (table) => {
+        at(table, member('old_name')).addend = BigInt(table.data.length);
+        table.data = Uint8Array.of(...table.data, ...new Uint8Array(600).fill(97), 0);
+        table.size = table.data.length;
+      },
+    ],
+    [
+      'in which two functions have the same copy, or one lies in the other',
+      /lie over those of other functions/,
+      (table) => {
+        const view = new DataView(table.data.buffer, table.data.byteOffset);
+        const words = Number(at(table, member('old_words')).addend);
+        view.setBigUint64(member('masked_count'), BigInt((table.data.length - words) >> 2), true);
+        at(table, member('masked')).addend = BigInt(words);
+        at(table, member('old_words')).addend = 0n;
+        view.setBigUint64(member('old_size'), BigInt(table.data.length & ~3), true);
       },
     ],
     [

@@ -7,11 +7,14 @@ import { SHF_ALLOC } from '../elf/constants.ts';
 import { findSection, isSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 import { reasonError } from '../reason.ts';
-import { relocationsOf } from './loader-relocations.ts';
+import { relocationsOf, relocationTables } from './loader-relocations.ts';
 import { readModinfo } from './modinfo.ts';
 import { wordsOf } from './old-function.ts';
 import { type PatchObject, type PatchRecipe, type PatchRedirect, patchSection, tableLayout } from './patch-module.ts';
 import { readPatchTable } from './read-patch-table.ts';
+
+/** No stub comes near it, in bytes: one that copies all the stack arguments that it can has 580. */
+const mostStub = 0x1000;
 
 /** A place in a module: a section and an offset in it. */
 export interface ModulePlace {
@@ -52,7 +55,7 @@ export interface PatchModule {
 export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
   const model = readElf(bytes, file);
   const arch = architectureOfElf(model.header);
-  const section = findSection(model, patchSection);
+  const [section, ...further] = model.sections.filter(({ name }) => name === patchSection);
   if (!arch || !section) {
     const what = arch
       ? `it has no section ${patchSection}`
@@ -64,6 +67,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
       '`suture build` makes patch modules',
     );
   }
+  checkOwnTable(arch, model, section, further, file);
   const word = (arch.elf.class / 8) as 4 | 8;
   const { follow, isNull, unfollowed } = pointers(arch, section, relocationsOf(model, section), file);
   const inside = (offset: number) => {
@@ -90,6 +94,9 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
       const isDirect = stub.section === newFunction.section && stub.offset === newFunction.offset;
       if (redirect.stubSize === 0 && (redirect.way !== 'entry' || !isDirect)) {
         throw reasonError('patch-malformed', place(), 'its stub is empty');
+      }
+      if (redirect.stubSize > mostStub) {
+        throw reasonError('patch-malformed', place, `its stub of ${redirect.stubSize} bytes is longer than any can be`);
       }
       const { data } = stub.section;
       if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
@@ -137,6 +144,35 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     entry: table.entry,
     recipes,
   };
+}
+
+/**
+ * That the table is the one which the core is given: there is no other, it is loaded, and whoever refers to it refers to its
+ * start. Throws `patch-malformed`.
+ */
+function checkOwnTable(
+  arch: Architecture,
+  model: ElfModel,
+  table: Section,
+  further: readonly Section[],
+  file: string,
+): void {
+  const malformed = (message: string) =>
+    reasonError('patch-malformed', `${file}: ${patchSection}`, message, '`suture build` makes patch modules');
+  if (further.length > 0) throw malformed(`there are ${1 + further.length} sections of this name`);
+  if ((table.flags & SHF_ALLOC) === 0n) throw malformed('the loader does not load it');
+  for (const { target, relocations } of relocationTables(model)) {
+    if (target === table || (target.flags & SHF_ALLOC) === 0n) continue;
+    const { data } = target;
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    for (const { symbol, type, offset, addend } of relocations) {
+      if (symbol?.place !== table) continue;
+      const inPlace = (): bigint | undefined =>
+        offset + 4 > data.length ? undefined : arch.addendInPlace(type, view.getUint32(offset, true));
+      if (symbol.value !== 0n || (addend ?? inPlace()) !== 0n)
+        throw malformed(`${target.name} refers to another place in it than its start, and may give the core that`);
+    }
+  }
 }
 
 /**

@@ -21,6 +21,9 @@ import {
 
 const decoder = new TextDecoder();
 
+/** KSYM_NAME_LEN (include/linux/kallsyms.h, Linux 6.1), the end of the name included. */
+const mostName = 512;
+
 /** A redirect or a recipe with the section offset of its structure, whose other pointers lead out of the section. */
 export type At<T> = T & { readonly at: number };
 
@@ -66,9 +69,19 @@ export function readPatchTable(
   const words = (start: number, count: number) => wordsOf(data.subarray(start, start + 4 * count));
   const string = (offset: number, what: string): string => {
     const start = range(pointer(offset), 1, what);
-    const end = data.indexOf(0, start);
-    if (end < 0) throw bad(`${what} does not end`);
-    return decoder.decode(data.subarray(start, end));
+    const room = data.subarray(start, start + mostName);
+    const length = room.indexOf(0);
+    if (length < 0)
+      throw bad(room.length < mostName ? `${what} does not end` : `${what} has more than ${mostName} bytes`);
+    return decoder.decode(room.subarray(0, length));
+  };
+  // What a table says of one function belongs to no other one.
+  let copied = 0;
+  const copiedWords = (pointerAt: number, count: number, what: string): Uint32Array => {
+    const start = range(pointer(pointerAt), 4 * count, what);
+    copied += 4 * count;
+    if (copied > data.length) throw bad(`${what} lie over those of other functions`);
+    return words(start, count);
   };
   const buildId = (pointerAt: number, sizeAt: number, what: string): Uint8Array => {
     const size = u32(sizeAt);
@@ -94,14 +107,11 @@ export function readPatchTable(
     const length = Number(size) / 4;
     const maskedCount = number(base + at.masked_count);
     if (maskedCount > BigInt(length)) throw bad(`${what}: more masked words than words`);
-    const oldWords = words(range(pointer(base + at.old_words), length * 4, `${what}: the old words`), length);
+    const oldWords = copiedWords(base + at.old_words, length, `${what}: the old words`);
     const masked =
       maskedCount === 0n
         ? new Uint32Array()
-        : words(
-            range(pointer(base + at.masked), Number(maskedCount) * 4, `${what}: the masked words`),
-            Number(maskedCount),
-          );
+        : copiedWords(base + at.masked, Number(maskedCount), `${what}: the masked words`);
     if (masked.some((index, k) => index >= length || (k > 0 && index <= masked[k - 1]!))) {
       throw bad(`${what}: the masked words are not in order or not within the function`);
     }

@@ -177,6 +177,12 @@ export class Prover {
       throw differs(redirect, instructionSize * same, 'the module has another word for it than the image');
     }
     const enclosing = image.enclosing(at(site));
+    // The core looks on stacks for the words that the module tells of.
+    const words = enclosing ? Number(enclosing.end - oldAddress) >> 2 : 0;
+    if (enclosing?.start === oldAddress && oldWords.length !== words) {
+      const bytes = (count: number): number => instructionSize * count;
+      throw differs(redirect, 0, `the module has ${bytes(oldWords.length)} bytes of it, and the image ${bytes(words)}`);
+    }
     if ((way === 'ftrace' && !this.#sites.has(at(site))) || enclosing?.start !== oldAddress)
       throw differs(redirect, site, 'the image has no call of mcount there');
     if (way === 'entry') {
