@@ -23,6 +23,10 @@ const functionText = ({ name, function: address }: CallSite) => {
   return { name, address, words: wordsOf(image.bytes(address, Number(end - address) & ~3)!) };
 };
 
+test('Its vermagic, which tells the processors that it is for, is in the image', () => {
+  expect(image.vermagic).toBe('6.1.0-50-armmp SMP mod_unload modversions ARMv7 p2v8 ');
+});
+
 test('Call sites are those between __start_mcount_loc and __stop_mcount_loc, no more and no less', () => {
   // The table is sorted when the kernel is linked, so it is our list, word by word, somewhere in the image.
   const words = wordsOf(image.bytes(image.base, image.size & ~3)!);

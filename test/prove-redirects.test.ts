@@ -410,6 +410,19 @@ describe('On ppc64le', () => {
     }
   });
 
+  test('what only newer processors keep of a carry is not believed', async () => {
+    // Of XER, all of which is 0 before, the carry or that of the lower half, either in the lowest bit; then 1 is taken away.
+    const judge = async (rotation: number): Promise<string[]> => {
+      const lines = ['li 0, 0', 'mtxer 0', 'li 0, -1', 'addic 0, 0, 1', 'mfxer 11'];
+      const use = [`rlwinm 11, 11, ${rotation}, 31, 31`, 'addi 11, 11, -1', 'add 4, 4, 11'];
+      const text = [...lines, ...use].map((line) => `	${line}\n`).join('');
+      const own = await bench.changed('ppc64le-frame.S', [['	mflr	0\n', `${text}	mflr	0\n`]]);
+      return proveOwnRedirect(bench.kernel, own, vfsRead()).flatMap(({ verdict }) => told(verdict));
+    };
+    expect(await judge(3)).toEqual(['proven']);
+    expect(await judge(14)).toEqual(['arguments']);
+  });
+
   test('a stub takes no more of the stack than the kernel lets one function have', async () => {
     const frame = async (size: number): Promise<string[]> => {
       const own = await bench.changed('ppc64le-frame.S', [['#define FRAME	48', `#define FRAME	${size}`]]);

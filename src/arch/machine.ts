@@ -305,6 +305,12 @@ export interface ProofFacts {
   readCallee(code: Uint32Array, waysIn?: WaysIn): Callee;
   /** Whether the instruction is one that processors which such kernels are for may not have. Without it, they have all of the table. */
   mayBeMissing?(word: number): boolean;
+  /** Registers that not all of these processors have. */
+  readonly mayBeAbsent?: ReadonlySet<number>;
+  /** Whether loads and stores of words must be aligned: otherwise a processor does something of its own. */
+  readonly wantsAlignment?: boolean;
+  /** The same for one kernel, whose processors may lack what others have, by its vermagic if that is known. */
+  forKernel?(vermagic: string | undefined): ProofFacts;
   /** Whether a kernel that rewrites this word in itself only ever takes one that does the same as far as machines see. */
   rewrittenAlike?(word: number): boolean;
 }

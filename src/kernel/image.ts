@@ -21,6 +21,8 @@ export interface KernelImage extends KernelText {
   readonly banner: string;
   /** What `uname -r` shows. */
   readonly release: string;
+  /** What the loader compares with a module's own (`VERMAGIC_STRING`, include/linux/vermagic.h); undefined if not found. */
+  readonly vermagic: string | undefined;
   /** `address` is where the running kernel has the same bytes. */
   readonly buildId: { readonly bytes: Uint8Array; readonly address: LinkAddress };
   /** In kallsyms order, as /proc/kallsyms shows them before those of modules. */
@@ -74,6 +76,7 @@ class LoadedImage implements KernelImage {
   readonly size: number;
   readonly banner: string;
   readonly release: string;
+  readonly vermagic: string | undefined;
   readonly buildId: KernelImage['buildId'];
   readonly kallsyms: readonly Kallsym[];
   readonly exports: ReadonlyMap<string, KernelExport>;
@@ -101,6 +104,7 @@ class LoadedImage implements KernelImage {
     this.textRanges = [this.#range('_stext', '_etext', name), this.#range('_sinittext', '_einittext', name)];
     this.banner = findBanner(this.#image, name);
     this.release = this.banner.split(' ')[2]!;
+    this.vermagic = findVermagic(this.#image, this.release);
     const id = findBuildId(this.#image);
     if (!id)
       throw unreadable(
@@ -186,6 +190,19 @@ function findBanner(image: ImageBytes, place: string): string {
     if (/^Linux version \S+ [ -~]*#\d+ [ -~]*$/.test(banner)) return banner;
   }
   throw unreadable(place, 'it has no banner that tells the release', 'Give the image of a Linux kernel.');
+}
+
+/** How often a kernel's release stands in its image: in the banner, in what uname tells, in modules that are built in. */
+const mostReleases = 64;
+const longestVermagic = 256;
+
+/** A string that begins with the release, and goes on with what modules are compared by. */
+function findVermagic(image: ImageBytes, release: string): string | undefined {
+  for (const at of findText(image.bytes, `${release} `, mostReleases)) {
+    const text = image.bytes[at - 1] === 0 ? image.text(at, longestVermagic) : undefined;
+    if (text?.endsWith(' ')) return text;
+  }
+  return undefined;
 }
 
 function unreadable(place: string, message: string, remedy: string) {

@@ -18,8 +18,9 @@ export interface ProofKernel {
 }
 
 /** What must be known of an architecture before anything is proven on it. Throws `proof-unknown`. */
-export function factsOf({ arch }: ProofKernel): ProofFacts {
-  if (arch.proofFacts) return arch.proofFacts;
+export function factsOf({ arch, image }: ProofKernel): ProofFacts {
+  const { proofFacts: facts } = arch;
+  if (facts) return facts.forKernel?.(image.vermagic) ?? facts;
   throw reasonError(
     'proof-unknown',
     arch.platform.name,

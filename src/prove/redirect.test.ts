@@ -77,6 +77,23 @@ describe('The prover', () => {
     expect(proveRedirect(proofFacts, hookOf(rightHook), redirect())).toEqual({ verdict: 'proven', paths: 2 });
   });
 
+  test('proves nothing by instructions that processors of the kernel may not have', () => {
+    /** The right hook with one more word, which changes r1 before what handlers are told is put there. */
+    const ofVersion = (version: string, ...more: number[]): string => {
+      const words = rightHook.toSpliced(tellCaller, 0, ...more);
+      const facts = proofFacts.forKernel!(`6.1.0 mod_unload ${version} p2v8 `);
+      const verdict = proveRedirect(facts, hookOf(words), redirect());
+      return verdict.verdict === 'unknown' ? verdict.reasons.join() : verdict.verdict;
+    };
+    const wide = at('MOV (immediate), wide', { Rd: 1, imm4: 0, imm12: 1 });
+    const unaligned = at('LDR (immediate)', { Rn: SP, Rt: 1, U: 1, imm12: 2 });
+    for (const version of ['ARMv5', 'ARMv6', 'ARMv7', '']) expect(ofVersion(version)).toBe('proven');
+    for (const version of ['ARMv5', 'ARMv6', '']) expect(ofVersion(version, wide)).toMatch(/may not have this/);
+    for (const version of ['ARMv5', '']) expect(ofVersion(version, unaligned)).toMatch(/may be no multiple of 4/);
+    for (const word of [wide, unaligned]) expect(ofVersion('ARMv7', word)).toBe('proven');
+    expect(ofVersion('ARMv6', unaligned)).toBe('proven');
+  });
+
   test('refutes a hook that loses a register, for the new code and for the old', () => {
     const withoutR6 = at('LDM', { Rn: SP, W: 0, register_list: allOfThem & ~(1 << 6) });
     // The words behind it come one register too early.

@@ -106,6 +106,7 @@ export class Scene {
       pc: this.behind(this.oldFunction, entry.index),
       registers,
       stackReach,
+      unknowable: this.facts.mayBeAbsent,
       elsewhere: (address, size, pc) => this.elsewhere(address, size, pc),
       onStack: (distance, size, pc) => this.onStack(distance, size, pc),
     });
@@ -121,6 +122,7 @@ export class Scene {
   /** What memory holds beside the stack. A load that may find none would trap; that is noted, and it goes on. */
   private elsewhere(address: Term, size: number, pc: Term): Term | 'any' | undefined {
     const { terms, facts, hook } = this;
+    this.checkAlignment(address, size, pc);
     const { convention, instructionSet: set } = facts;
     const back = terms.initial(set.registers[convention.atEntry.returnAddress]!);
     // The word behind the caller's call, and the tracer's first.
@@ -154,6 +156,7 @@ export class Scene {
    */
   private onStack(distance: number, size: number, pc: Term): void {
     const { terms, facts, redirect } = this;
+    this.checkAlignment(this.above(this.callersSp, distance), size, pc);
     if (pc.base && pc.base !== this.stub.base && pc.base !== this.island.base) return;
     const { stackArguments, callersFrame } = facts.convention;
     const count = redirect.usesParameterArea === false ? 0 : (redirect.stackArguments ?? 0);
@@ -163,6 +166,14 @@ export class Scene {
     if (distance + size <= end && !isDeep) return;
     const place = terms.describe(this.above(this.callersSp, distance));
     this.doubts.add(`at ${terms.describe(pc)}: it accesses ${place}, where there may be no memory`);
+  }
+
+  /** Where a kernel's processors do something of their own with what is not aligned, it must be. */
+  private checkAlignment(address: Term, size: number, pc: Term): void {
+    const { terms, facts } = this;
+    if (!facts.wantsAlignment || same(terms.apply('and', address, terms.constant(size - 1)), terms.constant(0))) return;
+    const place = `${terms.describe(address)}, which may be no multiple of ${size}`;
+    this.doubts.add(`at ${terms.describe(pc)}: it accesses ${place}, as processors of this kernel want it`);
   }
 
   /** Whether the word behind the caller’s call is the one that loads the caller's TOC pointer. */

@@ -29,6 +29,8 @@ export interface Start {
    * is.
    */
   readonly elsewhere?: (address: Term, size: Size, pc: Term) => Term | 'any' | undefined;
+  /** Registers that some processors do not have: what they are read as nobody knows, whatever was written. */
+  readonly unknowable?: ReadonlySet<number> | undefined;
   /** Told of each access to the stack in a step, by the distance from the initial stack pointer. */
   readonly onStack?: (distance: number, size: Size, pc: Term) => void;
 }
@@ -159,6 +161,8 @@ export class SymbolicMachine implements Machine<Term> {
   }
 
   read(register: number): Term {
+    if (this.start.unknowable?.has(register))
+      return this.unknown(`${this.set.registers[register]!}, which not all have`, this.set.widths.get(register));
     return this.registers[register]!;
   }
 
@@ -209,8 +213,9 @@ export class SymbolicMachine implements Machine<Term> {
     this.stack.forgetFrom(distance);
   }
 
-  /** A number that nobody knows (`Terms.unknown`), for use within a step. */
+  /** A number that nobody knows (`Terms.unknown`); within a step that is run again, the same as before. */
   unknown(why: string, width?: number, free?: boolean, at?: Term): Term {
+    if (!this.isStepping) return this.terms.unknown(why, width, free, at);
     const index = this.meeting++;
     this.met[index] ??= this.terms.unknown(why, width, free, at);
     return this.met[index];

@@ -20,7 +20,7 @@
 // and encoding; `semantics.ts`, running; `syntax.ts`, printing; `call-sites.ts`, where ftrace has its hooks;
 // `prologue.ts`, what a prologue did; `ftrace-redirect.ts`, the stub that undoes it; `entry-redirect.ts`, the way that needs none; `stub-section.ts`, the stubs in a
 // module; `late-binding.ts`, relocations that wait for another module; `object-code.ts`, how code in objects is read;
-// `proof-facts.ts`, what the prover must know; `self-modified.ts`, what the kernel rewrites in itself;
+// `proof-facts.ts`, what the prover must know, and `older-processors.ts`, what some kernels' processors lack; `self-modified.ts`, what the kernel rewrites in itself;
 // `linked-code.ts`, what an image shows of the relocations that it was linked from.
 
 import { EM_ARM } from '../../elf/constants.ts';

@@ -3,6 +3,7 @@
 
 import { type Machine, NotUnderstood, type ProofFacts, withJumps } from '../machine.ts';
 import { decode, encode } from './instructions.ts';
+import { factsOfVersion } from './older-processors.ts';
 import { R_ARM_CALL, R_ARM_JUMP24, R_ARM_PC24, relocationKind } from './relocations.ts';
 import { LR, SP } from './row.ts';
 import { instructionSet } from './semantics.ts';
@@ -90,6 +91,7 @@ export const proofFacts: ProofFacts = {
   // CONFIG_FRAME_WARN of 32-bit kernels (lib/Kconfig.debug, Linux 6.1).
   mostStack: 1024,
   executeRelocated,
+  forKernel: (vermagic) => factsOfVersion(proofFacts, vermagic),
   // Wherever they are, a stub that moves nothing keeps them.
   readCallee: () => ({}),
 };

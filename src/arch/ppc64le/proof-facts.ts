@@ -181,6 +181,8 @@ export const proofFacts: ProofFacts = {
   executeFilled,
   readCallee,
   mayBeMissing,
+  // They came with version 3.0 of the Power ISA (POWER9); before, these bits of XER are reserved.
+  mayBeAbsent: new Set([OV32, CA32]),
   // In a guest of KVM PR a load from a shared page takes its place (arch/powerpc/kernel/kvm.c): some number either way.
   rewrittenAlike: (word) => decode(word)?.encoding.name === 'mfmsr',
 };
