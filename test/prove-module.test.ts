@@ -396,6 +396,28 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     expect(leaf.join()).not.toMatch(/TOC pointer/);
   });
 
+  test('a new function that ends in a call ends there only where the callee is known not to return', (context) => {
+    if (!arch.elf.rela) return context.skip(onlyPpc64le);
+    const judgeCallOf = (name: string): string =>
+      judge((model) => {
+        const [first, second] = model.symbols.filter(
+          ({ type, place }) => type === STT_FUNC && place === newCode(model),
+        );
+        // mflr r0; std r0,16(r1); stdu r1,-32(r1); bl; nop; and the next function right behind: ld r3,96(r1); blr.
+        const words = [0x7c0802a6, 0xf8010010, 0xf821ffe1, 0x48000001, 0x60000000, 0xe8610060, 0x4e800020];
+        const code = new Uint8Array(Uint32Array.from(words).buffer);
+        const place = newSection('.text.ends', SHT_PROGBITS, SHF_ALLOC | 4n, code, { align: 16 });
+        const symbol = newSymbol(name, { binding: 1 });
+        place.relocations.push({ offset: 12, type: R_PPC64_REL24, symbol, addend: 0n });
+        model.sections.push(place);
+        model.symbols.push(symbol);
+        Object.assign(first!, { place, value: 0n, size: 20n, other: 0 });
+        Object.assign(second!, { place, value: 20n, size: 8n, other: 0 });
+      })[0]!;
+    expect(judgeCallOf('panic')).toBe('proven');
+    expect(judgeCallOf('schedule')).toMatch(/ends in a call of schedule/);
+  });
+
   test('an unwind table that lets somebody unwind from a stub is seen', () => {
     if (arch.platform.name !== 'arm') return;
     const table = (model: ElfModel): Section => findSection(model, `.ARM.exidx${stubsOf(model).name}`)!;

@@ -21,6 +21,7 @@ import type { Relocation, Section } from '../elf/model.ts';
 import { ReasonError, reasonError } from '../reason.ts';
 import { relocationTables } from './loader-relocations.ts';
 import { ModuleCode } from './module-code.ts';
+import { neverReturns } from './never-return.ts';
 import { wordsOf } from './old-function.ts';
 import { patchSection } from './patch-module.ts';
 import { between, byOffset, firstFrom, listIn } from './places.ts';
@@ -197,6 +198,7 @@ export class StubLoader {
     try {
       this.#checkPlaces(redirect, words);
       this.#checkEntry(redirect, words, size);
+      this.#checkEnd(redirect, words);
       const waysIn = this.#code.waysIn(section, offset, offset + instructionSize * words.length, refuse);
       return { newFunction: words, waysIn };
     } catch (error) {
@@ -249,6 +251,30 @@ export class StubLoader {
       if ((word & filled) !== 0)
         throw unknown(redirect, 0, `its new function has a number at ${hex(offset - start)} that the loader replaces`);
     }
+  }
+
+  /**
+   * That a call behind which there is nothing does not return, as who reads the function believes: it would go on in the next
+   * one. Of a callee of the kernel that is known by its name; one in the module itself the compiler has seen.
+   */
+  #checkEnd(redirect: ReadRedirect, words: Uint32Array): void {
+    const { arch } = this.#patch;
+    // Where nobody asks what a new function does, it may end as it likes.
+    if (arch.jumpTables.length === 0) return;
+    const { section, offset } = redirect.newFunction;
+    const last = words.findLastIndex((word) => !arch.objectCode.padding.includes(word));
+    const at = offset + instructionSize * last;
+    const call = between(this.#code.relocations(section), at, at + 1).find(
+      ({ type }) => arch.relocationKind(type)?.use === 'call',
+    );
+    if (!call?.symbol || isSection(call.symbol.place) || arch.objectCode.isJump(words[last]!)) return;
+    const { name } = call.symbol;
+    if (!neverReturns(name))
+      throw unknown(
+        redirect,
+        0,
+        `its new function ends in a call of ${name}, behind which it would run into the next one`,
+      );
   }
 
   /** That the new function begins where whoever comes from elsewhere enters it: there its TOC pointer is set up. */
