@@ -335,6 +335,21 @@ describe.each(stockKernels)('$name', ({ name, package: wanted, architecture: arc
     ]);
   });
 
+  it('tells once of a structure that many files use', async () => {
+    const member: Edit = [
+      'drivers/block/zram/zcomp.h',
+      'struct hlist_node node;',
+      '\tstruct hlist_node node;\n\tint more;',
+    ];
+    expect(await reasonsOf([member])).toMatchObject([
+      {
+        code: 'type-changed',
+        place: 'drivers/block/zram/zcomp.c: struct zcomp',
+        message: expect.stringMatching(/; it is used in drivers\/block\/zram\/zram_drv\.c too$/),
+      },
+    ]);
+  });
+
   it('names files, functions and what is bound where, with --json', async () => {
     const patch = join(scratch, 'json.patch');
     writeFileSync(patch, patchOf([cmdline]), 'latin1');

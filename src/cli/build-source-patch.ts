@@ -109,7 +109,7 @@ async function linkCompiled(
     ...files.flatMap(({ path, diff }) =>
       diff.reasons.map((reason) => ({ ...reason, place: `${path}: ${reason.place}` })),
     ),
-    ...pairs.flatMap(changedTypes),
+    ...changedTypes(pairs),
   ]);
   const search = { kernel: stored, platform: arch.platform, source, progress };
   for (const [each, address] of await shownElsewhere(kernel, search, files)) shown.set(each, address);
@@ -234,17 +234,24 @@ function modulesAround(pairs: readonly ObjectPair[], exporters: ReadonlyMap<stri
   return [...new Set([...ofModules.map(({ module }) => module), ...used])];
 }
 
-/** What the kernel has made of a type stays as it is, so new code must find it so. */
-function changedTypes({ path, original, patched }: ObjectPair): Reason[] {
-  const [before, after] = [typeLayouts(original, path), typeLayouts(patched, path)];
-  if (!before || !after) return [];
-  return changedLayouts(before, after).map((type) => ({
+/** What the kernel has made of a type stays as it is, so new code must find it so. Each type is told once, with the files that use it. */
+function changedTypes(pairs: readonly ObjectPair[]): Reason[] {
+  const users = new Map<string, string[]>();
+  for (const { path, original, patched } of pairs) {
+    const [before, after] = [typeLayouts(original, path), typeLayouts(patched, path)];
+    if (!before || !after) continue;
+    for (const type of changedLayouts(before, after)) users.set(type, [...(users.get(type) ?? []), path]);
+  }
+  return [...users].map(([type, [first, ...others]]) => ({
     code: 'type-changed',
-    place: `${path}: ${type}`,
-    message: 'the fix lays it out otherwise, and the kernel may have objects that lie as before',
+    place: `${first}: ${type}`,
+    message: `the fix lays it out otherwise, and the kernel may have objects that lie as before${others.length > 0 ? `; it is used in ${few(others)} too` : ''}`,
     remedy: 'leave it as it is, and keep what is new in a shadow variable (klp_shadow_alloc)',
   }));
 }
+
+const few = (names: readonly string[]): string =>
+  names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more files` : names.join(', ');
 
 function nothing(place: string, files: readonly ChangedFile[]) {
   const remarks = files.flatMap(({ diff }) => diff.remarks);
