@@ -96,7 +96,11 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
         throw reasonError('patch-malformed', place(), 'its stub is empty');
       }
       if (redirect.stubSize > mostStub) {
-        throw reasonError('patch-malformed', place(), `its stub of ${redirect.stubSize} bytes is longer than any can be`);
+        throw reasonError(
+          'patch-malformed',
+          place(),
+          `its stub of ${redirect.stubSize} bytes is longer than any can be`,
+        );
       }
       const { data } = stub.section;
       if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
