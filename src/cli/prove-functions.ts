@@ -40,7 +40,8 @@ export function proveFunctions(
       for (const { oldAddress, verdict } of prover.proveModule(bytes, 'every function')) {
         const each = byAddress.get(oldAddress)!;
         const reasons = reasonsAgainst(each.name, verdict);
-        judged.set(each, { ...each, code: reasons[0]?.code ?? 'proven', reasons, verdict });
+        const { name, address, site } = each;
+        judged.set(each, { name, address, site, code: reasons[0]?.code ?? 'proven', reasons, verdict });
       }
     }
     progress(judged.size);

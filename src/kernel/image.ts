@@ -161,9 +161,9 @@ class LoadedImage implements KernelImage {
   }
 
   #addAddress(name: string, address: LinkAddress): void {
-    const known = this.#addresses.has(name);
-    if (!known) this.#addresses.set(name, address);
-    else if (this.#addresses.get(name) !== address) this.#addresses.set(name, undefined);
+    const known = this.#addresses.get(name);
+    if (known === address) return;
+    this.#addresses.set(name, known === undefined && !this.#addresses.has(name) ? address : undefined);
   }
 
   #range(from: string, to: string, place: string): { start: LinkAddress; end: LinkAddress } {

@@ -79,10 +79,10 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
 
   const layout = tableLayout(word);
   const redirects = table.objects.flatMap(({ module, redirects }) =>
-    redirects.map(({ at, ...redirect }): ReadRedirect => {
+    redirects.map((redirect): ReadRedirect => {
       const place = () => `${file}: ${redirect.oldName}`;
       const code = (member: 'new_function' | 'stub') => {
-        const to = follow(at + layout.suture_redirect.offset[member]);
+        const to = follow(redirect.at + layout.suture_redirect.offset[member]);
         if (to) return to;
         throw reasonError('patch-malformed', place(), `its ${member.replace('_', ' ')} is not in the module`);
       };
@@ -106,11 +106,20 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
       if (redirect.stubSize % 4 !== 0 || stub.offset + redirect.stubSize > data.length) {
         throw reasonError('patch-malformed', place(), `its stub of ${redirect.stubSize} bytes is not in the module`);
       }
+      const { oldName, oldAddress, oldSympos, oldWords, masked, site, way, stubSize } = redirect;
+      const words = wordsOf(data.subarray(stub.offset, stub.offset + stubSize));
       return {
-        ...redirect,
+        oldName,
+        oldAddress,
+        oldSympos,
+        oldWords,
+        masked,
+        site,
+        way,
+        stubSize,
         module: module?.name,
         newFunction,
-        stub: { ...stub, words: wordsOf(data.subarray(stub.offset, stub.offset + redirect.stubSize)) },
+        stub: { section: stub.section, offset: stub.offset, words },
       };
     }),
   );

@@ -11,7 +11,7 @@ import type { Architecture, EntryBranch, KernelText, UnwindingOf } from '../arch
 import type { Callee, ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { type LoadedStub, StubLoader } from '../kernel/load-module.ts';
-import { isFunction } from '../kernel/old-function.ts';
+import { isFunction, wordsOf } from '../kernel/old-function.ts';
 import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
@@ -170,9 +170,9 @@ export class Prover {
     if (!this.#names.get(oldAddress)?.includes(oldName))
       throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
     const bytes = image.bytes(oldAddress, instructionSize * oldWords.length);
-    const view = bytes && new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const inImage = bytes && wordsOf(bytes);
     let same = 0;
-    while (same < oldWords.length && oldWords[same] === view?.getUint32(instructionSize * same, true)) same++;
+    while (same < oldWords.length && oldWords[same] === inImage?.[same]) same++;
     if (same < oldWords.length) {
       throw differs(redirect, instructionSize * same, 'the module has another word for it than the image');
     }

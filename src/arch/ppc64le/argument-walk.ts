@@ -43,9 +43,9 @@ export class Walk {
   readonly accesses: Accesses;
   private readonly code: WalkedCode;
   private readonly waysIn: WaysIn | undefined;
-  /** What registers hold at words: all that has been found, in the order in which it was. */
-  private readonly states: Registers[] = [];
-  /** Of each word that control reaches the place in `states`, plus one; 0 of the others. */
+  /** What registers hold at words: all that has been found, in the order in which it was; first what stands for nothing. */
+  private readonly states: (Registers | undefined)[] = [undefined];
+  /** Of each word that control reaches the place in `states`; 0 of the others. */
   private readonly reached: Uint32Array;
   /** The words that are jump tables, in the order in which they were found. */
   private readonly tables = new Set<number>();
@@ -54,7 +54,7 @@ export class Walk {
   private afterCalls: { index: number; registers: Registers }[] = [];
   /** What holds by sp, of the first `framed` states: few functions are ever asked for it. */
   private readonly frames = new Map<number, Registers>();
-  private framed = 0;
+  private framed = 1;
   /** Whether the walk from the entry is over. */
   private fromUnreached = false;
   /** While a guess is tried: words whose place in `reached` has changed, each with what stood there before. */
@@ -116,7 +116,7 @@ export class Walk {
 
   /** What the registers hold before a word; undefined for one that control does not reach. */
   registersAt(index: number): Registers | undefined {
-    return this.states[(this.reached[index] ?? 0) - 1];
+    return index < 0 ? undefined : this.states[this.reached[index]!];
   }
 
   /** What holds at all the words that were reached with a frame of one size, by sp. */
@@ -151,8 +151,9 @@ export class Walk {
   /** Notes what holds at a word. */
   private note(index: number, registers: Registers): void {
     this.changes?.push(index, this.reached[index]!);
-    if (this.states.at(-1) !== registers) this.states.push(registers);
-    this.reached[index] = this.states.length;
+    const { states } = this;
+    if (states[states.length - 1] !== registers) states.push(registers);
+    this.reached[index] = states.length - 1;
   }
 
   private enter(index: number, registers: Registers): void {

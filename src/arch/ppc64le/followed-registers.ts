@@ -110,11 +110,12 @@ export function joinedRegisters(a: Registers, b: Registers): Registers {
   const sp = spOf(a);
   // Mostly both say the same.
   let differs = 0;
+  let inA = 0;
+  let inB = 0;
   for (let rest = a.known | b.known; rest !== 0; rest &= rest - 1) {
     const bit = rest & -rest;
-    const r = 31 - Math.clz32(bit);
-    const before = valueIn(a, r);
-    const other = valueIn(b, r);
+    const before = a.known & bit ? a.values[inA++]! : 'other';
+    const other = b.known & bit ? b.values[inB++]! : 'other';
     if (before !== other && !isSame(joined(before, other, sp), before)) differs |= bit;
   }
   let both = withLink(a, lr, lrSave);
