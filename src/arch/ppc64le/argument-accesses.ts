@@ -94,11 +94,14 @@ const isVariable = (value: Value, sp: number) => typeof value === 'number' && is
 /** What an instruction other than an addition makes of an address in the stack. */
 function partOfAddress({ name }: Encoding, word: number, before: Registers): Value {
   const pageShift = 16;
-  if (name === 'andi.') return 'other';
-  if ((name !== 'rldicl' && name !== 'rldicr') || field('sh', word) !== 0) return 'lost';
+  const isMask = (name === 'rldicl' || name === 'rldicr') && field('sh', word) === 0;
+  if (!isMask && name !== 'andi.') return 'lost';
   const value = valueIn(before, field('RS', word));
-  // To a remainder; to a physical address, whose first four bits are cleared (`__pa` in arch/powerpc/include/asm/page.h).
-  if (name === 'rldicl') return field('mb', word) >= 64 - pageShift ? 'other' : alignedDown(value, 0);
+  const whole = alignedDown(value, 0);
+  // To a physical address, whose first four bits are cleared (`__pa` in arch/powerpc/include/asm/page.h).
+  if (name === 'rldicl' && field('mb', word) < 64 - pageShift) return whole;
+  // To a remainder: of a variable's address it is worth no more than the address itself, of sp it is sp in another form.
+  if (name !== 'rldicr') return isIndexed(whole) && isLocal(whole.from, spOf(before)) ? 'other' : 'lost';
   // To a variable that is aligned more than sp.
   const aligned = alignedDown(value, 63 - field('me', word));
   return isIndexed(aligned) && isLocal(aligned.from, spOf(before)) ? aligned : 'lost';

@@ -54,6 +54,14 @@ describe('arguments on the stack', () => {
     expect(sure(open, encode('lfd', { FRT: 1, 'RA|0': 1, D: 0 }), close, blr)).toMatch(/back chain/);
     // Through the condition register.
     expect(sure(open, encode('mtcrf', { FXM: 1, RS: 1 }), encode('mfcr', { RT: 9 }), close, blr)).toMatch(/mtcrf/);
+    // As what is left of it in a part of a stack, to whose address it can be added again.
+    const rest = (mb: number, RS: number) => encode('rldicl', { RA: 9, RS, sh: 0, mb });
+    expect(sure(open, rest(50, 1), ld(112 + 96, 9), close, blr)).toMatch(/may go to an argument/);
+    expect(sure(open, rest(48, 1), encode('add', { RT: 9, RA: 9, RB: 10 }), ld(96, 9), close, blr)).toMatch(/argument/);
+    expect(sure(open, encode('andi.', { RA: 9, RS: 1, UI: 0x3fff }), ld(96, 9), close, blr)).toMatch(/argument/);
+    // For a comparison, and of a variable's address, it may be taken.
+    expect(sure(open, rest(50, 1), encode('cmpli', { BF: 7, L: 1, RA: 9, UI: 2048 }), close, blr)).toBe(0);
+    expect(sure(open, std(40), addi(10, 1, 40), rest(48, 10), ld(0, 9), close, blr)).toBe(0);
     expect(sure(open, read, close, blr)).toBe(9);
   });
 
