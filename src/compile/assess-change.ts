@@ -9,7 +9,7 @@ import type { StoredKernel } from '../host/kernel-store.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { ReasonError } from '../reason.ts';
 import { applyToFile } from './apply-diff.ts';
-import { type ChangedFunctions, changedFunctions } from './changed-assembly.ts';
+import { type ChangedFunctions, changedInEither } from './changed-assembly.ts';
 import { evenLines } from './even-lines.ts';
 import { type SourceChange, sourceChange } from './function-bodies.ts';
 import { makeObjectTree } from './object-tree.ts';
@@ -67,10 +67,9 @@ export async function assessChange(
     if (existsSync(made)) await cp(made, objects, { recursive: true });
     await makePatchedTree(source, patched, new Map([[path, Buffer.from(before, 'latin1')]]), [dirname(path)]);
     /** Compiles a text in the file's place, to assembly. */
-    const assemblyOf = async (text: string): Promise<string> => {
+    const assemblyOf = async (text: string, flags: readonly string[]): Promise<string> => {
       await writeFile(join(patched, path), text, 'latin1');
-      const flags = [...sectionedFlags(platform), '-S'];
-      const { object } = await compileAgain(tree, path, run, patched, flags);
+      const { object } = await compileAgain(tree, path, run, patched, [...flags, '-S']);
       const assembly = Buffer.from(object).toString('latin1');
       if (assembly.startsWith('\x7fELF')) throw new Error(`${path}: the compiler wrote no assembly`);
       return assembly;
@@ -78,9 +77,14 @@ export async function assessChange(
     const even = evenLines(before, parsed!);
     try {
       // The new state first: where it does not compile the other one is of no use.
-      const fresh = await assemblyOf(even.after);
-      const old = await assemblyOf(even.before);
-      return { source: change, compilesAlone: true, complaint: '', functions: changedFunctions(old, fresh) };
+      const states = async (flags: readonly string[]) => {
+        const after = await assemblyOf(even.after, flags);
+        return [await assemblyOf(even.before, flags), after] as const;
+      };
+      const forPatch = await states(sectionedFlags(platform));
+      // Data of a section by its own name, not by its distance from the first.
+      const asKernel = await states(['-fno-section-anchors']);
+      return { source: change, compilesAlone: true, complaint: '', functions: changedInEither(forPatch, asKernel) };
     } catch (error) {
       if (!(error instanceof ReasonError) || error.reasons[0].code !== 'compile-failed') throw error;
       const complaint = error.reasons[0].message;

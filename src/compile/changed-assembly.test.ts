@@ -1,7 +1,7 @@
 // What is compared here decides whether the builder replaced the right functions: an oracle that is wrong is worse than none.
 
 import { expect, test } from 'vitest';
-import { changedFunctions } from './changed-assembly.ts';
+import { changedFunctions, changedInEither } from './changed-assembly.ts';
 
 const file = (text: string, label = 5, constant = 0) => `
 	.section	.rodata.f.str1.4,"aMS",%progbits,1
@@ -71,12 +71,12 @@ test('a constant that stands for another one is that one', () => {
 });
 
 test('what __COUNTER__ is in the name of is what it holds', () => {
-  const descriptor = (number: number, format: string) => `	.section	__dyndbg,"aw"
+  const descriptor = (number: number, format: string, line = 12) => `	.section	__dyndbg,"aw"
 	.type	__UNIQUE_ID_ddebug${number}, %object
 	.size	__UNIQUE_ID_ddebug${number}, 8
 __UNIQUE_ID_ddebug${number}:
 	.word	.LC${number}
-	.word	12
+	.word	${line}
 	.section	.rodata.str1.4
 .LC${number}:
 	.ascii	"${format}"
@@ -87,4 +87,16 @@ f:
 `;
   expect(changedFunctions(descriptor(4, 'a'), descriptor(5, 'a')).changed).toEqual([]);
   expect(changedFunctions(descriptor(4, 'a'), descriptor(4, 'b')).changed).toEqual(['f']);
+  // The line of a message in a function that has moved.
+  expect(changedFunctions(descriptor(4, 'a'), descriptor(4, 'a', 99)).changed).toEqual([]);
+});
+
+test('what the kernel has a changed function inlined in has changed too, under the name that it has for the patch', () => {
+  const f = (name: string, text: string) =>
+    `\t.type	${name}, @function\n${name}:\n\t${text}\n\t.size	${name},.-${name}\n`;
+  const forPatch = (text: string) => f('g', text) + f('h', 'bl g') + f('k', 'bl g');
+  const asKernel = (text: string) => f('g', text) + f('h.part.0', text) + f('k', 'bl g');
+  const states = (make: (text: string) => string) => [make('li 3,1'), make('li 3,2')] as const;
+  expect(changedInEither(states(forPatch), states(forPatch)).changed).toEqual(['g']);
+  expect(changedInEither(states(forPatch), states(asKernel)).changed).toEqual(['g', 'h']);
 });

@@ -58,6 +58,22 @@ export function changedFunctions(before: string, after: string): ChangedFunction
   };
 }
 
+/** The assembly of a file before and after. */
+type States = readonly [before: string, after: string];
+
+/**
+ * Compares two states that were compiled as for a patch; and compiled as the kernel was, where a changed function may be inlined in
+ * others: these have changed too, if the former have them.
+ */
+export function changedInEither(forPatch: States, asKernel: States): ChangedFunctions {
+  const own = changedFunctions(...forPatch);
+  const old = functionTexts(forPatch[0]);
+  const inlined = changedFunctions(...asKernel).changed.flatMap((name) =>
+    [name, name.split('.', 1)[0]!].filter((each) => old.has(each) && !own.removed.includes(each)).slice(0, 1),
+  );
+  return { ...own, changed: [...new Set([...own.changed, ...inlined])].sort() };
+}
+
 function callersIn(...states: readonly ReadonlyMap<string, string>[]): Record<string, string[]> {
   const callers = new Map<string, Set<string>>();
   for (const functions of states) {
@@ -114,7 +130,8 @@ function comparable(body: readonly string[], constants: ReadonlyMap<string, read
       .replace(numberedLabel, (label) => {
         const lines = depth < 4 ? constants.get(label) : undefined;
         if (lines === undefined) return plainNumbers(label);
-        return `{${lines.map((each) => resolve(each, depth + 1)).join(';')}}`;
+        const meant = isMessage.test(label) ? lines.filter((each) => !isNumber.test(each)) : lines;
+        return `{${meant.map((each) => resolve(each, depth + 1)).join(';')}}`;
       })
       .replace(codeLabel, numbered);
   };
@@ -126,5 +143,8 @@ function comparable(body: readonly string[], constants: ReadonlyMap<string, read
     .join('\n');
 }
 
+/** What describes a pr_debug() holds its line as a number (struct _ddebug in linux/dynamic_debug.h, Linux 6.1), and little else. */
+const isMessage = /^__UNIQUE_ID_ddebug/;
+const isNumber = /^\.\w+\s+-?(?:0x)?\d+$/;
 const codeLabel = /\.L[A-Z]*\d+\b/g;
 const isLabel = (line: string): boolean => /^\.L[A-Z]*\d+:$/.test(line);
