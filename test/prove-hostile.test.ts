@@ -115,6 +115,27 @@ describe.each(stockKernels)('On $name', ({ name, architecture }) => {
     expect(seen).toContain('unknown');
   });
 
+  test('what a damaged hook says of itself is not believed alone', () => {
+    const { hook } = kernel.arch.proofFacts!;
+    const [entry, call] = [kernel.image.symbol(hook.entry)!, kernel.image.symbol(hook.handlerCall)!];
+    const found = new Set<string>();
+    for (let at: bigint = entry; at < call; at += 4n) {
+      const whole = kernel.image;
+      // Another number in what its immediate operand is, if it has one: an address, or a place in the processor's area.
+      const image: KernelImage = {
+        ...whole,
+        word: (address) => (address === at ? whole.word(address)! ^ 4 : whole.word(address)),
+        bytes: (address, size) => whole.bytes(address, size),
+        symbol: (wanted) => whole.symbol(wanted),
+        section: (wanted) => whole.section(wanted),
+        enclosing: (address) => whole.enclosing(address),
+      };
+      for (const { verdict } of new Prover({ ...kernel, image }).proveModule(module, 'module.ko'))
+        if (verdict.verdict === 'unknown') for (const reason of verdict.reasons) found.add(reason);
+    }
+    expect([...found].join()).toMatch(/looks elsewhere than ftrace_caller does/);
+  });
+
   test('a damaged image is read to an end, or refused', async () => {
     const whole = new Uint8Array(await readFile(kernel.stored.image));
     const { arch } = kernel;

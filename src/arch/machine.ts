@@ -180,6 +180,8 @@ export interface FtraceHook {
   readonly entry: string;
   /** The symbol of the instruction in it that calls the handlers. */
   readonly handlerCall: string;
+  /** The same of the hook for handlers that want no registers: it takes from the same places what handlers are called with. */
+  readonly withoutRegisters: { readonly entry: string; readonly handlerCall: string };
   /** What ftrace writes at a call site: a call, its target left at the instruction itself. */
   readonly siteWord: number;
   /** What ftrace leaves at a site that nobody traces. */

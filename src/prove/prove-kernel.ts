@@ -31,7 +31,7 @@ export function factsOf({ arch, image }: ProofKernel): ProofFacts {
 
 /** The kernel's own ftrace hook. Throws `proof-unknown` for a kernel that does not have it. */
 export function kernelHook(kernel: ProofKernel): Hook {
-  const { entry, handlerCall, graph, handlerArguments, findEnabled } = factsOf(kernel).hook;
+  const { entry, handlerCall, graph, handlerArguments, findEnabled, withoutRegisters } = factsOf(kernel).hook;
   const addressOf = (name: string): LinkAddress => {
     const address = kernel.image.symbol(name);
     if (address !== undefined) return address;
@@ -51,11 +51,25 @@ export function kernelHook(kernel: ProofKernel): Hook {
     };
   const [start, call] = [addressOf(entry), addressOf(handlerCall)];
   const asShipped = (address: bigint): number | undefined => kernel.image.word(linkAddress(address));
+  /** What both hooks say of a place; a hook by itself would be right whatever it says. */
+  const told = <T>(find: ((word: typeof asShipped, entry: bigint, call: bigint) => T | undefined) | undefined) => {
+    const [first, last] = [withoutRegisters.entry, withoutRegisters.handlerCall].map((name) =>
+      kernel.image.symbol(name),
+    );
+    const found = find?.(asShipped, start, call);
+    if (first === undefined || last === undefined || found === find?.(asShipped, first, last)) return found;
+    throw reasonError(
+      'proof-unknown',
+      entry,
+      `it looks elsewhere than ${withoutRegisters.entry} does for what handlers are called with, or whether they are`,
+      'take the image as the distribution ships it',
+    );
+  };
   return {
     entry: start,
     handlerCall: call,
-    ops: kernel.image.symbol(opsVariable) ?? handlerArguments.findOps?.(asShipped, start, call),
-    enabled: findEnabled?.(asShipped, start, call),
+    ops: kernel.image.symbol(opsVariable) ?? told(handlerArguments.findOps),
+    enabled: told(findEnabled),
     // What the tracer makes of its word is another form of the hook, and proven beside this one.
     word: textOf(kernel, tracer ? [tracer.site] : []),
     isThere: (address, size) => kernel.image.bytes(linkAddress(address), size) !== undefined,

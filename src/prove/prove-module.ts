@@ -142,7 +142,11 @@ export class Prover {
   }
 
   #ofTable(redirect: ReadRedirect): Uint32Array {
-    if (redirect.way === 'entry') checkEntrySite(this.#kernel.arch, redirect, undefined);
+    if (redirect.way === 'entry') {
+      if (!this.#kernel.arch.entryWay?.ofModules)
+        throw differs(redirect, redirect.site, 'from the text of a module no branch reaches an island');
+      checkEntrySite(this.#kernel.arch, redirect, undefined);
+    }
     return ofTable(redirect, this.#facts);
   }
 

@@ -65,6 +65,7 @@ export const proofFacts: ProofFacts = {
   hook: {
     entry: 'ftrace_regs_caller',
     handlerCall: 'ftrace_regs_call',
+    withoutRegisters: { entry: 'ftrace_caller', handlerCall: 'ftrace_call' },
     siteWord: callOfItself,
     // It drops the `lr` that the word before the site has pushed.
     idleSiteWord: encode('ADD (immediate)', { S: 0, Rn: SP, Rd: SP, imm12: 4 }),

@@ -157,6 +157,7 @@ export const proofFacts: ProofFacts = {
   hook: {
     entry: 'ftrace_regs_caller',
     handlerCall: 'ftrace_regs_call',
+    withoutRegisters: { entry: 'ftrace_caller', handlerCall: 'ftrace_call' },
     siteWord: callOfItself,
     idleSiteWord: nop,
     // `mflr r0` stands before the site, and r2 has been set up or was right.
