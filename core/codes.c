@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
+#include "suture-arch.h"
 #include "suture.h"
 
 /* For suture_inside(); it reads this with the machine stopped. */
@@ -83,8 +84,8 @@ static void add_old(const struct klp_func *func)
 
 static void add_new(const struct klp_func *func)
 {
-	unsigned long start = (unsigned long)func->new_func;
-	unsigned long stub = suture_stub(func);
+	unsigned long start = arch_code_address((unsigned long)func->new_func);
+	unsigned long stub = arch_code_address(suture_stub(func));
 
 	add(start, start + func->new_size, func->old_name);
 	add(stub, stub + func->redirect->stub_size, func->old_name);
@@ -199,7 +200,7 @@ static void add_nops(const struct klp_patch *patch)
 static void add_register_kprobe(void)
 {
 #ifdef CONFIG_KPROBES
-	unsigned long start = (unsigned long)register_kprobe;
+	unsigned long start = arch_code_address((unsigned long)register_kprobe);
 
 	add(start, start + suture_symbol_size(start), "register_kprobe");
 #endif

@@ -66,9 +66,14 @@ bool suture_entry_is_sound(const struct suture_entry *entry)
 	u32 i;
 
 	if (!entry->branch_range || entry->branch_range > BITS_PER_LONG ||
-	    entry->branch_shift > 31 || entry->island_always > 1 || entry->reserved ||
-	    !suture_field_is_sound(entry->branch_field, sizeof(u32)))
+	    entry->branch_shift > 31 || entry->island_always > 1 ||
+	    !entry->branch_fields[0])
 		return false;
+	for (i = 0; i < SUTURE_BRANCH_FIELDS; i++) {
+		if (entry->branch_fields[i] &&
+		    !suture_field_is_sound(entry->branch_fields[i], sizeof(u32)))
+			return false;
+	}
 	for (i = 0; i < entry->island_count; i++) {
 		if (entry->island_fields[i] &&
 		    !suture_field_is_sound(entry->island_fields[i], sizeof(u32)))
@@ -90,22 +95,32 @@ bool suture_make_branch(const struct suture_entry *entry, unsigned long from,
 			unsigned long to, u32 *word)
 {
 	s64 distance = (long)(to + (s32)entry->branch_addend - from);
+	u32 i, branch = entry->branch;
 
 	if (!suture_fits(distance, entry->branch_range))
 		return false;
-	*word = suture_put_field(entry->branch, entry->branch_field,
-				 distance >> entry->branch_shift);
+	for (i = 0; i < SUTURE_BRANCH_FIELDS; i++)
+		branch = suture_put_field(branch, entry->branch_fields[i],
+					  distance >> entry->branch_shift);
+	*word = distance < 0 ? branch : branch ^ entry->branch_flip;
 	return true;
 }
 
 /* ---- getting ready ---- */
 
+/*
+ * Whether a kprobe is on a word: on any of its bytes, since in Thumb code instructions begin
+ * at halfwords, and a kprobe's address may have bit 0 set as pointers to functions have.
+ */
 static bool is_probed(unsigned long address)
 {
 	bool probed = false;
 #ifdef CONFIG_KPROBES
+	unsigned int i;
+
 	preempt_disable();
-	probed = get_kprobe((void *)address);
+	for (i = 0; !probed && i < sizeof(u32); i++)
+		probed = get_kprobe((void *)(address + i));
 	preempt_enable();
 #endif
 	return probed;

@@ -28,6 +28,7 @@ static void __used __init suture_layout(void)
 	TELL("max_build_id", SUTURE_MAX_BUILD_ID);
 	TELL("max_old_size", SUTURE_MAX_OLD_SIZE);
 	TELL("max_island", SUTURE_MAX_ISLAND);
+	TELL("branch_fields", SUTURE_BRANCH_FIELDS);
 	TELL("way_ftrace", SUTURE_WAY_FTRACE);
 	TELL("way_entry", SUTURE_WAY_ENTRY);
 	TELL("recipe_pc_relative", SUTURE_RECIPE_PC_RELATIVE);
@@ -74,9 +75,9 @@ static void __used __init suture_layout(void)
 	TELL_PLACE(suture_entry, branch_addend);
 	TELL_PLACE(suture_entry, branch_range);
 	TELL_PLACE(suture_entry, branch_shift);
-	TELL_PLACE(suture_entry, branch_field);
+	TELL_PLACE(suture_entry, branch_fields);
+	TELL_PLACE(suture_entry, branch_flip);
 	TELL_PLACE(suture_entry, island_always);
-	TELL_PLACE(suture_entry, reserved);
 
 	TELL("suture_recipe", sizeof(struct suture_recipe));
 	TELL_PLACE(suture_recipe, place);

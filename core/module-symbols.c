@@ -63,7 +63,7 @@ static bool is_function(const struct module *mod, const struct mod_kallsyms *kal
  * @name:	of the function, its init left out
  * @sympos:	which one of that name, counted from 1 in the order of the symbol table;
  *		0: the only one
- * @address:	its run-time address; on ppc64le of its global entry
+ * @address:	gets a pointer to it; on ppc64le to its global entry
  * @size:	in bytes, as its symbol has it; 0 if that does not tell
  *
  * Only code counts, also while the whole table is there: so the position is the same

@@ -13,6 +13,7 @@
 #include <linux/string.h>
 
 #include "bound.h"
+#include "suture-arch.h"
 #include "suture.h"
 
 /* ---- callbacks ---- */
@@ -82,6 +83,7 @@ static int find_in_module(struct klp_patch *patch, struct klp_object *obj,
 		pr_err("symbol '%s' not found in symbol table\n", func->old_name);
 		return -EINVAL;
 	}
+	*address = arch_code_address(*address);
 	/* What follows a function may have no name; its words are compared. */
 	size = suture_text(obj->mod).end - *address;
 	return suture_check_module_function(patch->mod, func->redirect, *address,

@@ -5,12 +5,12 @@
  */
 #include <linux/kallsyms.h>
 #include <linux/kernel.h>
-#include <linux/kprobes.h>
 #include <linux/preempt.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
 #include "bound.h"
+#include "suture-arch.h"
 #include "suture.h"
 
 /*
@@ -40,7 +40,7 @@ static bool find_symbol(unsigned long address, const char **name,
 
 /**
  * suture_symbol_size() - the size of a function
- * @address:	of its start; on PowerPC its global entry
+ * @address:	of its start, or a pointer to it; on PowerPC its global entry
  *
  * Return: in bytes, up to the next symbol; 0 if no symbol is there.
  */
@@ -49,7 +49,7 @@ unsigned long suture_symbol_size(unsigned long address)
 	const char *name, *module;
 	unsigned long size;
 
-	return find_symbol(address, &name, &size, &module) ? size : 0;
+	return find_symbol(arch_code_address(address), &name, &size, &module) ? size : 0;
 }
 
 /*
@@ -61,14 +61,12 @@ static bool read_word(const u32 *address, u32 *word)
 	if (suture_entry_word((unsigned long)address, word))
 		return true;
 #ifdef CONFIG_KPROBES
-	const struct kprobe *probe;
+	bool probed;
 
 	preempt_disable();
-	probe = get_kprobe((void *)address);
-	if (probe)
-		*word = probe->opcode;
+	probed = arch_word_under_kprobe(address, word);
 	preempt_enable();
-	if (probe)
+	if (probed)
 		return true;
 #endif
 	return !get_kernel_nofault(*word, address);

@@ -92,12 +92,13 @@ void suture_mark_pages(struct suture_codes *codes)
 	}
 }
 
-/* The code that holds the instruction at @pc. */
+/* The code that holds the instruction at @pc, or that a return address leads to. */
 static const struct suture_code *code_at(const struct suture_codes *codes,
 					 unsigned long pc)
 {
 	unsigned int low = 0, high = codes->count;
 
+	pc = arch_code_address(pc);
 	if (!test_bit(pc / SUTURE_PAGE % SUTURE_PAGES, codes->pages))
 		return NULL;
 	while (low < high) {
@@ -119,7 +120,7 @@ static const struct suture_code *code_after_call(const struct suture_codes *code
 {
 	const struct suture_code *code = code_at(codes, pc);
 
-	return code && code->start != pc ? code : NULL;
+	return code && code->start != arch_code_address(pc) ? code : NULL;
 }
 
 /* ---- return addresses that are not on the stack ---- */

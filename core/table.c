@@ -15,6 +15,7 @@
 #include <linux/uaccess.h>
 
 #include "bound.h"
+#include "suture-arch.h"
 #include "suture.h"
 
 /* Whether @count things at @pointer lie in @range, aligned as they must be. */
@@ -187,13 +188,21 @@ static int check_build_id(const struct module *mod,
 	return 0;
 }
 
+/* Where a pointer to code leads; of one to code of another instruction set, nowhere. */
+static const u32 *code_at(const void *pointer)
+{
+	unsigned long address = arch_code_address((unsigned long)pointer);
+
+	return arch_code_pointer(address) == (unsigned long)pointer ? (const u32 *)address : NULL;
+}
+
 static int check_pointers(const struct module *mod,
 			  const struct suture_redirect *redirect,
 			  const struct suture_range *memory, bool has_entry)
 {
 	struct suture_range text = suture_text(mod);
 	bool is_entry = redirect->way == SUTURE_WAY_ENTRY;
-	const u32 *stub = redirect->stub, *new_function = redirect->new_function;
+	const u32 *stub = code_at(redirect->stub), *new_function = code_at(redirect->new_function);
 	unsigned long i, words = redirect->old_size / sizeof(u32);
 
 	if (!holds_name(memory, redirect->old_name)) {

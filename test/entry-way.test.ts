@@ -95,9 +95,9 @@ const damages: [string, keyof ReturnType<typeof tableLayout>['suture_entry']['of
   ['a branch that reaches nothing', 'branch_range', 0],
   ['a branch of more bits than an address has', 'branch_range', 65],
   ['a branch whose distance is shifted away', 'branch_shift', 32],
-  ['a field beyond the word', 'branch_field', 0xffff_ffff],
+  ['a field beyond the word', 'branch_fields', 0xffff_ffff],
   ['islands neither always nor where needed', 'island_always', 2],
-  ['a member of another version', 'reserved', 1],
+  ['a branch without a field', 'branch_fields', 0],
 ];
 
 describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architecture }) => {

@@ -122,14 +122,17 @@ export interface RecipeShape {
 
 /**
  * How a word becomes a branch: the distance from the word's own address to the target plus `addend` must fit in `range` bits
- * as a signed number; it is shifted right by `shift`, arithmetically, and goes into `field`.
+ * as a signed number; it is shifted right by `shift`, arithmetically, and goes into `fields`. Then, unless the distance is
+ * negative, the bits of `flip` are turned over.
  */
 export interface BranchShape {
   readonly word: number;
   readonly addend: number;
   readonly range: number;
   readonly shift: number;
-  readonly field: RecipeField;
+  /** At most five. */
+  readonly fields: readonly RecipeField[];
+  readonly flip: number;
 }
 
 /** A word of an island with the bits of the target's address that it is given. */
@@ -351,11 +354,19 @@ export interface Architecture {
   readonly veneer: Veneer;
   /** Makes the call at a section offset one that a veneer can stand behind. Returns why not, if it cannot be. */
   readyLateCall(section: Section, offset: number): string | undefined;
+  /** What its code is called where kernels of one platform may be of several instruction sets. */
+  readonly codeName?: string;
   /**
-   * An instruction set of this architecture that is not read here: which bit of a pointer to a function says that its code is of
-   * that set, what it is called, and what to take instead.
+   * What a pointer to a function has set beside the address of its code, in all memory and in symbols of functions; 0 where it
+   * is the address. Kallsyms have addresses without it, and so has all that is called an address here.
    */
-  readonly otherSet?: { readonly bit: bigint; readonly name: string; readonly remedy: string };
+  readonly codeBit: bigint;
+  /** A word in the vermagic of modules for kernels of this instruction set, where that tells. */
+  readonly codeInVermagic?: string;
+  /** The same platform's kernels in another instruction set, whose pointers to functions have another `codeBit`. */
+  readonly otherSet?: Architecture;
+  /** What keeps patches of source from being built, in words: what compares objects cannot read such code yet. */
+  readonly withoutSourcePatches?: string;
   /**
    * How a symbol table binds a kernel function that is not exported to its absolute address, so that the kernel's own
    * loader makes the veneer or stub that a call needs (design section 2).
@@ -387,6 +398,8 @@ export interface Architecture {
    * Throws `ReasonError`: `prologue-unknown`, `stack-arguments`.
    */
   ftraceStub(old: FunctionText, site: LinkAddress, replacement: Uint32Array, waysIn?: WaysIn): Stub;
+  /** Why no function can be redirected at its call site; undefined where they can. */
+  readonly withoutFtraceWay?: string;
   /** The entry way, where there is one. */
   readonly entryWay?: EntryWay;
   /**

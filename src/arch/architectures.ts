@@ -18,3 +18,13 @@ export function architectureByName(name: string): Architecture | undefined {
 /** By what an ELF header says: its class (32 or 64) and e_machine. */
 export const architectureOfElf = (header: { class: 32 | 64; machine: number }): Architecture | undefined =>
   architectures.find(({ elf }) => elf.class === header.class && elf.machine === header.machine);
+
+/** By the same of a module, and by its vermagic, which tells of which instruction set the kernel is that it is for. */
+export function architectureOfModule(
+  header: { class: 32 | 64; machine: number },
+  vermagic: string,
+): Architecture | undefined {
+  const arch = architectureOfElf(header);
+  const word = arch?.otherSet?.codeInVermagic;
+  return word !== undefined && vermagic.split(' ').includes(word) ? arch!.otherSet : arch;
+}

@@ -89,8 +89,10 @@ export interface InstructionSet {
   readonly redZone: number;
   /** How many low bits of the stack pointer the ABI keeps zero. */
   readonly stackAlignment: number;
-  /** How long an instruction is, in bytes. */
+  /** How long an instruction is, in bytes: of a set with shorter ones, those that are run. */
   readonly instructionSize: number;
+  /** What a pointer to code has beside its address; the address's own bits there are 0. Without it, nothing. */
+  readonly codeBit?: bigint;
   /**
    * Runs one instruction, whose word has been read at the machine's pc. The machine goes on behind it unless it jumps.
    * Throws `NotUnderstood`.

@@ -97,10 +97,12 @@ const row = (kernel: StoredKernel): string[] => [
 ];
 
 /** What a kernel tells: the result of `kernel show`. */
-function describeKernel({ stored, image, callSites, selfModified, abi }: LoadedKernel) {
+function describeKernel({ stored, arch, image, callSites, selfModified, abi }: LoadedKernel) {
   const { vermagic, modversions, structModuleSize, nameOffset, initOffset, exitOffset } = abi;
   return {
     ...stored,
+    /** Of which instruction set its code is, where that is not the same for all kernels of the architecture. */
+    code: arch.codeName,
     release: image.release,
     banner: image.banner.trim(),
     buildId: image.buildId.bytes,
@@ -132,6 +134,7 @@ function rowsOf(kernel: ReturnType<typeof describeKernel>): string[][] {
   const rows: [string, string | number | undefined][] = [
     ['kernel', kernel.name],
     ['architecture', kernel.architecture],
+    ['code', kernel.code],
     ['package version', kernel.version || 'none: imported'],
     ['release', kernel.release],
     ['banner', kernel.banner],

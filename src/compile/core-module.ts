@@ -99,7 +99,8 @@ async function build(kernel: StoredKernel, image: Uint8Array, sources: Sources, 
     await kbuild(kernel, arch.platform, folder, ['KCFLAGS=-g0', 'modules']);
     const ko = new Uint8Array(await readFile(join(folder, 'suture.ko')));
     checkLayout(ko, arch.elf.class === 64 ? 8 : 4);
-    const bound = bindCore(ko, arch, await readKernelImage(image, basename(kernel.image), arch));
+    const read = await readKernelImage(image, basename(kernel.image), arch);
+    const bound = bindCore(ko, read.arch, read);
     await writeFile(join(output, 'suture.ko'), await signModule(bound));
     await copyFile(join(folder, 'Module.symvers'), join(output, 'Module.symvers'));
   });
@@ -131,6 +132,7 @@ export function checkLayout(ko: Uint8Array, word: 4 | 8): void {
     ['max_build_id', tableLimits.buildId],
     ['max_old_size', tableLimits.oldSize],
     ['max_island', tableLimits.islandWords],
+    ['branch_fields', tableLimits.branchFields],
     ['way_ftrace', wayNumbers.ftrace],
     ['way_entry', wayNumbers.entry],
     ['recipe_pc_relative', recipePcRelative],

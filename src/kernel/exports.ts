@@ -16,10 +16,11 @@ import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
 import { findText, type ImageBytes } from './image-bytes.ts';
 import type { Kallsym } from './kallsyms.ts';
+import { isFunction } from './old-function.ts';
 
 export interface KernelExport {
   readonly name: string;
-  /** Of the function or the data. */
+  /** Of the function's code or the data. */
   readonly address: LinkAddress;
   /** Undefined where the kernel has no versions (MODVERSIONS=n). */
   readonly crc: number | undefined;
@@ -47,22 +48,20 @@ interface Exports {
 }
 
 /**
- * The exports, in the order of the tables, and the address of the image's first byte. `otherSet` is of the architecture.
- * Throws `image-unreadable`, and `kernel-unsupported` for a kernel whose code is of the other instruction set.
+ * The exports, in the order of the tables, the address of the image's first byte, and which of the platform's instruction
+ * sets the code is of: kallsyms have the address of a function, its pointer says in a bit beside it what the code is.
+ * Throws `image-unreadable`.
  */
 export function readExports(
   image: ImageBytes,
   kallsyms: readonly Kallsym[],
   place: string,
-  otherSet?: Architecture['otherSet'],
-): Exports {
+  arch: Architecture,
+): Exports & { readonly arch: Architecture } {
   const allowance = new Allowance(searchSteps);
-  const found = findExports(image, kallsyms, allowance, 0n);
-  if (found) return found;
-  // Kallsyms have the address of the code, a pointer to a function says in a bit of it what the code is.
-  if (otherSet && findExports(image, kallsyms, allowance, otherSet.bit)) {
-    const message = `its code is ${otherSet.name}, which Suture does not read`;
-    throw reasonError('kernel-unsupported', place, message, otherSet.remedy);
+  for (const each of arch.otherSet ? [arch, arch.otherSet] : [arch]) {
+    const found = findExports(image, kallsyms, allowance, each.codeBit);
+    if (found) return { arch: each, base: found.base, exports: atAddresses(found.exports, kallsyms, each.codeBit) };
   }
   throw reasonError(
     'image-unreadable',
@@ -70,6 +69,18 @@ export function readExports(
     'the table of exported symbols was not found in the image',
     'Suture needs a kernel with CONFIG_MODULES=y.',
   );
+}
+
+/** Exported functions by the addresses of their code; data may be at odd addresses. */
+function atAddresses(exports: Exports['exports'], kallsyms: readonly Kallsym[], bit: bigint): Exports['exports'] {
+  if (bit === 0n) return exports;
+  const code = new Set<bigint>(kallsyms.filter(isFunction).map(({ address }) => address));
+  const found = new Map<string, KernelExport>();
+  for (const [name, each] of exports) {
+    const address = linkAddress(each.address & ~bit);
+    found.set(name, code.has(address) ? { ...each, address } : each);
+  }
+  return found;
 }
 
 /** `bit` is set in pointers to functions. */

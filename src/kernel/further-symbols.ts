@@ -7,7 +7,7 @@ import { readElf } from '../elf/elf.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
 import { elfBuildId, hexOfBuildId } from './build-id.ts';
-import { isNamedPlace, type KernelImage } from './image.ts';
+import { type KernelImage, namedPlaces } from './image.ts';
 import { isFunction } from './old-function.ts';
 import { readSystemMap } from './system-map.ts';
 
@@ -76,7 +76,7 @@ function symbolsOfVmlinux(image: KernelImage, file: NamedFile): NamedAddress[] {
   if (its !== own) {
     throw wrong(file.name, `its build id is ${its}, the image has ${own}`, 'give the vmlinux of this very build');
   }
-  return elf.symbols.filter(isNamedPlace).map(({ name, value }) => ({ name, address: linkAddress(value) }));
+  return namedPlaces(elf.symbols, image.arch).map(({ name, value }) => ({ name, address: linkAddress(value) }));
 }
 
 const wrong = (place: string, message: string, remedy: string) => reasonError('wrong-kernel', place, message, remedy);

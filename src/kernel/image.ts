@@ -1,7 +1,7 @@
 // A kernel as shipped: everything that its image tells by itself.
 
 import type { Architecture, KernelText } from '../arch/arch.ts';
-import { PT_LOAD, SHF_ALLOC, STT_FILE, STT_SECTION } from '../elf/constants.ts';
+import { PT_LOAD, SHF_ALLOC, STT_FILE, STT_FUNC, STT_SECTION } from '../elf/constants.ts';
 import { readElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
@@ -14,6 +14,8 @@ import { type Kallsym, readKallsyms } from './kallsyms.ts';
 import { isZimage, unpackZimage } from './zimage.ts';
 
 export interface KernelImage extends KernelText {
+  /** The platform's, for the instruction set that the image's code is of. */
+  readonly arch: Architecture;
   /** The address of the image's first byte, and the number of bytes that it has (without .bss). */
   readonly base: LinkAddress;
   readonly size: number;
@@ -34,8 +36,7 @@ export interface KernelImage extends KernelText {
 
 /**
  * Reads a kernel's image: an ARM zImage, an ELF vmlinux, or either of them packed. `name` is what errors call it.
- * Throws `image-unreadable`, `kallsyms-unreadable`, `packed-data-unreadable`, `elf-malformed`, `elf-unsupported`, and
- * `kernel-unsupported` for code of an instruction set that is not read.
+ * Throws `image-unreadable`, `kallsyms-unreadable`, `packed-data-unreadable`, `elf-malformed`, `elf-unsupported`.
  */
 export async function readKernelImage(bytes: Uint8Array, name: string, arch: Architecture): Promise<KernelImage> {
   const unpacked = await unpackIfPacked(bytes, name);
@@ -52,8 +53,16 @@ export async function readKernelImage(bytes: Uint8Array, name: string, arch: Arc
 }
 
 /** Symbols of sections and files name nothing in memory. */
-export const isNamedPlace = ({ type, place }: ElfSymbol): boolean =>
+const isNamedPlace = ({ type, place }: ElfSymbol): boolean =>
   type !== STT_SECTION && type !== STT_FILE && place !== 'undefined';
+
+/** The symbols of a linked kernel that name something in memory, those of functions with the addresses of their code. */
+export const namedPlaces = (symbols: readonly ElfSymbol[], { codeBit }: Architecture): ElfSymbol[] =>
+  symbols
+    .filter(isNamedPlace)
+    .map((symbol) =>
+      symbol.type === STT_FUNC && codeBit !== 0n ? { ...symbol, value: symbol.value & ~codeBit } : symbol,
+    );
 
 /** The segments of a vmlinux as `objcopy -O binary` lays them out: by physical address, since that is how they are loaded. */
 function flatten(elf: ElfModel, name: string): Uint8Array {
@@ -72,6 +81,7 @@ function flatten(elf: ElfModel, name: string): Uint8Array {
 }
 
 class LoadedImage implements KernelImage {
+  readonly arch: Architecture;
   readonly base: LinkAddress;
   readonly size: number;
   readonly banner: string;
@@ -92,10 +102,12 @@ class LoadedImage implements KernelImage {
     this.#image = new ImageBytes(bytes, arch.elf.class === 32 ? 4 : 8);
     this.size = bytes.length;
     this.kallsyms = readKallsyms(bytes, this.#image.word, name);
-    const { base, exports } = readExports(this.#image, this.kallsyms, name, arch.otherSet);
+    const found = readExports(this.#image, this.kallsyms, name, arch);
+    const { base, exports } = found;
+    this.arch = found.arch;
     this.base = base;
     this.exports = exports;
-    this.symbolTable = (elf?.symbols ?? []).filter(isNamedPlace);
+    this.symbolTable = namedPlaces(elf?.symbols ?? [], found.arch);
 
     for (const symbol of this.kallsyms) this.#addAddress(symbol.name, symbol.address);
     for (const symbol of this.symbolTable) this.#addAddress(symbol.name, linkAddress(symbol.value));

@@ -6,6 +6,7 @@ import { type KernelImage, readKernelImage } from './image.ts';
 import { learnModuleAbi, type ModuleAbi } from './module-abi.ts';
 
 export interface Kernel {
+  /** For the instruction set that its code is of. */
   readonly arch: Architecture;
   readonly image: KernelImage;
   /** In address order. */
@@ -19,12 +20,13 @@ export interface Kernel {
  * Throws `image-unreadable`, `kallsyms-unreadable`, `module-abi-unknown`, `elf-malformed`.
  */
 export async function readKernel(
-  arch: Architecture,
+  platform: Architecture,
   image: Uint8Array,
   modules: Iterable<{ readonly name: string; readonly bytes: Uint8Array }>,
   name: string,
 ): Promise<Kernel> {
-  const read = await readKernelImage(image, name, arch);
+  const read = await readKernelImage(image, name, platform);
+  const { arch } = read;
   return {
     arch,
     image: read,

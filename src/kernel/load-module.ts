@@ -96,10 +96,10 @@ export class StubLoader {
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
     for (const { type, place, value, size, other } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
+      const [offset, bytes] = [Number(value & ~arch.codeBit), Number(size)];
       const others = this.#others.get(place) ?? new Map<number, Set<number>>();
-      this.#others.set(place, others.set(Number(value), (others.get(Number(value)) ?? new Set()).add(other)));
+      this.#others.set(place, others.set(offset, (others.get(offset) ?? new Set()).add(other)));
       const sizes = this.#functions.get(place) ?? new Map<number, number | undefined>();
-      const [offset, bytes] = [Number(value), Number(size)];
       const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
       this.#functions.set(place, sizes.set(offset, isAsBefore ? bytes : undefined));
     }

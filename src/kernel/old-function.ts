@@ -180,7 +180,9 @@ function maskedWords(
 ): Uint32Array {
   const indexes = new Set<number>();
   for (let i = lowerBound(sites, (s) => s.address < start); i < sites.length && sites[i]!.address < end; i++) {
-    indexes.add(Number(sites[i]!.address - start) >>> 2);
+    // What begins at a halfword is in two words.
+    const at = Number(sites[i]!.address - start);
+    indexes.add(at >>> 2).add(Math.min(at + 3, Number(end - start) - 1) >>> 2);
   }
   const { words } = selfModified;
   for (let i = lowerBound(words, (a) => a < start); i < words.length && words[i]! < end; i++) {

@@ -10,7 +10,7 @@ import { readPatchTable } from './read-patch-table.ts';
 
 const table: PatchTable = {
   entry: {
-    branch: { word: 0x48000000, addend: -8, range: 26, shift: 2, field: { from: 0, width: 24, to: 2 } },
+    branch: { word: 0x48000000, addend: -8, range: 26, shift: 2, fields: [{ from: 0, width: 24, to: 2 }], flip: 3 },
     island: {
       always: false,
       words: [

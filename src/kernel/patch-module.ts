@@ -14,7 +14,7 @@ export const patchTableSymbol = 'suture_patch_table';
 
 /** "SUTR". */
 export const tableMagic = 0x52545553;
-export const tableVersion = 3;
+export const tableVersion = 4;
 
 /** What the core is willing to look at (SUTURE_MAX_… in the header); redirects and recipes of all objects together. */
 export const tableLimits = {
@@ -24,6 +24,7 @@ export const tableLimits = {
   buildId: 64,
   oldSize: 0x40000,
   islandWords: 16,
+  branchFields: 5,
 } as const;
 
 /** How a function is redirected (SUTURE_WAY_…): the hook of ftrace resumes at the stub, or a word at its entry leads there. */
@@ -33,7 +34,7 @@ export const wayNumbers: Readonly<Record<Way, number>> = { ftrace: 0, entry: 1 }
 /** The one bit of a recipe's flags (SUTURE_RECIPE_PC_RELATIVE). */
 export const recipePcRelative = 1;
 
-type Member = readonly [name: string, size: 'u32' | 'u32[3]' | 'word'];
+type Member = readonly [name: string, size: 'u32' | 'u32[3]' | 'u32[5]' | 'word'];
 
 const tableMembers = [
   ['magic', 'u32'],
@@ -80,9 +81,9 @@ const entryMembers = [
   ['branch_addend', 'u32'],
   ['branch_range', 'u32'],
   ['branch_shift', 'u32'],
-  ['branch_field', 'u32'],
+  ['branch_fields', 'u32[5]'],
+  ['branch_flip', 'u32'],
   ['island_always', 'u32'],
-  ['reserved', 'u32'],
 ] as const satisfies readonly Member[];
 
 const recipeMembers = [
@@ -107,7 +108,7 @@ interface Layout<Name extends string> {
 }
 
 function layOut<M extends readonly Member[]>(members: M, word: 4 | 8): Layout<M[number][0]> {
-  const bytes = { u32: 4, 'u32[3]': 12, word };
+  const bytes = { u32: 4, 'u32[3]': 12, 'u32[5]': 20, word };
   let size = 0;
   const offset: Record<string, number> = {};
   for (const [name, kind] of members) {
@@ -262,7 +263,10 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
     put32(member('branch_addend'), branch.addend);
     put32(member('branch_range'), branch.range);
     put32(member('branch_shift'), branch.shift);
-    put32(member('branch_field'), packField(branch.field));
+    branch.fields.forEach((field, i) => {
+      put32(member('branch_fields') + 4 * i, packField(field));
+    });
+    put32(member('branch_flip'), branch.flip);
     put32(member('island_count'), island.words.length);
     put32(member('island_always'), island.always ? 1 : 0);
     if (island.words.length > 0) {

@@ -2,7 +2,7 @@
 // here comes from the linker's memory.
 
 import type { Architecture, EntryBranch } from '../arch/arch.ts';
-import { architectureOfElf } from '../arch/architectures.ts';
+import { architectureOfModule } from '../arch/architectures.ts';
 import { SHF_ALLOC } from '../elf/constants.ts';
 import { findSection, isSection, readElf } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
@@ -54,7 +54,9 @@ export interface PatchModule {
 /** Reads a patch module. Throws `elf-malformed`, `elf-unsupported`, `not-a-patch-module`, `patch-malformed`. */
 export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
   const model = readElf(bytes, file);
-  const arch = architectureOfElf(model.header);
+  const info = new Map(readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array()));
+  const vermagic = info.get('vermagic') ?? '';
+  const arch = architectureOfModule(model.header, vermagic);
   const [section, ...further] = model.sections.filter(({ name }) => name === patchSection);
   if (!arch || !section) {
     const what = arch
@@ -75,7 +77,6 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     return to?.section === section ? to.offset : undefined;
   };
   const table = readPatchTable(section.data, word, inside, isNull, file);
-  const info = new Map(readModinfo(findSection(model, '.modinfo')?.data ?? new Uint8Array()));
 
   const layout = tableLayout(word);
   const redirects = table.objects.flatMap(({ module, redirects }) =>
@@ -83,7 +84,9 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
       const place = () => `${file}: ${redirect.oldName}`;
       const code = (member: 'new_function' | 'stub') => {
         const to = follow(redirect.at + layout.suture_redirect.offset[member]);
-        if (to) return to;
+        const pointed = BigInt(to?.offset ?? 0);
+        // A pointer to code of another instruction set leads to none of this module's.
+        if (to && (pointed & arch.codeBit) === arch.codeBit) return { ...to, offset: Number(pointed & ~arch.codeBit) };
         throw reasonError('patch-malformed', place(), `its ${member.replace('_', ' ')} is not in the module`);
       };
       const newFunction = code('new_function');
@@ -150,7 +153,7 @@ export function readPatchModule(bytes: Uint8Array, file: string): PatchModule {
     arch,
     model,
     name: info.get('name') ?? '',
-    vermagic: info.get('vermagic') ?? '',
+    vermagic,
     buildId: table.buildId.bytes,
     objects: table.objects,
     redirects,

@@ -144,8 +144,8 @@ export function readPatchTable(
     return { from, width, to };
   }
 
-  const fields = (start: number, size: 4 | 8, what: string): RecipeField[] =>
-    [0, 1, 2].flatMap((i) => field(start + 4 * i, size, what) ?? []);
+  const fields = (start: number, count: number, size: 4 | 8, what: string): RecipeField[] =>
+    Array.from({ length: count }, (_, i) => i).flatMap((i) => field(start + 4 * i, size, what) ?? []);
 
   function entryBranch(pointerAt: number): EntryBranch | undefined {
     if (isNull(pointerAt)) return undefined;
@@ -160,18 +160,20 @@ export function readPatchTable(
       const filled = field(from + 4 * i, 4, what);
       return { word: u32(start + 4 * i), text: '', ...(filled && { field: filled }) };
     });
-    const branchField = field(base + at.branch_field, 4, what);
+    const branchFields = fields(base + at.branch_fields, tableLimits.branchFields, 4, what);
     const [bits, shift] = [u32(base + at.branch_range), u32(base + at.branch_shift)];
     const always = u32(base + at.island_always);
-    if (always > 1 || u32(base + at.reserved) !== 0) throw bad(`${what}: flags ${always} mean nothing`);
-    if (!branchField || bits < 1 || bits > 8 * word || shift > 31) throw bad(`${what}: no branch is like this`);
+    if (always > 1) throw bad(`${what}: flags ${always} mean nothing`);
+    if (u32(base + at.branch_fields) === 0 || bits < 1 || bits > 8 * word || shift > 31)
+      throw bad(`${what}: no branch is like this`);
     return {
       branch: {
         word: u32(base + at.branch),
         addend: u32(base + at.branch_addend) | 0,
         range: bits,
         shift,
-        field: branchField,
+        fields: branchFields,
+        flip: u32(base + at.branch_flip),
       },
       island: { words: island, always: always === 1 },
     };
@@ -198,7 +200,7 @@ export function readPatchTable(
       pcRelative: (flags & recipePcRelative) !== 0,
       shift,
       range: bits,
-      fields: fields(base + at.fields, size, what),
+      fields: fields(base + at.fields, 3, size, what),
     };
   }
 

@@ -49,7 +49,7 @@ export function checkModuleIsFor(
   place: string,
 ): void {
   const remedy = 'compile it against the headers of this very kernel';
-  if (architectureOfElf(model.header) !== arch) {
+  if (architectureOfElf(model.header)?.platform !== arch.platform) {
     throw reasonError('wrong-kernel', place, `it is not for ${arch.platform.name}`, remedy);
   }
   const info = findSection(model, '.modinfo');
@@ -149,7 +149,7 @@ export function findTargetFunction(target: TargetModule, name: string, sympos: n
   if (!isTargetFunction(symbol) || symbol.type !== STT_FUNC) {
     throw reasonError('name-missing', place, 'the symbol of this name is not one of a function', 'name a function');
   }
-  const start = Number(symbol.value);
+  const start = Number(symbol.value & ~target.arch.codeBit);
   const end = start + (Number(symbol.size) & ~3);
   if (start % 4 !== 0 || end <= start || end > section.data.length) {
     throw reasonError(
@@ -186,12 +186,13 @@ function maskedWords(
   place: string,
 ): Uint32Array {
   const { arch } = target;
-  const masked = new Set(site === undefined ? [] : [(site - start) >> 2]);
+  const masked = new Set<number>();
   const mask = (from: number, bytes: number): void => {
     for (let at = from & ~3; at < from + bytes; at += 4) {
       if (at >= start && at < start + 4 * words.length) masked.add((at - start) >> 2);
     }
   };
+  if (site !== undefined) mask(site, 4);
   for (const { offset, type } of relocationsOf(target.model, section)) {
     mask(offset, arch.relocationReach(type, words[((offset - start) >> 2) + 1]));
   }

@@ -58,7 +58,11 @@ export function bindCore(ko: Uint8Array, arch: Architecture, image: KernelImage)
     if (binding.kind !== 'function') {
       throw reasonError('kernel-unsupported', name, 'the core needs this function, and in this kernel it is none');
     }
-    Object.assign(symbol, { value: binding.address, place: arch.boundFunctionPlace, binding: STB_GLOBAL });
+    Object.assign(symbol, {
+      value: binding.address | arch.codeBit,
+      place: arch.boundFunctionPlace,
+      binding: STB_GLOBAL,
+    });
   }
 
   const { bytes: buildId, address } = image.buildId;

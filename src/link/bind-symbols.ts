@@ -129,7 +129,7 @@ export function bindSymbols(
     if (!binding) continue;
     bound.set(symbol.name, binding);
     if (binding.kind === 'exported') continue;
-    symbol.value = binding.address;
+    symbol.value = binding.kind === 'function' ? binding.address | arch.codeBit : binding.address;
     symbol.place = binding.kind === 'function' ? arch.boundFunctionPlace : 'absolute';
   }
   return bound;

@@ -17,7 +17,7 @@ export function chooseWay(
   wanted: WantedWay = 'auto',
 ): Way {
   const hook = arch.proofFacts && image.symbol(arch.proofFacts.hook.entry);
-  const hasFtrace = callSites.length > 0 && hook !== undefined;
+  const hasFtrace = callSites.length > 0 && hook !== undefined && arch.withoutFtraceWay === undefined;
   if (wanted === 'entry' && hasLivepatch(image)) {
     throw reasonError(
       'way-missing',
@@ -25,6 +25,9 @@ export function chooseWay(
       'the kernel has live patching of its own, which redirects functions through ftrace',
       'leave --way out',
     );
+  }
+  if (wanted === 'ftrace' && arch.withoutFtraceWay !== undefined) {
+    throw reasonError('way-missing', '--way ftrace', arch.withoutFtraceWay, 'take --way entry, or leave --way out');
   }
   if (wanted === 'ftrace' && !hasFtrace) {
     throw reasonError(

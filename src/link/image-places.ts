@@ -149,7 +149,7 @@ export class ImagePlaces implements KernelPlaces {
       newSymbol(name, {
         binding: STB_LOCAL,
         type: isCode ? STT_FUNC : STT_OBJECT,
-        value: address,
+        value: isCode ? address | this.#arch.codeBit : address,
         place: isCode ? this.#arch.boundFunctionPlace : 'absolute',
       }),
     );

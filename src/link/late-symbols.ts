@@ -185,7 +185,7 @@ function bindNow(symbol: ElfSymbol, { name, sympos }: LateReference, arch: Archi
   symbol.binding = STB_GLOBAL;
   symbol.place = 'undefined';
   if (!found) return;
-  symbol.value = found.address;
+  symbol.value = isFunction(found) ? found.address | arch.codeBit : found.address;
   symbol.place = isFunction(found) ? arch.boundFunctionPlace : 'absolute';
 }
 
@@ -285,7 +285,7 @@ class Veneers {
     );
     symbols.forEach((symbol, i) => {
       symbol.place = section;
-      symbol.value = BigInt(offsets[i]!);
+      symbol.value = BigInt(offsets[i]!) | arch.codeBit;
       symbol.size = BigInt(4 * veneer.words.length);
       for (const { offset, type, addend } of veneer.relocations) {
         section.relocations.push({

@@ -88,7 +88,7 @@ function linkSome(
     const newName = `${each.name}_${i}`;
     byNewName.set(newName, each);
     const size = BigInt(codes[i]!.length);
-    object.symbols.push(newSymbol(newName, { value: BigInt(start), size, type: STT_FUNC, place: text }));
+    object.symbols.push(newSymbol(newName, { value: BigInt(start) | arch.codeBit, size, type: STT_FUNC, place: text }));
     start += codes[i]!.length;
     const sympos = symbolsNamed(image.kallsyms, each.name).findIndex(({ address }) => address === each.address) + 1;
     return { newName, oldName: each.name, sympos };

@@ -83,7 +83,7 @@ export function makeRedirect(
       'patch its callers instead',
     );
   }
-  const start = Number(symbol.value);
+  const start = Number(symbol.value & ~arch.codeBit);
   const end = start + (Number(symbol.size) & ~3);
   const replacement = wordsOf(place.data.subarray(start, end));
   const unclear = (message: string) =>
@@ -220,7 +220,7 @@ function addStubs(arch: Architecture, object: ElfModel, redirects: readonly Link
   object.sections.push(stubs.section, ...stubs.companions);
   const symbols = redirects.map(({ old, stub }, i) =>
     newSymbol(`suture_stub_${old.name}`, {
-      value: BigInt(stubs.offsets[i]!),
+      value: BigInt(stubs.offsets[i]!) | arch.codeBit,
       size: BigInt(4 * stub.words.length),
       binding: STB_LOCAL,
       type: STT_FUNC,

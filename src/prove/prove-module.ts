@@ -40,6 +40,8 @@ export interface ProveOptions {
 }
 
 const instructionSize = 4;
+/** Where instructions have several lengths. */
+const shortestInstruction = 2;
 
 /**
  * Proves redirects on one kernel. Functions with the same prologue and the same stub share one proof, also across
@@ -150,8 +152,11 @@ export class Prover {
     return ofTable(redirect, this.#facts);
   }
 
-  #isTraced({ oldAddress, oldWords }: ReadRedirect): boolean {
-    return oldWords.some((_, i) => this.#sites.has(linkAddress(oldAddress + BigInt(instructionSize * i))));
+  /** Whether a call of mcount begins in [address, address + size). */
+  #hasSite(address: LinkAddress, size: number): boolean {
+    for (let at = 0; at < size; at += shortestInstruction)
+      if (this.#sites.has(linkAddress(address + BigInt(at)))) return true;
+    return false;
   }
 
   #checkKernel(patch: PatchModule, file: string): void {
@@ -190,8 +195,11 @@ export class Prover {
     if ((way === 'ftrace' && !this.#sites.has(at(site))) || enclosing?.start !== oldAddress)
       throw differs(redirect, site, 'the image has no call of mcount there');
     if (way === 'entry') {
-      if (this.#sites.has(at(site))) throw differs(redirect, site, 'a call of mcount is there, which ftrace rewrites');
-      checkEntrySite(this.#kernel.arch, redirect, this.#isTraced(redirect) ? undefined : image);
+      // One that begins before the word may have its end in it.
+      const [from, size] = [at(site - shortestInstruction), instructionSize + shortestInstruction];
+      if (this.#hasSite(from, size)) throw differs(redirect, site, 'a call of mcount is there, which ftrace rewrites');
+      const isTraced = this.#hasSite(oldAddress, instructionSize * oldWords.length);
+      checkEntrySite(this.#kernel.arch, redirect, isTraced ? undefined : image);
     }
     return prologueOf(this.#kernel, this.#word, { name: oldName, address: oldAddress, site: at(site) }, way);
   }
@@ -224,7 +232,8 @@ function hookOf(kernel: ProofKernel): Hook | ReasonError {
 /** A branch and an island as a text: of each word its value, and where which bits go. */
 const describeBranch = ({ branch, island }: EntryBranch): string =>
   [
-    ...[branch.word, branch.addend, branch.range, branch.shift, packField(branch.field), Number(island.always)],
+    ...[branch.word, branch.addend, branch.range, branch.shift, branch.flip, Number(island.always)],
+    ...[branch.fields.length, ...branch.fields.map(packField)],
     ...island.words.flatMap(({ word, field }) => [word, field ? packField(field) : 0]),
   ].join();
 

@@ -337,10 +337,11 @@ export class Scene {
     return this.redirect.island?.words[Number(plus / size)];
   }
 
-  /** The bits of the address that an island leads to. */
+  /** The bits of the pointer to where an island leads. */
   private fieldOfTarget({ from, width }: RecipeField): Term {
-    const { terms } = this;
-    const shifted = terms.apply('shiftRight', this.destination, terms.constant(from));
+    const { terms, facts } = this;
+    const pointer = terms.apply('add', this.destination, terms.constant(facts.instructionSet.codeBit ?? 0n));
+    const shifted = terms.apply('shiftRight', pointer, terms.constant(from));
     return terms.apply('and', shifted, terms.constant((1n << BigInt(width)) - 1n));
   }
 

@@ -10,15 +10,22 @@
  * An exception in kernel code leaves its registers on the stack (svc_entry in
  * arch/arm/kernel/entry-armv.S, Linux 6.1), and the tables say so. Unwinding from there
  * gives the state at the interrupted instruction.
+ *
+ * A kernel is of A32 code or, with CONFIG_THUMB2_KERNEL, of Thumb-2 code (ARM DDI 0406C,
+ * sections A5 and A6): instructions of one or two halfwords, the first one at the lower
+ * address. A return address or a pointer to a function then has bit 0 set; the pc of an
+ * exception has not.
  */
 #ifndef _SUTURE_ARCH_H
 #define _SUTURE_ARCH_H
 
 #include <linux/compiler.h>
+#include <linux/kprobes.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/uaccess.h>
+#include <asm/opcodes.h>
 #include <asm/patch.h>
 #include <asm/processor.h>
 #include <asm/sections.h>
@@ -45,6 +52,37 @@ extern char __irq_svc[] __weak;
 
 /* ---- instructions ---- */
 
+/* Where the code is that a pointer to a function or a return address leads to. */
+static inline unsigned long arch_code_address(unsigned long pointer)
+{
+	return IS_ENABLED(CONFIG_THUMB2_KERNEL) ? pointer & ~1UL : pointer;
+}
+
+/* The pointer to the code at an address. */
+static inline unsigned long arch_code_pointer(unsigned long address)
+{
+	return IS_ENABLED(CONFIG_THUMB2_KERNEL) ? address | 1 : address;
+}
+
+/* How far before a return address the call is, or its second halfword. */
+#define ARCH_CALL_END	(IS_ENABLED(CONFIG_THUMB2_KERNEL) ? sizeof(u16) : sizeof(u32))
+
+/* The same as arch_follows_call() in Thumb-2 code. */
+static inline bool arch_follows_thumb_call(unsigned long address)
+{
+	u16 halves[2];
+
+	if (!(address & 1) ||
+	    copy_from_kernel_nofault(halves, (void *)(address - 1 - sizeof(halves)),
+				     sizeof(halves)))
+		return false;
+	return ((halves[0] & 0xf800) == 0xf000 &&
+		(halves[1] & 0xc000) == 0xc000) ||	/* bl label, blx label */
+	       (halves[1] & 0xff87) == 0x4780 ||	/* blx rX */
+	       halves[1] == 0xde18 ||			/* udf #24: a kprobe's */
+	       (halves[0] == 0xf7f0 && halves[1] == 0xa018);	/* its wide form */
+}
+
 /*
  * Whether the instruction before @address is a call, so that it may be returned to, or
  * what a kprobe may have put in place of one (arch/arm/probes/kprobes, Linux 6.1).
@@ -52,6 +90,9 @@ extern char __irq_svc[] __weak;
 static inline bool arch_follows_call(unsigned long address)
 {
 	u32 words[2];
+
+	if (IS_ENABLED(CONFIG_THUMB2_KERNEL))
+		return arch_follows_thumb_call(address);
 
 	if (!IS_ALIGNED(address, sizeof(u32)) ||
 	    copy_from_kernel_nofault(words, (void *)(address - sizeof(words)),
@@ -68,12 +109,69 @@ static inline bool arch_follows_call(unsigned long address)
 /*
  * Writes one word of text, and has the instruction cache see it. Nobody may be about to
  * execute it, unless the machine is stopped.
+ *
+ * Of Thumb-2 code the kernel takes the halfword at the lower address as the upper one of a
+ * number, and writes one halfword only if that is 0.
  */
 static inline int arch_write_text(u32 *address, u32 word)
 {
-	__patch_text_real(address, word, true);
+	if (IS_ENABLED(CONFIG_THUMB2_KERNEL)) {
+		if (__opcode_is_thumb16(swahw32(word)))
+			return -EINVAL;
+		__patch_text_real(address, swahw32(word), true);
+	} else {
+		__patch_text_real(address, word, true);
+	}
 	return READ_ONCE(*address) == word ? 0 : -EFAULT;
 }
+
+#ifdef CONFIG_KPROBES
+/*
+ * The halfword that a kprobe has saved, if one is on it: on the instruction that begins
+ * there, or on a wide one that begins one halfword before.
+ */
+static inline bool arch_half_under_kprobe(unsigned long address, u16 *half)
+{
+	const struct kprobe *probe = get_kprobe((void *)(address | 1)) ?:
+				     get_kprobe((void *)address);
+
+	if (probe) {
+		*half = __opcode_is_thumb32(probe->opcode) ?
+			__opcode_thumb32_first(probe->opcode) : probe->opcode;
+		return true;
+	}
+	address -= sizeof(u16);
+	probe = get_kprobe((void *)(address | 1)) ?: get_kprobe((void *)address);
+	if (!probe || !__opcode_is_thumb32(probe->opcode))
+		return false;
+	*half = __opcode_thumb32_second(probe->opcode);
+	return true;
+}
+
+/*
+ * The word at @address as it is without kprobes; false if none is there or it cannot be
+ * read. Preemption is off.
+ */
+static inline bool arch_word_under_kprobe(const u32 *address, u32 *word)
+{
+	unsigned long at = (unsigned long)address;
+	const struct kprobe *probe;
+	u16 halves[2];
+
+	if (!IS_ENABLED(CONFIG_THUMB2_KERNEL)) {
+		probe = get_kprobe((void *)address);
+		if (probe)
+			*word = probe->opcode;
+		return probe;
+	}
+	if (copy_from_kernel_nofault(halves, address, sizeof(halves)) ||
+	    !(arch_half_under_kprobe(at, &halves[0]) |
+	      arch_half_under_kprobe(at + sizeof(u16), &halves[1])))
+		return false;
+	*word = halves[0] | (u32)halves[1] << 16;
+	return true;
+}
+#endif
 
 /* Has this processor execute what others have written; their caches are told already. */
 static inline void arch_synchronize(void)
@@ -85,10 +183,16 @@ static inline void arch_synchronize(void)
 
 /*
  * The core's own text, which a branch of the kernel's text reaches where the loader has
- * found room for the core in the module area, next below the kernel: at most 32 MB away.
+ * found room for the core in the module area, next below the kernel: at most 32 MB away, in
+ * Thumb-2 code 16 MB (arch/arm/include/asm/memory.h, Linux 6.1, MODULES_VADDR).
  */
 #define ARCH_ISLAND_ROOMS	1
-#define ARCH_ISLAND_FILL	0xe7f000f0	/* udf #0: who gets in there is stopped */
+/* udf #0, in Thumb-2 code twice: who gets in there is stopped. */
+#ifdef CONFIG_THUMB2_KERNEL
+#define ARCH_ISLAND_FILL	0xde00de00
+#else
+#define ARCH_ISLAND_FILL	0xe7f000f0
+#endif
 #define ARCH_OWN_ISLANDS	4096		/* words */
 
 extern char suture_own_islands[];
@@ -211,7 +315,7 @@ static inline bool arch_next_frame(struct task_struct *task,
 	 * By the call itself: a call that does not return may be a function's last
 	 * instruction, and what it would return to is the next function.
 	 */
-	frame->regs.pc = leaf ? pc : pc - sizeof(u32);
+	frame->regs.pc = leaf ? pc : pc - ARCH_CALL_END;
 	frame->interrupted = false;
 	if (unwind_frame(&frame->regs) < 0)
 		return false;

@@ -17,6 +17,7 @@
 
 #include <linux/compiler.h>
 #include <linux/sizes.h>
+#include <linux/kprobes.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
@@ -34,6 +35,18 @@ extern int patch_instruction(u32 *addr, ppc_inst_t instr) __weak;
 #define SUTURE_OP_PREFIX	1
 
 /* ---- instructions ---- */
+
+/* Where the code is that a pointer to a function or a return address leads to. */
+static inline unsigned long arch_code_address(unsigned long pointer)
+{
+	return pointer;
+}
+
+/* The pointer to the code at an address. */
+static inline unsigned long arch_code_pointer(unsigned long address)
+{
+	return address;
+}
 
 /*
  * Whether the instruction before @address is a call, so that it may be returned to, or
@@ -66,6 +79,18 @@ static inline int arch_write_text(u32 *address, u32 word)
 		return -EINVAL;
 	return patch_instruction(address, ppc_inst(word));
 }
+
+#ifdef CONFIG_KPROBES
+/* The word at @address as it is without a kprobe; false if none is there. Preemption is off. */
+static inline bool arch_word_under_kprobe(const u32 *address, u32 *word)
+{
+	const struct kprobe *probe = get_kprobe((void *)address);
+
+	if (probe)
+		*word = probe->opcode;
+	return probe;
+}
+#endif
 
 /* Has this processor execute what others have written; their caches are told already. */
 static inline void arch_synchronize(void)

@@ -23,7 +23,7 @@
 
 /* The bytes "SUTR" in a little-endian u32. */
 #define SUTURE_TABLE_MAGIC	0x52545553
-#define SUTURE_TABLE_VERSION	3
+#define SUTURE_TABLE_VERSION	4
 
 /* What the core is willing to look at; more is a damaged table. */
 #define SUTURE_MAX_OBJECTS	256
@@ -32,6 +32,7 @@
 #define SUTURE_MAX_BUILD_ID	64
 #define SUTURE_MAX_OLD_SIZE	0x40000
 #define SUTURE_MAX_ISLAND	16	/* words */
+#define SUTURE_BRANCH_FIELDS	5
 
 /* How a redirect reaches its stub (struct suture_redirect.way). */
 #define SUTURE_WAY_FTRACE	0	/* the kernel's hook resumes at the stub */
@@ -67,7 +68,7 @@ struct suture_redirect {
 	 * is the word that becomes a branch, which is not among the masked ones.
 	 */
 	unsigned long site;
-	/* Equals klp_func.new_func; on ppc64le the global entry. */
+	/* Equals klp_func.new_func; on ppc64le the global entry, in Thumb code with bit 0 set. */
 	const void *new_function;
 	/*
 	 * Where the hook resumes, or the entry's branch leads, instead of in the old
@@ -89,7 +90,9 @@ struct suture_redirect {
  *	distance = target + branch_addend - its own address
  *	distance must fit in branch_range bits as a signed number
  *	distance >>= branch_shift, arithmetically
- *	bits [from, from + width) of distance go to bits [to, to + width) of branch
+ *	bits [from, from + width) of distance go to bits [to, to + width) of branch,
+ *	for each of branch_fields; then, unless distance is negative, the bits that
+ *	branch_flip has are turned over
  *
  * Where that does not fit, or always if island_always is 1, it leads to an island, words that the core puts into room
  * that it finds within reach. Each word gets its field of the target's address, and
@@ -105,11 +108,11 @@ struct suture_entry {
 	u32 branch_addend;
 	u32 branch_range;
 	u32 branch_shift;
-	u32 branch_field;
+	/* 0: unused, but not the first. */
+	u32 branch_fields[SUTURE_BRANCH_FIELDS];
+	u32 branch_flip;
 	/* 0 or 1 */
 	u32 island_always;
-	/* 0 */
-	u32 reserved;
 };
 
 /* The bits of struct suture_recipe.flags. */
@@ -217,10 +220,10 @@ SUTURE_ASSERT_PLACE(suture_entry, branch, 1, 2);
 SUTURE_ASSERT_PLACE(suture_entry, branch_addend, 2, 2);
 SUTURE_ASSERT_PLACE(suture_entry, branch_range, 3, 2);
 SUTURE_ASSERT_PLACE(suture_entry, branch_shift, 4, 2);
-SUTURE_ASSERT_PLACE(suture_entry, branch_field, 5, 2);
-SUTURE_ASSERT_PLACE(suture_entry, island_always, 6, 2);
-SUTURE_ASSERT_PLACE(suture_entry, reserved, 7, 2);
-SUTURE_ASSERT_SIZE(suture_entry, 8, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch_fields, 5, 2);
+SUTURE_ASSERT_PLACE(suture_entry, branch_flip, 10, 2);
+SUTURE_ASSERT_PLACE(suture_entry, island_always, 11, 2);
+SUTURE_ASSERT_SIZE(suture_entry, 12, 2);
 
 SUTURE_ASSERT_PLACE(suture_recipe, place, 0, 0);
 SUTURE_ASSERT_PLACE(suture_recipe, symbol, 0, 1);

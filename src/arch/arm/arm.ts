@@ -1,4 +1,4 @@
-// 32-bit ARM: A32 code, little-endian, EABI version 5.
+// 32-bit ARM: A32 code, little-endian, EABI version 5. `thumb/` is what is otherwise in kernels of Thumb-2 code.
 //
 // The base procedure call standard (AAPCS, IHI 0042, section 5) in the words that matter here:
 //
@@ -37,10 +37,14 @@ import { R_ARM_ABS32, relocationKind } from './relocations.ts';
 import { selfModified } from './self-modified.ts';
 import { layOutStubs } from './stub-section.ts';
 import { disassemble } from './syntax.ts';
+import { inThumb } from './thumb/thumb.ts';
 import { unwindingOf } from './unwind-index.ts';
 
-export const arm: Architecture = {
+const a32: Architecture = {
   platform,
+  codeName: 'A32',
+  // Interworking: bit 0 of an address that is branched to (ARM Architecture Reference Manual, section A2.3.2).
+  codeBit: 0n,
   proofFacts,
   elf: { class: 32, machine: EM_ARM, rela: false },
   pointerRelocation: R_ARM_ABS32,
@@ -56,8 +60,6 @@ export const arm: Architecture = {
   // A `bl` or `b` to a veneer is what it was.
   readyLateCall: () => undefined,
   // The loader's PLT needs nothing but an address (arch/arm/kernel/module-plts.c, Linux 6.1).
-  // Interworking: bit 0 of an address that is branched to (ARM Architecture Reference Manual, section A2.3.2).
-  otherSet: { bit: 1n, name: 'Thumb', remedy: 'take a kernel with CONFIG_THUMB2_KERNEL=n' },
   boundFunctionPlace: 'absolute',
   coreFunctions: [
     'unwind_frame',
@@ -81,3 +83,5 @@ export const arm: Architecture = {
   unwindingOf,
   layOutStubs,
 };
+
+export const arm: Architecture = { ...a32, otherSet: inThumb(a32) };

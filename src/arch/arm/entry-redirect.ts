@@ -38,7 +38,7 @@ const ownConvention =
   /^(__(get|put)_user_|__aeabi_|__do_div64|__gnu_mcount_nc|mcount|ftrace_(caller|regs|graph|stub|call)|return_to_handler|ret_(fast|slow|from|to)_|vector_|__hyp_|__fixup_|__secondary_|secondary_startup|__turn_mmu|__enable_mmu|stext|_text|_stext|__\w*text_(start|end))/;
 
 /** What platforms call where a processor waits that is switched off: `smp_ops.cpu_die` and what that enters (arch/arm/mach-…). */
-const parked = /_cpu_(die|off|kill)$|_do_lowpower$/;
+export const parked = /_cpu_(die|off|kill)$|_do_lowpower$/;
 
 /** Ranges of text that holds only code of that kind, or such that must not be left in between. */
 const ownRanges = [
@@ -48,10 +48,9 @@ const ownRanges = [
   ['__hyp_idmap_text_start', '__hyp_idmap_text_end'],
 ] as const;
 
-function ownConventionOf({ name, address }: FunctionText, kernel: KernelText): string | undefined {
+/** Why a function is none that is called as usual, by its name and by where it lies. */
+export function ownConventionByPlace({ name, address }: FunctionText, kernel: KernelText): string | undefined {
   if (ownConvention.test(name)) return 'it is assembly that is not called as the procedure call standard has it';
-  if (isRunInto(kernel.word(linkAddress(address - 4n))))
-    return 'the code before it runs into it, so it is a place within a function of assembly';
   for (const [first, last] of ownRanges) {
     const [start, end] = [kernel.symbol(first), kernel.symbol(last)];
     if (start !== undefined && end !== undefined && address >= start && address < end)
@@ -89,7 +88,7 @@ function useOfFirstWord(word: number, at: number): string | undefined {
 }
 
 export const entryWay: EntryWay = {
-  branch: { word: encode('B', { imm24: 0 }), addend: -pcAhead, range: 26, shift: 2, field: branchField },
+  branch: { word: encode('B', { imm24: 0 }), addend: -pcAhead, range: 26, shift: 2, fields: [branchField], flip: 0 },
   island: {
     always: false,
     words: [
@@ -101,8 +100,10 @@ export const entryWay: EntryWay = {
   ofModules: true,
   hindrance(text, kernel) {
     if (parked.test(text.name)) return 'processors that are switched off wait in it, and nobody sees them leave it';
-    const own = kernel && ownConventionOf(text, kernel);
+    const own = kernel && ownConventionByPlace(text, kernel);
     if (own !== undefined) return own;
+    if (kernel && isRunInto(kernel.word(linkAddress(text.address - 4n))))
+      return 'the code before it runs into it, so it is a place within a function of assembly';
     for (const [i, word] of text.words.entries()) {
       const use = useOfFirstWord(word, 4 * i);
       if (use !== undefined) return `its instruction at +0x${(4 * i).toString(16)} ${use} its first word`;

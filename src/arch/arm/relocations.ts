@@ -1,6 +1,6 @@
 // Relocations of ARM ELF files ("ELF for the Arm Architecture", IHI 0044, section 4.6: codes and names), and which
-// of them the kernel's module loader takes: `apply_relocate` in arch/arm/kernel/module.c, Linux 6.1, of a kernel
-// that is itself A32 code. ARM modules have REL tables: the addend stands in the place that is changed.
+// of them the kernel's module loader takes: `apply_relocate` in arch/arm/kernel/module.c, Linux 6.1. ARM modules have
+// REL tables: the addend stands in the place that is changed.
 
 import type { RelocationKind } from '../arch.ts';
 
@@ -9,6 +9,9 @@ export const R_ARM_ABS32 = 2;
 export const R_ARM_CALL = 28;
 export const R_ARM_JUMP24 = 29;
 export const R_ARM_PREL31 = 42;
+export const R_ARM_THM_CALL = 10;
+export const R_ARM_THM_MOVW_ABS_NC = 47;
+export const R_ARM_THM_MOVT_ABS = 48;
 
 type Known = readonly [type: number, name: string, size: RelocationKind['size'], use: RelocationKind['use']];
 
@@ -50,20 +53,34 @@ const notLoadable: readonly Known[] = [
   [104, 'R_ARM_TLS_GD32', 4, 'pc-relative-data'],
   [107, 'R_ARM_TLS_IE32', 4, 'pc-relative-data'],
   [108, 'R_ARM_TLS_LE32', 4, 'data'],
-  // Thumb code: taken only by a kernel that is itself Thumb-2.
-  [10, 'R_ARM_THM_CALL', 4, 'call'],
+  // Branches of T32 within 1 MB and less; gas resolves them itself, or the compiler makes others.
+  [51, 'R_ARM_THM_JUMP19', 4, 'call'],
+  [102, 'R_ARM_THM_JUMP11', 2, 'call'],
+  [103, 'R_ARM_THM_JUMP8', 2, 'call'],
+];
+
+/** Thumb code: taken only by a kernel that is itself Thumb-2. */
+const thumb: readonly Known[] = [
+  [R_ARM_THM_CALL, 'R_ARM_THM_CALL', 4, 'call'],
   [30, 'R_ARM_THM_JUMP24', 4, 'call'],
-  [47, 'R_ARM_THM_MOVW_ABS_NC', 4, 'data'],
-  [48, 'R_ARM_THM_MOVT_ABS', 4, 'data'],
+  [R_ARM_THM_MOVW_ABS_NC, 'R_ARM_THM_MOVW_ABS_NC', 4, 'data'],
+  [R_ARM_THM_MOVT_ABS, 'R_ARM_THM_MOVT_ABS', 4, 'data'],
   [49, 'R_ARM_THM_MOVW_PREL_NC', 4, 'pc-relative-data'],
   [50, 'R_ARM_THM_MOVT_PREL', 4, 'pc-relative-data'],
 ];
 
-const kinds: ReadonlyMap<number, RelocationKind> = new Map(
-  [...loadable.map((known) => [true, known] as const), ...notLoadable.map((known) => [false, known] as const)].map(
-    ([isLoadable, [type, name, size, use]]) => [type, { name, size, use, loadable: isLoadable }],
-  ),
-);
+const table = (...parts: readonly (readonly [isLoadable: boolean, known: readonly Known[]])[]) =>
+  new Map<number, RelocationKind>(
+    parts.flatMap(([loadable, known]) =>
+      known.map(([type, name, size, use]) => [type, { name, size, use, loadable }] as const),
+    ),
+  );
 
-/** What a relocation type of an ARM file is, or undefined for one that has no place in kernel objects. */
-export const relocationKind = (type: number): RelocationKind | undefined => kinds.get(type);
+const ofA32 = table([true, loadable], [false, notLoadable], [false, thumb]);
+const ofThumb = table([true, loadable], [false, notLoadable], [true, thumb]);
+
+/** What a relocation type of an ARM file is, or undefined for one that has no place in kernel objects; of a kernel in A32 code. */
+export const relocationKind = (type: number): RelocationKind | undefined => ofA32.get(type);
+
+/** The same of a kernel in Thumb-2 code. */
+export const thumbRelocationKind = (type: number): RelocationKind | undefined => ofThumb.get(type);

@@ -14,15 +14,29 @@ import { branchTarget, decode, pcAhead } from './instructions.ts';
 const wordAt = (text: KernelText, address: number): number | undefined => text.word(linkAddress(BigInt(address)));
 
 const isText = (text: KernelText, address: number): boolean =>
-  address % 4 === 0 && text.textRanges.some(({ start, end }) => address >= start && address < end);
+  text.textRanges.some(({ start, end }) => address >= start && address < end);
 
 /**
  * A constant that code builds: by movw and movt or from a literal, and where it is made relative to the PC, the
  * address it is.
  */
-interface Constant {
+export interface Constant {
   readonly register: number;
   readonly value: number;
+}
+
+/** How the kernel's own code is read: the instruction set that it is of. */
+export interface CodeReader {
+  /** Instructions begin at multiples of this. */
+  readonly step: 2 | 4;
+  /** The constants that the instructions in [start, end) build, in their order. */
+  constantsIn(text: KernelText, start: number, end: number): Constant[];
+  /** Whether a jump label is at an address: a nop, or a branch to its target. */
+  isJumpLabel(word: number, address: number, target: number): boolean;
+  /** Whether a word is a branch to an address, and no call. */
+  isBranchTo(word: number, address: number, target: number): boolean;
+  /** Whether a word has an immediate that the kernel sets by where memory begins. */
+  hasOffsetOfMemory(word: number): boolean;
 }
 
 /**
@@ -90,7 +104,7 @@ const longestWalker = 4096;
 const mostConstants = 128;
 
 /** Three words an entry, all absolute: the nop or branch, its target, the key with two flag bits. */
-function jumpLabels(text: KernelText): number[] | string {
+function jumpLabels(text: KernelText, { constantsIn, isJumpLabel }: CodeReader): number[] | string {
   const walker = text.symbol('jump_label_init');
   const function_ = walker === undefined ? undefined : text.enclosing(walker);
   if (!function_) return [];
@@ -106,10 +120,7 @@ function jumpLabels(text: KernelText): number[] | string {
   const entry = (address: number): number | undefined => {
     const code = wordAt(text, address) ?? 0;
     const target = wordAt(text, address + 4) ?? 0;
-    const instruction = decode(wordAt(text, code) ?? 0);
-    const nop = instruction?.encoding.name === 'NOP' || instruction?.encoding.name === 'MOV (register), nop';
-    const branch = instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, code) === target;
-    return nop || branch ? code : undefined;
+    return isJumpLabel(wordAt(text, code) ?? 0, code, target) ? code : undefined;
   };
   // The widest pair of constants between which every entry makes sense. No entry is read for two starts: the second
   // one would be an end for the first.
@@ -123,9 +134,6 @@ function jumpLabels(text: KernelText): number[] | string {
   return 'the table of jump labels cannot be found in jump_label_init';
 }
 
-/** Of `B`, whatever its condition (A8.8.18): there may be megabytes of other words. */
-const branchBits = { mask: 0x0f000000, value: 0x0a000000 } as const;
-
 /** A walker is entered from the head once. Each further branch costs a walk through a table. */
 const mostBranches = 8;
 
@@ -133,18 +141,15 @@ const mostBranches = 8;
  * Finds the branches to `walker` in the code before the named text (`.head.text`, whose symbols kallsyms leaves
  * out), those next to the text first.
  */
-function* branchesFromHead(text: KernelText, walker: number): Generator<number> {
+function* branchesFromHead(text: KernelText, walker: number, { step, isBranchTo }: CodeReader): Generator<number> {
   const first = text.textRanges[0]?.start ?? 0n;
   let found = 0;
-  for (let address = Number(first) - 4; ; address -= 4) {
+  for (let address = Number(first) - 4; ; address -= step) {
     const word = wordAt(text, address);
     if (word === undefined) return;
-    if ((word & branchBits.mask) !== branchBits.value) continue;
-    const instruction = decode(word);
-    if (instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, address) === walker) {
-      if (++found > mostBranches) return;
-      yield address;
-    }
+    if (!isBranchTo(word, address, walker)) continue;
+    if (++found > mostBranches) return;
+    yield address;
   }
 }
 
@@ -155,6 +160,7 @@ function* branchesFromHead(text: KernelText, walker: number): Generator<number> 
  */
 function tableFromHead(
   text: KernelText,
+  reader: CodeReader,
   walkerName: string,
   size: number,
   accept: (place: number) => boolean,
@@ -163,10 +169,10 @@ function tableFromHead(
 ): number[] | string {
   const walker = text.symbol(walkerName);
   if (walker === undefined) return [];
-  const branches = [...branchesFromHead(text, Number(walker))];
+  const branches = [...branchesFromHead(text, Number(walker), reader)];
   if (branches.length === 0 && mayBeUnused) return [];
   for (const branch of branches) {
-    const constants = constantsIn(text, branch - 24, branch);
+    const constants = reader.constantsIn(text, branch - 24, branch);
     const last = (register: number): number =>
       constants.findLast((constant) => constant.register === register)?.value ?? 0;
     const places = readTable(last(4), last(5), size, (entry) => {
@@ -179,19 +185,18 @@ function tableFromHead(
 }
 
 /** Every word of the list is an instruction with an immediate that depends on where the memory begins. */
-function physicalToVirtual(text: KernelText): number[] | string {
-  const patched = ['ADD (immediate)', 'SUB (immediate)', 'MOV (immediate)', 'MVN (immediate)', 'MOV (immediate), wide'];
-  const accept = (place: number): boolean => patched.includes(decode(wordAt(text, place) ?? 0)?.encoding.name ?? '');
-  return tableFromHead(text, '__fixup_a_pv_table', 4, accept, 'physical-to-virtual patching');
+function physicalToVirtual(text: KernelText, reader: CodeReader): number[] | string {
+  const accept = (place: number): boolean => reader.hasOffsetOfMemory(wordAt(text, place) ?? 0);
+  return tableFromHead(text, reader, '__fixup_a_pv_table', 4, accept, 'physical-to-virtual patching');
 }
 
 /**
  * Two words an entry: the distance, and what an SMP kernel puts there on a machine with one CPU. Some places are
  * data. A kernel for one CPU (SMP=n) has the walker all the same, for modules, and does not enter it.
  */
-function smpOnUp(text: KernelText): number[] | string {
+function smpOnUp(text: KernelText, reader: CodeReader): number[] | string {
   const accept = (place: number): boolean => wordAt(text, place) !== undefined;
-  return tableFromHead(text, '__do_fixup_smp_on_up', 8, accept, 'SMP alternatives', true);
+  return tableFromHead(text, reader, '__do_fixup_smp_on_up', 8, accept, 'SMP alternatives', true);
 }
 
 /** Single words at named places. */
@@ -213,12 +218,50 @@ const namedPlaces = [
 ] as const;
 
 /** The words of the text that may differ from the image at run time, ftrace's call sites left out. */
-export function selfModified(text: KernelText): SelfModified {
-  const found = [jumpLabels(text), physicalToVirtual(text), smpOnUp(text), named(text, namedPlaces)];
+export function selfModifiedBy(text: KernelText, reader: CodeReader): SelfModified {
+  const found = [
+    jumpLabels(text, reader),
+    physicalToVirtual(text, reader),
+    smpOnUp(text, reader),
+    named(text, namedPlaces),
+  ];
   const places = found.flatMap((places) => (typeof places === 'string' ? [] : places));
-  const words = [...new Set(places.filter((place) => isText(text, place)))].sort((a, b) => a - b);
+  // What begins at a halfword is in two words.
+  const inText = places.filter((place) => place % reader.step === 0 && isText(text, place));
+  const words = [...new Set(inText.flatMap((place) => [place & ~3, (place + 3) & ~3]).map((place) => place >>> 0))];
   return {
-    words: words.map((place): LinkAddress => linkAddress(BigInt(place))),
+    words: words.sort((a, b) => a - b).map((place): LinkAddress => linkAddress(BigInt(place))),
     unknown: found.filter((places) => typeof places === 'string'),
   };
 }
+
+/** Of `B`, whatever its condition (A8.8.18): there may be megabytes of other words. */
+const branchBits = { mask: 0x0f000000, value: 0x0a000000 } as const;
+
+const nops = ['NOP', 'MOV (register), nop'];
+const withOffset = [
+  'ADD (immediate)',
+  'SUB (immediate)',
+  'MOV (immediate)',
+  'MVN (immediate)',
+  'MOV (immediate), wide',
+];
+
+function isBranchTo(word: number, address: number, target: number): boolean {
+  if ((word & branchBits.mask) !== branchBits.value) return false;
+  const instruction = decode(word);
+  return instruction?.encoding.name === 'B' && branchTarget(instruction.fields.imm24!, address) === target;
+}
+
+/** A32 code. */
+const reader: CodeReader = {
+  step: 4,
+  constantsIn,
+  isJumpLabel: (word, address, target) =>
+    nops.includes(decode(word)?.encoding.name ?? '') || isBranchTo(word, address, target),
+  isBranchTo,
+  hasOffsetOfMemory: (word) => withOffset.includes(decode(word)?.encoding.name ?? ''),
+};
+
+/** `Architecture.selfModified` of a kernel in A32 code. */
+export const selfModified = (text: KernelText): SelfModified => selfModifiedBy(text, reader);

@@ -41,12 +41,16 @@ function littleEndian(words: readonly number[]): Uint8Array {
 /** Both sections are made of words. */
 const align = 4;
 
-/** Lays stubs or veneers out one behind the other: the section, the offset of each in it, and the unwind table. */
+/**
+ * Lays stubs or veneers out one behind the other: the section, the offset of each in it, and the unwind table. `filling` is the
+ * word before the first one.
+ */
 export function layOutStubs(
   stubs: readonly { readonly words: readonly StubWord[] }[],
   textName = '.text.suture_stubs',
+  filling = pad,
 ): { section: Section; offsets: number[]; companions: Section[] } {
-  const words = [pad];
+  const words = [filling];
   const offsets = stubs.map((stub) => {
     const offset = 4 * words.length;
     words.push(...stub.words.map(({ word }) => word));

@@ -96,7 +96,7 @@ function ownConventionOf({ name, address }: FunctionText, kernel: KernelText): s
 }
 
 export const entryWay: EntryWay = {
-  branch: { word: 0x48000000, addend: 0, range: 26, shift: 2, field: { from: 0, width: 24, to: 2 } },
+  branch: { word: 0x48000000, addend: 0, range: 26, shift: 2, fields: [{ from: 0, width: 24, to: 2 }], flip: 0 },
   island: {
     // The stub takes its own address from r12.
     always: true,

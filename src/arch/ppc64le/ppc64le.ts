@@ -51,6 +51,7 @@ export const ppc64le: Architecture = {
   readyLateCall,
   // The loader makes stubs, and restores r2 behind a call, for SHN_UNDEF and this index alone
   // (arch/powerpc/kernel/module_64.c, Linux 6.1, R_PPC_REL24); without LIVEPATCH such a symbol keeps its value from the file.
+  codeBit: 0n,
   boundFunctionPlace: { index: SHN_LIVEPATCH },
   coreFunctions: ['patch_instruction'],
   // Before it is room for islands (entry-redirect.ts).
