@@ -1,5 +1,5 @@
-// Kernels that have what Suture does not read, or lack what it mostly uses: Thumb code is refused by a code that says so and never
-// guessed at; without function tracing the entry way serves. They run in the lab, where the machine is one that QEMU has.
+// Kernels that lack what Suture mostly uses: without function tracing the entry way serves. They run in the lab, where the
+// machine is one that QEMU has.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,17 +21,6 @@ const boots = async (name: string) => {
   const release = await withGuest(guestKernel(await openKernel(name)), {}, (guest) => guest.succeed('uname -r'));
   expect(release).toBe(`6.1.176-${name}\n`);
 };
-
-await describeKernel('arm-thumb2', () => {
-  const kernel = 'arm-thumb2';
-  it('boots', () => boots(kernel));
-
-  it('is refused as one in Thumb code', async () => {
-    expect(await codes('audit', kernel)).toEqual([2, 'kernel-unsupported']);
-    expect(await codes('prove', '--all', '--kernel', kernel)).toEqual([2, 'kernel-unsupported']);
-    expect(await codes('kernel', 'show', kernel)).toEqual([2, 'kernel-unsupported']);
-  });
-});
 
 const withoutTracing = (kernel: 'arm-no-ftrace' | '6.1.0-50-marvell') => () => {
   it('has no call site, and its functions proven at their entries', async () => {
