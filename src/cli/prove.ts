@@ -166,6 +166,10 @@ function togetherOf(judged: readonly JudgedFunction[]): ProvenTogether[] {
 
 async function proveRedirect(context: Context, file: string, options: ProveOptions): Promise<Outcome> {
   const kernel = await loadKernel(options.kernel);
+  const { withoutFtraceWay } = kernel.arch;
+  if (withoutFtraceWay !== undefined) {
+    throw reasonError('way-missing', file, withoutFtraceWay, 'name a kernel of other code: a file is of the ftrace way');
+  }
   context.progress(`assembling ${file}`);
   const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image, symbolsOfHook(kernel));
   const own = readOwnRedirect(object, linked, kernel.arch, file);

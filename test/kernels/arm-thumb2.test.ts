@@ -128,6 +128,8 @@ await describeKernel(kernel, () => {
       const fix = await file('fix.c', fixes.one);
       expect(await build(fix, '--way', 'ftrace')).toEqual([2, 'way-missing']);
       expect(await codes('prove', '--all', '--way', 'ftrace', '--kernel', kernel)).toEqual([2, 'way-missing']);
+      const example = new URL('../../examples/redirects/arm-2016.S', import.meta.url).pathname;
+      expect(await codes('prove', '--kernel', kernel, '--redirect', example)).toEqual([2, 'way-missing']);
     });
 
     it('a patch of source', async () => {
