@@ -50,7 +50,7 @@ export class ProvingThreads {
   readonly #parts = new Map<number, ProvenPart>();
   readonly #worker: Worker | undefined;
   /** Settled when the second thread is over. */
-  readonly #over: Promise<unknown> = Promise.resolve();
+  readonly secondIsOver: Promise<unknown> = Promise.resolve();
   readonly #redirects = new Set<string>();
 
   /** `kernel` is its name. With one processor there is one thread. */
@@ -62,7 +62,7 @@ export class ProvingThreads {
     worker.on('message', (proven: ProvenPart) => this.#parts.set(proven.part, proven));
     // Its parts are missing then.
     worker.on('error', () => {});
-    this.#over = new Promise((resolve) => worker.on('exit', resolve));
+    this.secondIsOver = new Promise((resolve) => worker.on('exit', resolve));
   }
 
   /** How many different redirects have been proven. */
@@ -95,7 +95,7 @@ export class ProvingThreads {
       // Lets in what the second thread has sent.
       await new Promise(setImmediate);
     }
-    await this.#over;
+    await this.secondIsOver;
     const judged: JudgedFunction[] = [];
     for (let part = 0; part * partSize < functions.length; part++)
       judged.push(...(own.get(part) ?? this.#told(part, functions) ?? prove(part)));
