@@ -14,6 +14,12 @@ import { PatchTable } from './support/patch-table.ts';
 /** Has a TOC set-up on ppc64le. */
 const name = 'cmdline_proc_show';
 
+/** A string, a structure, and assembly that is entered in its own ways, or copied elsewhere before it runs. */
+const notCalled: Record<string, readonly string[]> = {
+  arm: ['cpu_v7_name', 'v7_crval', 'v7_secondary_startup', 'v7_early_abort', 'relocate_new_kernel'],
+  ppc64le: ['relocate', 'kexec_wait', 'copypage_power7', 'memcpy_power7'],
+};
+
 describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, architecture }) => {
   let kernel: LoadedKernel;
   let prover: Prover;
@@ -36,6 +42,13 @@ describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, arch
     const codes = new Set(linked.flatMap(({ refused }) => refused.map(({ reasons }) => reasons[0]!.code)));
     expect(codes).toContain('entry-in-use');
     expect(codes).toContain('init-text');
+  });
+
+  it('what nothing shows to be called as the ABI has it is refused: assembly, data in the text', () => {
+    const functions = enteredFunctions(kernel).filter((each) => notCalled[architecture]!.includes(each.name));
+    expect(functions.length).toBe(notCalled[architecture]!.length);
+    const refused = [...linkFunctions(kernel, functions, 'entry')].flatMap((each) => each.refused);
+    expect(refused.map(({ reasons }) => reasons[0]!.code)).toEqual(functions.map(() => 'entry-in-use'));
   });
 
   /** What a changed module's one redirect comes to: its verdict, or the code by which the module is refused. */

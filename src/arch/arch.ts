@@ -158,6 +158,8 @@ export interface EntryWay extends EntryBranch {
    * from C: the text that it is in.
    */
   hindrance(text: FunctionText, kernel: KernelText | undefined): string | undefined;
+  /** Why a function without a call site may be none that is called as the ABI has it: there is assembly in the text, and data. */
+  doubt(text: FunctionText, kernel: KernelText): string | undefined;
   /** What the branch leads to; without words the new function itself. As `Architecture.ftraceStub`. */
   stub(old: FunctionText, replacement: Uint32Array, waysIn?: WaysIn): Stub;
 }

@@ -168,7 +168,12 @@ async function proveRedirect(context: Context, file: string, options: ProveOptio
   const kernel = await loadKernel(options.kernel);
   const { withoutFtraceWay } = kernel.arch;
   if (withoutFtraceWay !== undefined) {
-    throw reasonError('way-missing', file, withoutFtraceWay, 'name a kernel of other code: a file is of the ftrace way');
+    throw reasonError(
+      'way-missing',
+      file,
+      withoutFtraceWay,
+      'name a kernel of other code: a file is of the ftrace way',
+    );
   }
   context.progress(`assembling ${file}`);
   const { object, linked } = await assembleRedirect(file, kernel.stored, kernel.image, symbolsOfHook(kernel));

@@ -150,7 +150,7 @@ export function entrySite(
       remedy,
     );
   }
-  const hindrance = entry.hindrance(text, kernel);
+  const hindrance = entry.hindrance(text, kernel) ?? (kernel && entry.doubt(text, kernel));
   if (hindrance !== undefined) throw reasonError('entry-in-use', place, hindrance, remedy);
   return index;
 }

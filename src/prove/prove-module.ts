@@ -215,7 +215,8 @@ function checkEntrySite(arch: Architecture, redirect: ReadRedirect, kernel: Kern
     throw differs(redirect, site, 'this is not where each caller enters it');
   if (masked.includes(site / instructionSize))
     throw differs(redirect, site, 'the loader or the kernel changes this word');
-  const hindrance = arch.entryWay!.hindrance({ name, address, words }, kernel);
+  const text = { name, address, words };
+  const hindrance = arch.entryWay!.hindrance(text, kernel) ?? (kernel && arch.entryWay!.doubt(text, kernel));
   if (hindrance !== undefined) throw differs(redirect, site, hindrance);
 }
 

@@ -22,6 +22,7 @@
 import { linkAddress } from '../../elf/units.ts';
 import type { EntryWay, FunctionText, KernelText, Stub } from '../arch.ts';
 import { always, branchTarget, decode, encode, pcAhead } from './instructions.ts';
+import { isUnwound } from './kernel-unwind-index.ts';
 import { objectCode } from './object-code.ts';
 
 const PC = 15;
@@ -58,6 +59,20 @@ export function ownConventionByPlace({ name, address }: FunctionText, kernel: Ke
   }
   return undefined;
 }
+
+/** `EntryWay.doubt`: gcc writes unwinding rules for all that it compiles. */
+export function doubt({ address }: FunctionText, kernel: KernelText): string | undefined {
+  switch (isUnwound(kernel, address)) {
+    case true:
+      return undefined;
+    case false:
+      return `${uncalled}: the kernel cannot unwind it, so it may be assembly, or data`;
+    case undefined:
+      return `${uncalled}: it has no call site, and the kernel no unwind index`;
+  }
+}
+
+const uncalled = 'nothing shows that it is called as the procedure call standard has it';
 
 /** Instructions behind which nothing of the same function need come: a call may be one that does not return. */
 const leaving: readonly string[] = ['B', 'BL', 'BLX (immediate)', 'BLX (register)', 'BX', 'UDF'];
@@ -110,5 +125,6 @@ export const entryWay: EntryWay = {
     }
     return undefined;
   },
+  doubt,
   stub: (): Stub => ({ words: [], relocations: [] }),
 };

@@ -28,10 +28,10 @@ const MFLR_R0 = 0x7c0802a6;
 const STD_R0_16_R1 = 0xf8010010;
 
 /** Whether a word is `bl` with any target. */
-const isBl = (word: number) => (word & 0xfc000003) >>> 0 === 0x48000001;
+export const isBl = (word: number) => (word & 0xfc000003) >>> 0 === 0x48000001;
 
 /** What a `bl` adds to its own address, in bytes. */
-const blDistance = (word: number) => ((word & 0x03fffffc) << 6) >> 6;
+export const blDistance = (word: number) => ((word & 0x03fffffc) << 6) >> 6;
 
 const isBeforeCall = (word: number | undefined) => word === MFLR_R0 || word === STD_R0_16_R1;
 

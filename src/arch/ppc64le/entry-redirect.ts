@@ -27,6 +27,7 @@
 import { linkAddress } from '../../elf/units.ts';
 import type { EntryWay, FunctionText, KernelText } from '../arch.ts';
 import { tocSetUpWords } from './call-sites.ts';
+import { calledFunctions } from './called-functions.ts';
 import { makeStub, stackArgumentsOf } from './ftrace-redirect.ts';
 import { decode } from './instructions.ts';
 import { objectCode } from './object-code.ts';
@@ -95,6 +96,13 @@ function ownConventionOf({ name, address }: FunctionText, kernel: KernelText): s
   return undefined;
 }
 
+/** `EntryWay.doubt`: what compiled code calls is called as the ABI has it. */
+function doubt({ address, words }: FunctionText, kernel: KernelText): string | undefined {
+  const called = calledFunctions(kernel);
+  if (called.has(address) || called.has(linkAddress(address + BigInt(4 * tocSetUpWords(words))))) return undefined;
+  return 'nothing shows that it is called as the ABI has it: it has no call site, and no function that has one calls it, so it may be assembly, or data';
+}
+
 export const entryWay: EntryWay = {
   branch: { word: 0x48000000, addend: 0, range: 26, shift: 2, fields: [{ from: 0, width: 24, to: 2 }], flip: 0 },
   island: {
@@ -125,5 +133,6 @@ export const entryWay: EntryWay = {
     }
     return undefined;
   },
+  doubt,
   stub: (old, replacement, waysIn) => makeStub(stackArgumentsOf(old, replacement, waysIn), true),
 };

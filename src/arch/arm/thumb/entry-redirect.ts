@@ -30,7 +30,7 @@
 
 import { linkAddress } from '../../../elf/units.ts';
 import type { EntryWay, FunctionText, KernelText, Stub } from '../../arch.ts';
-import { ownConventionByPlace, parked } from '../entry-redirect.ts';
+import { doubt, ownConventionByPlace, parked } from '../entry-redirect.ts';
 import { isLeaving, isWide, nop, pcAhead, readBranch, readLiteral } from './instructions.ts';
 
 /** What becomes a branch, in bytes. */
@@ -149,5 +149,6 @@ export const entryWay: EntryWay = {
   site: () => 0,
   ofModules: true,
   hindrance,
+  doubt,
   stub: (): Stub => ({ words: [], relocations: [] }),
 };
