@@ -88,7 +88,10 @@ export const reasonCodes = {
     'refused',
     'the kernel may have a changed function inlined where the patch’s own object calls it',
   ],
-  'type-changed': ['refused', 'the fix lays out a structure otherwise, of which the kernel may have objects'],
+  'type-changed': [
+    'refused',
+    'the fix lays out a structure or numbers an enumeration otherwise, and the kernel may have stored it',
+  ],
   'layout-changed': ['refused', 'the new code counts on how variables lie in their section, and they lie otherwise'],
   'jump-label': ['refused', 'the new code has a jump label whose key a patch cannot refer to'],
   'sibling-call': ['refused', 'the new code leaves a function by a jump that a patch must not have'],

@@ -370,6 +370,17 @@ describe('On ppc64le', () => {
     expect(await judge('addi 1, 1, 4096', 'addi 1, 1, -4096')).toContain('stack-pointer');
   });
 
+  test('stack arguments that a file tells of are looked at, also for a function that has none', async () => {
+    const judge = async (said: string): Promise<string[]> => {
+      const own = await bench.changed('ppc64le-frame.S', [
+        ['.set	stack_arguments, STACK_ARGUMENTS\n	.set	parameter_area, STACK_ARGUMENTS', said],
+      ]);
+      return proveOwnRedirect(bench.kernel, own, vfsRead()).flatMap(({ verdict }) => told(verdict));
+    };
+    expect(await judge('')).toEqual(['proven']);
+    expect(await judge('.set stack_arguments, 8')).toContain('stack-arguments');
+  });
+
   test('a stub that copies as many stack arguments as are looked at is not proven for any number', async () => {
     const copies = Array.from(
       { length: 72 },

@@ -247,7 +247,7 @@ function modulesAround(pairs: readonly ObjectPair[], exporters: ReadonlyMap<stri
   return [...new Set([...ofModules.map(({ module }) => module), ...used])];
 }
 
-/** What the kernel has made of a type stays as it is, so new code must find it so. Each type is told once, with the files that use it. */
+/** What the kernel has made of a type, and stored of an enumeration, stays as it is, so new code must find it so. Each type is told once, with the files that use it. */
 function changedTypes(pairs: readonly ObjectPair[]): Reason[] {
   const users = new Map<string, string[]>();
   for (const { path, original, patched } of pairs) {
@@ -258,10 +258,16 @@ function changedTypes(pairs: readonly ObjectPair[]): Reason[] {
   return [...users].map(([type, [first, ...others]]) => ({
     code: 'type-changed',
     place: `${first}: ${type}`,
-    message: `the fix lays it out otherwise, and the kernel may have objects that lie as before${others.length > 0 ? `; it is used in ${few(others)} too` : ''}`,
-    remedy: 'leave it as it is, and keep what is new in a shadow variable (klp_shadow_alloc)',
+    message: `${type.startsWith(enumerator) ? otherNumber : otherLayout}${others.length > 0 ? `; it is used in ${few(others)} too` : ''}`,
+    remedy: type.startsWith(enumerator)
+      ? 'leave it as it is, and give what is new a number that none had'
+      : 'leave it as it is, and keep what is new in a shadow variable (klp_shadow_alloc)',
   }));
 }
+
+const enumerator = 'enumerator ';
+const otherLayout = 'the fix lays it out otherwise, and the kernel may have objects that lie as before';
+const otherNumber = 'the fix gives it another number, and the kernel may have stored the one from before';
 
 const few = (names: readonly string[]): string =>
   names.length > 3 ? `${names.slice(0, 3).join(', ')} and ${names.length - 3} more files` : names.join(', ');

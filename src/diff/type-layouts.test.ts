@@ -34,7 +34,7 @@ function objectWith(bytes: Uint8Array): ElfModel {
   return model;
 }
 
-const [INT, PTR, ARRAY, STRUCT, UNION, TYPEDEF] = [1, 2, 3, 4, 5, 8];
+const [INT, PTR, ARRAY, STRUCT, UNION, ENUM, TYPEDEF] = [1, 2, 3, 4, 5, 6, 8];
 const int: [string, number, number, boolean, number, number] = ['int', INT, 0, false, 4, 32];
 
 /** struct s { int first; struct s *next; }, with whatever is to be otherwise. */
@@ -69,6 +69,14 @@ test('A bit field has a size as well as a place', () => {
   const fields = (bits: number) => described(int, ['f', STRUCT, 1, true, 4, 'bits', 1, (bits << 24) | 3]);
   expect(changes(fields(3), fields(4))).toEqual(['struct f']);
   expect(changes(fields(3), fields(3))).toEqual([]);
+});
+
+test('An enumerator that becomes another number is seen, and a new one is no change', () => {
+  const states = (...numbers: (string | number)[]) =>
+    described(['state', ENUM, numbers.length / 2, false, 4, ...numbers]);
+  const before = states('IDLE', 0, 'BUSY', 1);
+  expect(changes(before, states('IDLE', 0, 'BUSY', 1, 'DEAD', 2))).toEqual([]);
+  expect(changes(before, states('IDLE', 0, 'DEAD', 1, 'BUSY', 2))).toEqual(['enumerator BUSY']);
 });
 
 test('Whatever bytes stand there end in an answer or a clear refusal', () => {

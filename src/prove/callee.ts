@@ -10,9 +10,14 @@ import type { Term } from '../symbolic/terms.ts';
  */
 export const mostStackArguments = 72;
 
+/** Whether a function is known not to use the parameters' place; its stack arguments lie there. */
+export const leavesParameterArea = ({ stackArguments, usesParameterArea }: Callee): boolean =>
+  usesParameterArea === false && !stackArguments;
+
 /** How many are looked at of a function. Throws `NotUnderstood` for one that has more. */
-export function stackArgumentsOf({ stackArguments = mostStackArguments, usesParameterArea }: Callee): number {
-  if (usesParameterArea === false) return 0;
+export function stackArgumentsOf(callee: Callee): number {
+  if (leavesParameterArea(callee)) return 0;
+  const { stackArguments = mostStackArguments } = callee;
   if (stackArguments > mostStackArguments)
     throw new NotUnderstood(
       `a function has ${stackArguments} stack arguments, and no more than ${mostStackArguments} are looked at`,
@@ -50,7 +55,7 @@ export function callFunction(
   for (const [from, to] of convention.callersFrame.callees)
     change(machine, sp, from, to, word, why('what a callee keeps in its caller’s frame'));
   const { at, size } = convention.stackArguments;
-  if (callee.usesParameterArea !== false) {
+  if (!leavesParameterArea(callee)) {
     const end = at + size * stackArgumentsOf(callee);
     change(machine, sp, convention.callersFrame.parameters, end, word, why('the parameters’ place'));
   }

@@ -159,7 +159,7 @@ export class Scene {
     this.checkAlignment(this.above(this.callersSp, distance), size, pc);
     if (pc.base && pc.base !== this.stub.base && pc.base !== this.island.base) return;
     const { stackArguments, callersFrame } = facts.convention;
-    const count = redirect.usesParameterArea === false ? 0 : (redirect.stackArguments ?? 0);
+    const count = redirect.stackArguments ?? 0;
     const hasArea = redirect.usesParameterArea === true || count > 0;
     const end = hasArea ? stackArguments.at + stackArguments.size * count : callersFrame.parameters;
     const isDeep = distance < -facts.mostStack && distance < this.depthAtSite - facts.mostStack;
