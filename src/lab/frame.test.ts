@@ -11,7 +11,7 @@ const encode = (text: string) => new TextEncoder().encode(text);
 /** What the guest's init sends: printf, then cat. */
 function answer(status: number, output: Uint8Array, to = id): Uint8Array {
   const packed = new Uint8Array(gzipSync(output));
-  return join(encode(`\x01suture ${to} ${status} ${packed.length}\n`), packed);
+  return join(encode(`\x01suture ${to} ${status} ${packed.length} ${status}\n`), packed);
 }
 
 function join(...pieces: Uint8Array[]): Uint8Array {
@@ -52,7 +52,7 @@ test('noise before an answer is skipped, also if it looks like the beginning of 
   fc.assert(
     fc.property(fc.array(noise), bytes, (before, output) => {
       // A whole header needs the ID, which noise does not know.
-      fc.pre(!new RegExp(`\x01suture ${id} \\d+ \\d+\n`).test(String.fromCharCode(...join(...before))));
+      fc.pre(!new RegExp(`\x01suture ${id} \\d+ \\d+ \\d+\n`).test(String.fromCharCode(...join(...before))));
       expect(read(join(...before, answer(0, output)))).toEqual({ status: 0, output });
     }),
   );
@@ -95,7 +95,7 @@ test('an answer that is cut off is none', () => {
 });
 
 test('a size beyond all measure is refused before memory is taken for it', () => {
-  expect(() => read(encode(`\x01suture ${id} 0 ${largestOutput + 1}\n`))).toThrow(FrameError);
+  expect(() => read(encode(`\x01suture ${id} 0 ${largestOutput + 1} 0\n`))).toThrow(FrameError);
 });
 
 test('output that is larger unpacked than it may be is refused', () => {

@@ -1,10 +1,10 @@
 // How an answer comes out of the guest: one header line, then the output, packed by gzip.
 //
-//   \x01suture ID STATUS SIZE\n  SIZE bytes of gzip
+//   \x01suture ID STATUS SIZE STATUS\n  SIZE bytes of gzip
 //
 // ID is the random name that the host gave the question, so nothing else that is ever written to the line can be taken
-// for its answer. Noise before the header is skipped. Noise inside the output cannot be undone, but never passes
-// unnoticed: gzip ends with a checksum and the size. Packing pays by itself, because the line is slower than an emulated
+// for its answer. Noise before the header is skipped. Noise inside an answer cannot be undone, but never passes
+// unnoticed: the status stands there twice, and gzip ends with a checksum and the size. Packing pays by itself, because the line is slower than an emulated
 // processor packs.
 
 import { gunzipSync } from 'node:zlib';
@@ -34,7 +34,7 @@ export class FrameReader {
 
   /** `id`: of the question; letters and digits only. */
   constructor(id: string) {
-    this.#header = new RegExp(`^\\x01suture ${id} ([0-9]{1,3}) ([0-9]{1,9})$`);
+    this.#header = new RegExp(`^\\x01suture ${id} ([0-9]{1,3}) ([0-9]{1,9}) \\1$`);
   }
 
   /** Takes the next bytes of the line. Returns the answer once it is complete; what follows it is dropped. Throws `FrameError`. */

@@ -46,7 +46,7 @@ fi
 exec 3<"$channel" 4>"$channel"
 answer() {
   gzip -1 <output >packed
-  printf '\\001suture %s %s %s\\n' "$1" "$2" "$(stat -c %s packed)" >&4
+  printf '\\001suture %s %s %s %s\\n' "$1" "$2" "$(stat -c %s packed)" "$2" >&4
   cat packed >&4
 }
 cd /run/suture
