@@ -37,12 +37,12 @@ export class Checks {
     if (!trace || this.seen.has(trace)) return;
     this.seen.add(trace);
     const { instructionSet, convention } = this.scene.facts;
-    const { stackPointer, registers } = instructionSet;
+    const { stackPointer } = instructionSet;
     const { terms, callersSp } = this.scene;
     const isWritten = (register: number): boolean =>
       trace.writes.some(({ kind, at }) => kind === 'register' && at === register);
     const always = (obligation: Obligation, register: number, expected: Term): void =>
-      this.expect(machine, obligation, `${registers[register]!} at every moment`, expected, machine.read(register));
+      this.expectIn(machine, obligation, register, expected, ' at every moment');
     if (isWritten(stackPointer)) {
       const sp = this.scene.sp(machine);
       const zeros = terms.constant(-(2 ** convention.stackPointerZeros));
@@ -104,7 +104,7 @@ export class Checks {
   }
 
   private told(machine: SymbolicMachine, what: string, register: number): void {
-    this.expect(machine, 'site-address', what, this.scene.site, machine.read(register));
+    this.expect(machine, 'site-address', what, this.scene.site, machine.read(register), register);
   }
 
   /** No path comes to the new function; this is one of them. */
@@ -114,26 +114,14 @@ export class Checks {
 
   /** What holds where the new function is entered. */
   newFunction(entered: SymbolicMachine): void {
-    const { convention, instructionSet } = this.scene.facts;
+    const { convention } = this.scene.facts;
     const { arguments: passed, calleeSaved, ownAddress } = convention.atEntry;
     const kept = (obligation: Obligation, register: number): void =>
-      this.expect(
-        entered,
-        obligation,
-        instructionSet.registers[register]!,
-        this.scene.begin.read(register),
-        entered.read(register),
-      );
+      this.expectIn(entered, obligation, register, this.scene.begin.read(register));
     for (const register of passed) kept('arguments', register);
     for (const register of calleeSaved) kept('callee-saved', register);
     if (ownAddress !== undefined && convention.toc)
-      this.expect(
-        entered,
-        'entry-address',
-        instructionSet.registers[ownAddress]!,
-        this.scene.newFunction,
-        entered.read(ownAddress),
-      );
+      this.expectIn(entered, 'entry-address', ownAddress, this.scene.newFunction);
     this.checkStack(entered, this.scene.sp(entered), this.scene.redirect);
   }
 
@@ -153,10 +141,8 @@ export class Checks {
         [returnAddress, found.read(returnAddress)],
       ]),
     );
-    for (const register of new Set([...passed, ...calleeSaved, ...hook.keptAtSite, instructionSet.stackPointer])) {
-      const name = instructionSet.registers[register]!;
-      this.expect(found, 'old-code', name, plain.read(register), found.read(register));
-    }
+    for (const register of new Set([...passed, ...calleeSaved, ...hook.keptAtSite, instructionSet.stackPointer]))
+      this.expectIn(found, 'old-code', register, plain.read(register));
     const stored = below < 0 ? plain : scene.runPrologue();
     const lowest = plain.distance(scene.sp(plain))! - instructionSet.redZone;
     for (const { at, size } of stackWrites(stored.trace)) {
@@ -188,10 +174,8 @@ export class Checks {
 
   private checkReturn(machine: SymbolicMachine): void {
     const { convention, instructionSet } = this.scene.facts;
-    const kept = (obligation: Obligation, register: number, expected: Term): void => {
-      const what = `${instructionSet.registers[register]!} on return`;
-      this.expect(machine, obligation, what, expected, machine.read(register));
-    };
+    const kept = (obligation: Obligation, register: number, expected: Term): void =>
+      this.expectIn(machine, obligation, register, expected, ' on return');
     for (const register of convention.results) kept('results', register, this.scene.result(register));
     const { processorArea: area } = convention;
     for (const register of convention.atEntry.calleeSaved) {
@@ -237,7 +221,8 @@ export class Checks {
     for (let n = 0; areKept && n < stackArgumentsOf(callee); n++) {
       const expected = terms.memory(this.scene.above(callersSp, at + n * size), size);
       const found = machine.load(this.scene.above(sp, at + n * size), size);
-      this.expect(machine, 'stack-arguments', `stack argument ${n + 1}`, expected, found);
+      const moved = same(sp, callersSp) ? undefined : instructionSet.stackPointer;
+      this.expect(machine, 'stack-arguments', `stack argument ${n + 1}`, expected, found, moved);
       areKept = same(expected, found);
     }
     if (convention.backChain && !same(sp, callersSp)) this.checkBackChain(machine, sp, convention.backChain);
@@ -269,13 +254,33 @@ export class Checks {
       this.expect(machine, 'back-chain', 'the return address in the caller’s frame', this.scene.callersCode, kept);
   }
 
+  /** Notes a failure unless a register holds what it must; `when` is said behind its name. */
+  private expectIn(
+    machine: SymbolicMachine,
+    obligation: Obligation,
+    register: number,
+    expected: Term,
+    when = '',
+  ): void {
+    const what = `${this.scene.facts.instructionSet.registers[register]!}${when}`;
+    this.expect(machine, obligation, what, expected, machine.read(register), register);
+  }
+
   /** Notes a failure unless two terms are the same. */
-  private expect(machine: SymbolicMachine, obligation: Obligation, what: string, expected: Term, found: Term): void {
+  private expect(
+    machine: SymbolicMachine,
+    obligation: Obligation,
+    what: string,
+    expected: Term,
+    found: Term,
+    register?: number,
+  ): void {
     if (same(expected, found)) return;
     const example = findExample(machine, expected, found);
     this.failures.push({
       obligation,
       entry: this.scene.entry.name,
+      register,
       what,
       expected,
       found,

@@ -24,23 +24,28 @@ const hook = [
   encode('BX', { Rm: 12 }),
 ];
 
-let text: string;
-
-beforeAll(() => {
+/** What is said of r4 where a stub runs these words and goes on to the new function. */
+function described(...words: number[]): string {
   const verdict = proveRedirect(
     proofFacts,
     { entry, handlerCall: entry + 12n, ops: 0n, word: (address) => hook[Number(address - entry) / 4] },
     {
       prologue: Uint32Array.of(encode('PUSH, one register', { Rt: LR }), 0),
       stub: {
-        words: Uint32Array.of(encode('MOV (immediate)', { S: 0, Rd: 4, imm12: 7 }), encode('B', { imm24: 0xfffffe })),
-        relocations: [{ offset: 4, type: R_ARM_JUMP24, symbol: 'new-function', addend: -8n }],
+        words: Uint32Array.of(...words, encode('B', { imm24: 0xfffffe })),
+        relocations: [{ offset: 4 * words.length, type: R_ARM_JUMP24, symbol: 'new-function', addend: -8n }],
       },
     },
   );
-  if (verdict.verdict !== 'refuted') return expect.unreachable(verdict.verdict);
+  if (verdict.verdict !== 'refuted') throw new Error(verdict.verdict);
   const failure = verdict.failures.find(({ what }) => what === 'r4')!;
-  text = describeFailure(failure, (word, address) => disassemble(word, linkAddress(address)));
+  return describeFailure(failure, (word, address) => disassemble(word, linkAddress(address)));
+}
+
+let text: string;
+
+beforeAll(() => {
+  text = described(encode('MOV (immediate)', { S: 0, Rd: 4, imm12: 7 }));
 });
 
 describe('The description of a failure', () => {
@@ -61,6 +66,11 @@ describe('The description of a failure', () => {
     expect(run).toMatch(/^ {2}0xc0300004 +sub r3, sp, #60 +r3 = sp - 0x44$/m);
     expect(run).toMatch(/^ {2}0xc030000c +the handler +\[sp - 8\] = stub, unknown: r0 r1 r2 r3 ip lr N Z C V$/m);
     expect(run.match(/^> .*$/gm)).toEqual([expect.stringMatching(/^> stub +mov r4, #7 +r4 = 7$/)]);
+  });
+
+  test('marks the step that changed the register, and none that has the same value for another', () => {
+    const copy = (to: number) => encode('MOV (register)', { S: 0, Rd: to, Rm: SP });
+    expect(described(copy(4), copy(12))).toContain('since mov r4, sp at stub\n');
   });
 
   test('shows the registers and the stack as they were then', () => {

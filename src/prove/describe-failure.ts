@@ -15,10 +15,13 @@ const [whereWidth, whatWidth] = [24, 36];
 
 /** A failure as lines of text. */
 export function describeFailure(failure: Failure, disassemble: Disassemble): string {
-  const { obligation, entry, what, expected, found, machine } = failure;
+  const { obligation, entry, what, expected, found, register, machine } = failure;
   const { terms } = machine;
   const steps = stepsOf(machine);
-  const culprit = steps.findLast(({ writes }) => writes.some(({ value }) => same(value, found)));
+  const culprit =
+    register !== undefined
+      ? changerOf(register, machine, steps)
+      : (writerOf(found, steps) ?? (same(found, machine.pc) ? steps.at(-1) : undefined));
   return [
     `${obligation}: ${obligations[obligation]}`,
     `  ${what} should be ${terms.describe(expected)}`,
@@ -37,6 +40,23 @@ function stepsOf({ trace: last }: SymbolicMachine): Trace[] {
   const steps: Trace[] = [];
   for (let trace = last; trace; trace = trace.before) steps.push(trace);
   return steps.reverse();
+}
+
+/** The last step that wrote a value somewhere. */
+const writerOf = (found: Term, steps: readonly Trace[]): Trace | undefined =>
+  steps.findLast(({ writes }) => writes.some(({ value }) => same(value, found)));
+
+/** The last step behind which a register holds another value than before; to write the same again changes nothing. */
+function changerOf(register: number, { set, terms }: SymbolicMachine, steps: readonly Trace[]): Trace | undefined {
+  let held = terms.initial(set.registers[register]!);
+  let changer: Trace | undefined;
+  for (const step of steps) {
+    const written = step.writes.findLast(({ kind, at }) => kind === 'register' && at === register);
+    if (!written || same(written.value, held)) continue;
+    held = written.value;
+    changer = step;
+  }
+  return changer;
 }
 
 /** Which way was taken where there was a choice. */

@@ -31,6 +31,8 @@ export interface Failure extends Difference {
   readonly obligation: Obligation;
   /** How the old function was called, where there is more than one way. */
   readonly entry: string;
+  /** The register that holds what was found, or by which it was found; undefined for what is elsewhere. */
+  readonly register: number | undefined;
   /** The machine as it was when the obligation was looked at. */
   readonly machine: SymbolicMachine;
 }
