@@ -29,14 +29,39 @@ const benches: readonly Bench[] = [
 ];
 
 const say = (what: string): void => void process.stderr.write(`bench: ${what}\n`);
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    runs: { type: 'string', default: '3' },
-    kernel: { type: 'string', multiple: true, default: [] },
-  },
-});
+const usage = `npm run bench [-- [--json] [--runs N] [--kernel NAME]… [BENCH]…]
+
+The benches; all of them if none is named:
+${benches.map(({ name, title }) => `  ${name.padEnd(14)}${title}`).join('\n')}
+`;
+
+const { values, positionals } = readArguments();
+if (values.help) {
+  process.stdout.write(usage);
+  process.exit(0);
+}
+
+function readArguments() {
+  try {
+    return parseArguments();
+  } catch (error) {
+    say(`${(error as Error).message}\n${usage}`);
+    process.exit(1);
+  }
+}
+
+function parseArguments() {
+  return parseArgs({
+    allowPositionals: true,
+    options: {
+      help: { type: 'boolean', short: 'h', default: false },
+      json: { type: 'boolean', default: false },
+      runs: { type: 'string', default: '3' },
+      kernel: { type: 'string', multiple: true, default: [] },
+    },
+  });
+}
+
 const runs = Number(values.runs);
 const unknown = positionals.find((name) => !benches.some((bench) => bench.name === name));
 if (unknown !== undefined || !Number.isSafeInteger(runs) || runs < 1) {
