@@ -49,6 +49,13 @@ describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, arch
     expect(functions.length).toBe(notCalled[architecture]!.length);
     const refused = [...linkFunctions(kernel, functions, 'entry')].flatMap((each) => each.refused);
     expect(refused.map(({ reasons }) => reasons[0]!.code)).toEqual(functions.map(() => 'entry-in-use'));
+    // Nor is it proven where somebody links it all the same.
+    const { arch } = kernel;
+    const trusting = { ...kernel, arch: { ...arch, entryWay: { ...arch.entryWay!, doubt: () => undefined } } };
+    const linked = [...linkFunctions(trusting, functions, 'entry')].filter((each) => each.linked.length > 0);
+    const verdicts = linked.flatMap(({ bytes }) => prover.proveModule(bytes, 'linked'));
+    expect(verdicts.length).toBeGreaterThan(0);
+    expect(verdicts.filter(({ verdict }) => verdict.verdict !== 'unknown')).toEqual([]);
   });
 
   /** What a changed module's one redirect comes to: its verdict, or the code by which the module is refused. */
