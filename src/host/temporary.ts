@@ -3,8 +3,8 @@
 // A run that was killed cannot clean up. So a folder's name carries the process that made it, by number and start time
 // (numbers are used again), and whoever comes next to the same place removes the folders of processes that are no more.
 
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { atEnd } from './interrupt.ts';
@@ -57,7 +57,8 @@ export async function withTemporaryFolder<T>(
     swept.add(parent);
     sweepLeftovers(parent);
   }
-  const folder = await mkdtemp(join(parent, `suture-${process.pid}-${processStart(process.pid)}-`));
+  // Synchronous, so that no signal comes between the folder and what removes it.
+  const folder = mkdtempSync(join(parent, `suture-${process.pid}-${processStart(process.pid)}-`));
   const forget = atEnd(() => rmSync(folder, removal));
   try {
     return await task(folder);
