@@ -64,6 +64,12 @@ describe.each(stockKernels)('On $name', ({ name }) => {
     expect(Object.keys(byFtrace).sort()).toEqual(known[name].codes);
   });
 
+  test('of functions that are named each must be proven', async () => {
+    const prove = (of: string) => sutureJson(['prove', '--kernel', name, '--all', '--function', of]);
+    expect(await prove('cmdline_proc_show')).toMatchObject({ exit: 0, result: { counts: { proven: 1 } } });
+    expect(await prove('start_kernel')).toMatchObject({ exit: 2, reasons: [{ code: 'init-text' }] });
+  });
+
   test('a patch as it was built is proven', async () => {
     expect(await sutureJson(['prove', '--kernel', name, patch])).toMatchObject({
       exit: 0,

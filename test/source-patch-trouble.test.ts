@@ -168,6 +168,12 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
       return { exit: status, left: stderr.trim(), ...JSON.parse(stdout) };
     };
 
+    const expectNoSpace = (status: string, reasons: unknown): void =>
+      expect({ status, reasons }).toMatchObject({
+        status: 'fault',
+        reasons: [{ code: 'output-failed', message: expect.stringMatching(/no space left/i) }],
+      });
+
     it('of temporary files is said, however much there is, and leaves nothing', async () => {
       const before = treeState();
       const outcomes: number[] = [];
@@ -176,11 +182,7 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
         outcomes.push(exit);
         expect(left).toBe('');
         if (exit === 0) rmSync(output);
-        else
-          expect({ status, reasons }).toMatchObject({
-            status: 'fault',
-            reasons: [{ code: 'output-failed', message: expect.stringMatching(/no space left/i) }],
-          });
+        else expectNoSpace(status, reasons);
         expectNoTrace(before);
       }
       expect([outcomes[0], outcomes.at(-1)]).toEqual([1, 0]);
@@ -201,11 +203,7 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
         outcomes.push(exit);
         expect(left).toBe('');
         if (exit === 0) rmSync(output);
-        else
-          expect({ status, reasons }).toMatchObject({
-            status: 'fault',
-            reasons: [{ code: 'output-failed', message: expect.stringMatching(/no space left/i) }],
-          });
+        else expectNoSpace(status, reasons);
         rmSync(cache, { recursive: true });
         cache = kept;
         expectNoTrace(before);

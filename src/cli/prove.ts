@@ -109,12 +109,15 @@ async function proveAll(context: Context, options: ProveOptions): Promise<Outcom
   }
 }
 
-/** The same for the functions that have been named. */
+/** The same for the functions that have been named: each of them must be proven, those that no redirect can be made of too. */
 async function proveSome(context: Context, options: ProveOptions): Promise<Outcome> {
   const { kernel, way, traced, told } = await readForAll(context, options);
   const prover = new Prover(kernel);
   const judged = proveFunctions(kernel, prover, traced, told, way);
-  return describeAll(kernel, way, judged, prover.differentRedirects.length);
+  return {
+    ...describeAll(kernel, way, judged, prover.differentRedirects.length),
+    ...statusOf(judged.flatMap(({ reasons }) => reasons)),
+  };
 }
 
 async function readForAll(context: Context, options: ProveOptions) {

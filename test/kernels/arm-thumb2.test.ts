@@ -5,20 +5,21 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { findSection, readElf, writeElf } from '../../src/elf/elf.ts';
+import { readElf, writeElf } from '../../src/elf/elf.ts';
 import { openKernel } from '../../src/host/kernel-store.ts';
 import { loadKernel } from '../../src/host/read-kernel.ts';
 import { checkSignature, signModule } from '../../src/kernel/module-signature.ts';
 import { wordsOf } from '../../src/kernel/old-function.ts';
-import { patchSection, tableLayout } from '../../src/kernel/patch-module.ts';
 import { bootGuest, type Guest, withGuest } from '../../src/lab/guest.ts';
 import { guestKernel } from '../../src/lab/guest-kernel.ts';
 import { alarm } from '../../src/lab/kernel-log.ts';
 import { modulesWithDependencies } from '../../src/lab/target-modules.ts';
 import { guestModules } from '../support/guest-modules.ts';
 import { memoryAfterStart } from '../support/live-memory.ts';
+import { PatchTable } from '../support/patch-table.ts';
 import { coreOf, patchOf } from '../support/patches.ts';
 import { sutureJson } from '../suture.ts';
+import { versionPatch } from './version-patch.ts';
 import { describeKernel } from './wanted-kernels.ts';
 
 const kernel = 'arm-thumb2';
@@ -133,7 +134,7 @@ await describeKernel(kernel, () => {
     });
 
     it('a patch of source', async () => {
-      const patch = await file('fix.patch', sourcePatch);
+      const patch = await file('fix.patch', versionPatch);
       const { exit, reasons } = await sutureJson([
         'build',
         '--kernel',
@@ -277,24 +278,7 @@ const takeBack = (patch: string) => `echo 0 > ${sysfs}/${patch}/enabled
 async function byIslandAlways(signed: Uint8Array): Promise<Uint8Array> {
   const { module } = await checkSignature(signed);
   const model = readElf(new Uint8Array(module), 'two.ko');
-  const { data, relocations } = findSection(model, patchSection)!;
-  const { suture_patch_table: table, suture_entry: entry } = tableLayout(4);
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  const pointer = relocations.find(({ offset }) => offset === table.offset.entry)!;
-  const at = Number(pointer.symbol!.value) + view.getUint32(table.offset.entry, true);
-  view.setUint32(at + entry.offset.island_always, 1, true);
+  const table = new PatchTable(model);
+  table.put(table.entry + table.layout.suture_entry.offset.island_always, () => 1);
   return signModule(writeElf(model));
 }
-
-const sourcePatch = `--- a/fs/proc/version.c
-+++ b/fs/proc/version.c
-@@ -10,7 +10,7 @@
- 
- static int version_proc_show(struct seq_file *m, void *v)
- {
--	seq_printf(m, linux_proc_banner,
-+	seq_printf(m, "patched %s %s %s\\n",
- 		utsname()->sysname,
- 		utsname()->release,
- 		utsname()->version);
-`;

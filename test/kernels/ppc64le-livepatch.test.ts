@@ -11,6 +11,7 @@ import { withGuest } from '../../src/lab/guest.ts';
 import { guestKernel } from '../../src/lab/guest-kernel.ts';
 import { modulesWithDependencies } from '../../src/lab/target-modules.ts';
 import { sutureJson } from '../suture.ts';
+import { versionPatch } from './version-patch.ts';
 import { describeKernel } from './wanted-kernels.ts';
 
 const kernel = 'ppc64le-livepatch';
@@ -41,19 +42,6 @@ module_exit(demo_exit);
 MODULE_LICENSE("GPL");
 MODULE_INFO(livepatch, "Y");
 `;
-const sourcePatch = `--- a/fs/proc/version.c
-+++ b/fs/proc/version.c
-@@ -10,7 +10,7 @@
-
- static int version_proc_show(struct seq_file *m, void *v)
- {
--	seq_printf(m, linux_proc_banner,
-+	seq_printf(m, "patched %s %s %s\\n",
- 		utsname()->sysname,
- 		utsname()->release,
- 		utsname()->version);
-`.replace('\n\n', '\n \n');
-
 /** Of a module (samples/kobject), and with a variable of it, which is nowhere but there. */
 const moduleFix = `#include <linux/kobject.h>
 #include <linux/sysfs.h>
@@ -80,7 +68,7 @@ await describeKernel(kernel, () => {
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-livepatch-'));
     await writeFile(inFolder('fix.c'), fix);
-    await writeFile(inFolder('fix.patch'), sourcePatch);
+    await writeFile(inFolder('fix.patch'), versionPatch);
     await writeFile(inFolder('cmdline.sh'), check('/proc/cmdline', 'processes)'));
     await writeFile(inFolder('version.sh'), check('/proc/version', '^patched Linux'));
   });

@@ -12,7 +12,7 @@ import type { CallSite, KernelText } from '../arch.ts';
 import { always, branchTarget, decode, encode, pcAhead } from './instructions.ts';
 import { R_ARM_CALL, R_ARM_PC24 } from './relocations.ts';
 
-const mcount = '__gnu_mcount_nc';
+export const mcount = '__gnu_mcount_nc';
 
 /** `push {lr}`, the word before every call site. */
 export const pushLr = encode('PUSH, one register', { Rt: 14 });
@@ -32,12 +32,18 @@ function calledBy(text: KernelText, word: number, address: number): number | und
   return text.word(linkAddress(BigInt(target + pcAhead - 4)));
 }
 
-/**
- * Every call of mcount in the text of a kernel, in address order: the kernel's own list between `__start_mcount_loc`
- * and `__stop_mcount_loc`, init text included. Behind some functions lie bodies of overridden weak functions that have
- * lost their names; their sites carry the name before them, here as in ftrace, and are not the first under it.
- */
-export function findCallSites(text: KernelText): CallSite[] {
+/** How a call of mcount is told in one of the instruction sets. */
+interface SiteReader {
+  /** Instructions begin at multiples of this. */
+  readonly step: 2 | 4;
+  /** Whether `push {lr}` is at an offset. */
+  isPush(view: DataView, at: number): boolean;
+  /** Where the `bl` leads that is at an offset, and at a link-time address; undefined if none is there. */
+  calledBy(view: DataView, at: number, address: number): number | undefined;
+}
+
+/** Every call of mcount in the text of a kernel, as `reader` tells them, in address order, init text included. */
+export function callSitesBy(text: KernelText, { step, isPush, calledBy }: SiteReader): CallSite[] {
   const target = text.symbol(mcount);
   if (target === undefined) return [];
   const sites: CallSite[] = [];
@@ -45,16 +51,28 @@ export function findCallSites(text: KernelText): CallSite[] {
     const bytes = text.bytes(start, Number(end - start));
     if (!bytes) continue;
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let at = 4; at + 4 <= view.byteLength; at += 4) {
-      if (view.getUint32(at - 4, true) !== pushLr) continue;
+    for (let at = step; at + 4 <= view.byteLength; at += step) {
+      if (!isPush(view, at - step)) continue;
       const address = linkAddress(start + BigInt(at));
-      if (calledBy(text, view.getUint32(at, true), Number(address)) !== Number(target)) continue;
+      if (calledBy(view, at, Number(address)) !== Number(target)) continue;
       const { start: entry, name } = text.enclosing(address) ?? { start: address, name: '' };
       sites.push({ address, function: entry, name });
     }
   }
   return sites;
 }
+
+/**
+ * Every call of mcount in the text of a kernel, in address order: the kernel's own list between `__start_mcount_loc`
+ * and `__stop_mcount_loc`, init text included. Behind some functions lie bodies of overridden weak functions that have
+ * lost their names; their sites carry the name before them, here as in ftrace, and are not the first under it.
+ */
+export const findCallSites = (text: KernelText): CallSite[] =>
+  callSitesBy(text, {
+    step: 4,
+    isPush: (view, at) => view.getUint32(at, true) === pushLr,
+    calledBy: (view, at, address) => calledBy(text, view.getUint32(at, true), address),
+  });
 
 /**
  * Section offsets of the `bl` of each call of mcount in a relocatable object's section, as recordmcount finds them.

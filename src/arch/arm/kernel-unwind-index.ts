@@ -11,10 +11,8 @@
 
 import type { LinkAddress } from '../../elf/units.ts';
 import type { KernelText } from '../arch.ts';
+import { EXIDX_CANTUNWIND, entrySize } from './unwind-index.ts';
 
-const entrySize = 8;
-/** The second word of an entry whose code must not be unwound (EHABI32, section 6). */
-const EXIDX_CANTUNWIND = 1;
 /** The smallest kernels have some thousand functions. */
 const fewestEntries = 1000;
 

@@ -25,6 +25,32 @@ export interface Constant {
   readonly value: number;
 }
 
+/** Constants as code builds them, from the low half on; a value counts each time that it changes. */
+export class BuiltConstants {
+  readonly all: Constant[] = [];
+  readonly #now = new Map<number, number>();
+
+  /** What a register holds, if it is known. */
+  held(register: number): number | undefined {
+    return this.#now.get(register);
+  }
+
+  set(register: number, value: number): void {
+    this.#now.set(register, value >>> 0);
+    this.all.push({ register, value: value >>> 0 });
+  }
+
+  setHigh(register: number, half: number): void {
+    const low = this.held(register);
+    if (low !== undefined) this.set(register, (low & 0xffff) | (half << 16));
+  }
+
+  add(register: number, distance: number): void {
+    const held = this.held(register);
+    if (held !== undefined) this.set(register, held + distance);
+  }
+}
+
 /** How the kernel's own code is read: the instruction set that it is of. */
 export interface CodeReader {
   /** Instructions begin at multiples of this. */
@@ -44,12 +70,7 @@ export interface CodeReader {
  * `add rX, rX, pc`.
  */
 function constantsIn(text: KernelText, start: number, end: number): Constant[] {
-  const constants: Constant[] = [];
-  const now = new Map<number, number>();
-  const built = (register: number, value: number): void => {
-    now.set(register, value >>> 0);
-    constants.push({ register, value: value >>> 0 });
-  };
+  const constants = new BuiltConstants();
   for (let address = start; address < end; address += 4) {
     const word = wordAt(text, address);
     if (word === undefined) break;
@@ -57,24 +78,23 @@ function constantsIn(text: KernelText, start: number, end: number): Constant[] {
     if (!instruction) continue;
     const f = instruction.fields as Required<typeof instruction.fields>;
     const imm16 = f.imm4 * 4096 + f.imm12;
-    const low = now.get(f.Rd);
     switch (instruction.encoding.name) {
       case 'MOV (immediate), wide':
-        built(f.Rd, imm16);
+        constants.set(f.Rd, imm16);
         break;
       case 'MOVT':
-        if (low !== undefined) built(f.Rd, ((low & 0xffff) | (imm16 << 16)) >>> 0);
+        constants.setHigh(f.Rd, imm16);
         break;
       case 'LDR (immediate)': {
         const literal = f.Rn === 15 && wordAt(text, address + pcAhead + (f.U ? f.imm12 : -f.imm12));
-        if (typeof literal === 'number') built(f.Rt, literal);
+        if (typeof literal === 'number') constants.set(f.Rt, literal);
         break;
       }
       case 'ADD (register)':
-        if (f.Rn === f.Rd && f.Rm === 15 && low !== undefined) built(f.Rd, low + address + pcAhead);
+        if (f.Rn === f.Rd && f.Rm === 15) constants.add(f.Rd, address + pcAhead);
     }
   }
-  return constants;
+  return constants.all;
 }
 
 /**

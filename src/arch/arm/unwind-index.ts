@@ -16,9 +16,10 @@ import type { UnwindingOf } from '../arch.ts';
 import { R_ARM_PREL31 } from './relocations.ts';
 
 const prefix = '.ARM.exidx';
-const entrySize = 8;
+/** Two words. */
+export const entrySize = 8;
 /** The second word of an entry whose code must not be unwound (EHABI32, section 6). */
-const EXIDX_CANTUNWIND = 1;
+export const EXIDX_CANTUNWIND = 1;
 /** Keeps a personality routine in the link, and changes nothing. */
 const R_ARM_NONE = 0;
 

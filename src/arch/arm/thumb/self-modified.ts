@@ -6,7 +6,7 @@
 
 import { linkAddress } from '../../../elf/units.ts';
 import type { KernelText, SelfModified } from '../../arch.ts';
-import { type CodeReader, type Constant, selfModifiedBy } from '../self-modified.ts';
+import { BuiltConstants, type CodeReader, type Constant, selfModifiedBy } from '../self-modified.ts';
 import { pcAhead, readBranch, readConstant, wideNop } from './instructions.ts';
 
 const halves = (word: number): [first: number, second: number] => [word & 0xffff, word >>> 16];
@@ -14,28 +14,22 @@ const wordAt = (text: KernelText, address: number): number | undefined => text.w
 
 /** As in A32 code, but that each halfword is taken for one that an instruction begins with: a table must make sense anyway. */
 function constantsIn(text: KernelText, start: number, end: number): Constant[] {
-  const constants: Constant[] = [];
-  const now = new Map<number, number>();
-  const built = (register: number, value: number): void => {
-    now.set(register, value >>> 0);
-    constants.push({ register, value: value >>> 0 });
-  };
+  const constants = new BuiltConstants();
   for (let address = start; address < end; address += 2) {
     const word = wordAt(text, address);
     if (word === undefined) break;
     const constant = readConstant(...halves(word), address);
     if (!constant) continue;
     const { register } = constant;
-    const low = now.get(register);
-    if (constant.kind === 'low') built(register, constant.value);
-    else if (constant.kind === 'high' && low !== undefined) built(register, (low & 0xffff) | (constant.value << 16));
-    else if (constant.kind === 'add-pc' && low !== undefined) built(register, low + address + pcAhead);
-    else if (constant.kind === 'literal') {
+    if (constant.kind === 'low') constants.set(register, constant.value);
+    else if (constant.kind === 'high') constants.setHigh(register, constant.value);
+    else if (constant.kind === 'add-pc') constants.add(register, address + pcAhead);
+    else {
       const literal = wordAt(text, constant.value);
-      if (literal !== undefined) built(register, literal);
+      if (literal !== undefined) constants.set(register, literal);
     }
   }
-  return constants;
+  return constants.all;
 }
 
 function isBranchTo(word: number, address: number, target: number): boolean {
