@@ -46,10 +46,13 @@ function installNpmPackages() {
 /** Compiles unless every output is there and newer than every source: an interrupted compiler may have written some. */
 function compile() {
   const sources = readdirSync(inRoot('src'), { recursive: true }).filter((name) => name.endsWith('.ts'));
-  const settings = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'].map((name) => inRoot(name));
+  const settings = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'scripts/bundle.mjs'].map((name) =>
+    inRoot(name),
+  );
   const outputs = sources
     .filter((name) => !/\.(test|d)\.ts$/.test(name))
     .map((name) => inRoot('dist', name.replace(/\.ts$/, '.js')));
+  outputs.push(inRoot('dist/program/main.js'));
   const newestSource = Math.max(...[...sources.map((name) => inRoot('src', name)), ...settings].map(modified));
   if (Math.min(...outputs.map(modified)) > newestSource) return;
   say('compiling');

@@ -1,6 +1,6 @@
 // What became of one fix of the corpus, and whether the patch replaces what it should.
 
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Assessment } from '../compile/assess-change.ts';
 import { plainNumbers } from '../compile/changed-assembly.ts';
 import { type ReasonCode, reasonCodes } from '../reason.ts';

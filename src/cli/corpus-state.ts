@@ -10,7 +10,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Assessment } from '../compile/assess-change.ts';
 import type { FileChange } from '../compile/tree-changes.ts';
 import { makeFolder, writeOutput } from '../host/files.ts';

@@ -13,7 +13,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import type { Platform } from '../arch/arch.ts';
 import { publish } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { z } from 'zod';
+import * as z from 'zod';
 import { architectures } from '../arch/architectures.ts';
 import { reasonError } from '../reason.ts';
 import { buildingFolder, cacheFolder, withLock } from './cache.ts';
