@@ -3,9 +3,9 @@
  * The entry way: one word at a function's entry becomes a branch to its stub.
  *
  * There is no handler that could tell tasks apart, so no task can be a laggard: with the
- * machine stopped all words of a patch are written if nobody is inside the code that is
- * left, and else none (laggards.c). This holds for the whole of a patch of which one
- * function is redirected so, for every task uses either all of its functions or none.
+ * machine stopped all words of a patch are written (entry-words.c) if nobody is inside the
+ * code that is left, and else none (laggards.c). This holds for the whole of a patch of which
+ * one function is redirected so, for every task uses either all of its functions or none.
  *
  * The word at an entry is always that of the newest function in its stack that tasks use:
  * its branch, or for a nop, and without one, the kernel's own word. Before it is written
@@ -108,18 +108,15 @@ bool suture_make_branch(const struct suture_entry *entry, unsigned long from,
 
 /* ---- getting ready ---- */
 
-/*
- * Whether a kprobe is on a word: on any of its bytes, since in Thumb code instructions begin
- * at halfwords, and a kprobe's address may have bit 0 set as pointers to functions have.
- */
-static bool is_probed(unsigned long address)
+/* Whether a kprobe is on a word, wherever in it one can be. */
+bool suture_is_probed(unsigned long address)
 {
 	bool probed = false;
 #ifdef CONFIG_KPROBES
 	unsigned int i;
 
 	preempt_disable();
-	for (i = 0; !probed && i < sizeof(u32); i++)
+	for (i = 0; !probed && i < sizeof(u32); i += ARCH_PROBE_STEP)
 		probed = get_kprobe((void *)(address + i));
 	preempt_enable();
 #endif
@@ -143,7 +140,7 @@ int suture_get_branch(struct klp_patch *patch, struct klp_func *func)
 	unsigned long stub = suture_stub(func);
 	u32 found;
 
-	if (is_probed(site->ip)) {
+	if (suture_is_probed(site->ip)) {
 		suture_refuse(patch->mod, "'%s': a kprobe is on its entry (%#lx): remove it first, it may be put there again behind the branch",
 			      func->old_name, site->ip);
 		return -EBUSY;
@@ -192,149 +189,6 @@ bool suture_entry_word(unsigned long address, u32 *word)
 	return true;
 }
 
-/* ---- writing ---- */
-
-/* What is to be at a site by its stack, and by which of its functions tasks use. */
-static u32 wanted_word(const struct suture_site *site)
-{
-	const struct klp_func *func;
-
-	list_for_each_entry(func, &site->funcs, stack_node) {
-		if (!func->transition || suture_are_looked_at(KLP_PATCHED))
-			return func->nop ? site->old_word : func->branch;
-	}
-	return site->old_word;
-}
-
-/* Whether a function's site is to get another word. */
-static bool changes(const struct klp_func *func)
-{
-	return func->patched && func->site->is_entry &&
-	       wanted_word(func->site) != func->site->word;
-}
-
-static int check_site(const struct suture_site *site)
-{
-	if (is_probed(site->ip))
-		return -EBUSY;
-	return READ_ONCE(*(u32 *)site->ip) == site->word ? 0 : -EINVAL;
-}
-
-static int write_word(struct suture_site *site, u32 word)
-{
-	int ret = arch_write_text((u32 *)site->ip, word);
-
-	if (!ret)
-		site->word = word;
-	return ret;
-}
-
-/* What was written of an object, up to and without @end, becomes what it was. */
-static void take_back(struct klp_object *obj, const struct klp_func *end)
-{
-	struct klp_func *func;
-
-	klp_for_each_func(obj, func) {
-		if (func == end)
-			return;
-		if (func->patched && func->site->is_entry)
-			write_word(func->site, func->site->word_before);
-	}
-}
-
-static int check_object(struct klp_object *obj)
-{
-	struct klp_func *func;
-	int ret;
-
-	klp_for_each_func(obj, func) {
-		ret = changes(func) ? check_site(func->site) : 0;
-		if (ret)
-			return ret;
-	}
-	return 0;
-}
-
-static int write_object(struct klp_object *obj)
-{
-	struct klp_func *func;
-	int ret;
-
-	klp_for_each_func(obj, func) {
-		if (!func->patched || !func->site->is_entry)
-			continue;
-		func->site->word_before = func->site->word;
-		ret = changes(func) ? write_word(func->site, wanted_word(func->site)) : 0;
-		if (ret) {
-			take_back(obj, func);
-			return ret;
-		}
-	}
-	return 0;
-}
-
-/**
- * suture_write_entries() - writes the words that tasks are to find at a patch's entries
- * @patch:	in transition, or NULL, and then nothing is done
- *
- * Under suture_stop_machine(), tasks being in the new state already.
- *
- * Return: 0; else nothing is written: -EBUSY if there is a kprobe, -EINVAL if somebody else
- * has written there, or why text cannot be written.
- */
-int suture_write_entries(struct klp_patch *patch)
-{
-	struct klp_object *obj, *done;
-	int ret = 0;
-
-	if (!patch)
-		return 0;
-	klp_for_each_object(patch, obj) {
-		if (obj->patched)
-			ret = check_object(obj);
-		if (ret)
-			return ret;
-	}
-	klp_for_each_object(patch, obj) {
-		if (obj->patched)
-			ret = write_object(obj);
-		if (!ret)
-			continue;
-		klp_for_each_object(patch, done) {
-			if (done == obj)
-				break;
-			if (done->patched)
-				take_back(done, NULL);
-		}
-		break;
-	}
-	return ret;
-}
-
-static int write_one(void *data)
-{
-	int ret = check_object(data);
-
-	return ret ?: write_object(data);
-}
-
-/**
- * suture_write_object() - the same for one object that has just come
- * @obj:	nobody has called anything of it yet; its functions are in their stacks
- *
- * Return: 0, or an error and nothing is written.
- */
-int suture_write_object(struct klp_object *obj)
-{
-	struct klp_func *func;
-
-	klp_for_each_func(obj, func) {
-		if (changes(func))
-			return suture_stop_machine(write_one, obj);
-	}
-	return 0;
-}
-
 /**
  * suture_find_probed() - finds a function whose entry cannot be given back now
  * @patch:	in force
@@ -351,7 +205,7 @@ const struct klp_func *suture_find_probed(struct klp_patch *patch)
 			if (func->patched && func->site->is_entry &&
 			    list_first_entry(&func->site->funcs, struct klp_func,
 					     stack_node) == func &&
-			    is_probed(func->site->ip))
+			    suture_is_probed(func->site->ip))
 				return func;
 		}
 	}

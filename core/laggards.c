@@ -159,13 +159,13 @@ static int look_at(struct task_struct *task, void *data)
 }
 
 /*
- * All tasks to the other state, but for those that are inside; all or nobody if @data is a
- * strict patch.
+ * All tasks to the other state, but for those that are inside; all or nobody if @data says
+ * that the patch is strict.
  */
 static int switch_tasks(void *data)
 {
 	struct laggards *old = laggards;
-	struct klp_patch *strict = data;
+	const bool *strict = data;
 	unsigned int i;
 	int ret;
 
@@ -179,14 +179,12 @@ static int switch_tasks(void *data)
 	spare->left = spare->count;
 	for (i = 0; i < spare->count; i++)
 		get_task_struct(spare->list[i].task);
-	if (strict && spare->count)
+	if (*strict && spare->count)
 		return -EAGAIN;
-	tasks_state = !tasks_state;
-	ret = suture_write_entries(strict);
-	if (ret) {
-		tasks_state = !tasks_state;
+	ret = suture_write_entries();
+	if (ret)
 		return ret;
-	}
+	tasks_state = !tasks_state;
 	laggards = spare;
 	spare = old;
 	return 0;
@@ -216,22 +214,14 @@ static int look_again(void *data)
 	return 0;
 }
 
-struct force {
-	int state;
-	struct klp_patch *strict;
-};
-
 static int forget_laggards(void *data)
 {
-	struct force *force = data;
-	int ret, before = tasks_state;
+	const int *state = data;
+	int ret = suture_write_entries();
 
-	tasks_state = force->state;
-	ret = suture_write_entries(force->strict);
-	if (ret) {
-		tasks_state = before;
+	if (ret)
 		return ret;
-	}
+	tasks_state = *state;
 	if (laggards) {
 		laggards->count = 0;
 		laggards->left = 0;
@@ -284,11 +274,17 @@ static struct laggards *held_back(void)
  */
 bool suture_switch_tasks(int state, struct klp_patch *strict)
 {
+	bool is_strict = strict;
 	unsigned int count;
+	int ret;
 
 	if (tasks_state != state) {
 		empty_spare();
-		if (!suture_make_room() || suture_stop_machine(switch_tasks, strict))
+		if (!suture_make_room() || suture_prepare_entries(strict, state))
+			return false;
+		ret = suture_stop_machine(switch_tasks, &is_strict);
+		suture_finish_entries(!ret);
+		if (ret)
 			return false;
 		empty_spare();
 	} else if (laggards && laggards->count) {
@@ -321,15 +317,18 @@ bool suture_switch_itself(int state)
  * @state:	where to
  * @strict:	as for suture_switch_tasks()
  *
- * Return: 0, or what suture_stop_machine() returns, and nothing has changed.
+ * Return: 0, or an error of suture_prepare_entries() or suture_stop_machine(), and nothing
+ * has changed.
  */
 int suture_force_tasks(int state, struct klp_patch *strict)
 {
 	unsigned int count = laggards ? laggards->count : 0;
-	struct force force = { state, strict };
-	int ret;
+	int ret = suture_prepare_entries(strict, state);
 
-	ret = suture_stop_machine(forget_laggards, &force);
+	if (ret)
+		return ret;
+	ret = suture_stop_machine(forget_laggards, &state);
+	suture_finish_entries(!ret);
 	if (!ret && laggards)
 		put_laggards(laggards, 0, count);
 	return ret;

@@ -165,7 +165,6 @@ struct suture_site {
 	bool is_entry;			/* of the entry way */
 	u32 old_word;			/* entry way: the kernel's own word */
 	u32 word;			/* entry way: what was written last */
-	u32 word_before;		/* while words are written */
 	struct rcu_head rcu;
 };
 
@@ -182,7 +181,7 @@ void klp_unpatch_object(struct klp_object *obj);
 void klp_unpatch_objects(struct klp_patch *patch);
 void klp_unpatch_objects_dynamic(struct klp_patch *patch);
 
-/* entry.c; the writing of a patch's entries with the machine stopped */
+/* entry.c */
 bool suture_is_entry(const struct klp_func *func);
 bool suture_is_strict(const struct klp_patch *patch);
 bool suture_entry_is_sound(const struct suture_entry *entry);
@@ -190,10 +189,15 @@ bool suture_make_branch(const struct suture_entry *entry, unsigned long from,
 			unsigned long to, u32 *word);
 int suture_get_branch(struct klp_patch *patch, struct klp_func *func);
 void suture_put_branch(struct klp_func *func);
+bool suture_is_probed(unsigned long address);
 bool suture_entry_word(unsigned long address, u32 *word);
-int suture_write_entries(struct klp_patch *patch);
-int suture_write_object(struct klp_object *obj);
 const struct klp_func *suture_find_probed(struct klp_patch *patch);
+
+/* entry-words.c; suture_write_entries() with the machine stopped */
+int suture_prepare_entries(struct klp_patch *patch, int state);
+int suture_write_entries(void);
+void suture_finish_entries(bool written);
+int suture_write_object(struct klp_object *obj);
 
 /* islands.c */
 unsigned long suture_get_island(const struct suture_entry *entry, unsigned long from,

@@ -287,7 +287,7 @@ void klp_reverse_transition(void)
  * From here on a task may use old and new functions in one call. What it may be
  * inside stays in memory.
  *
- * Return: 0, or what suture_stop_machine() returns, and nothing has changed.
+ * Return: 0, or what suture_force_tasks() returns, and nothing has changed.
  */
 int klp_force_transition(void)
 {

@@ -1,5 +1,5 @@
 // Whatever allocation of enabling a patch fails, the kernel is as it was before. The patch replaces others, so nops are made
-// for it as well; core/test.c has the core run out of memory.
+// for it as well, and one goes the entry way; core/test.c has the core run out of memory.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -53,6 +53,29 @@ const parameter = '/sys/module/suture/parameters/fail_allocation';
 const state = `cat /proc/version /proc/cmdline ${sysfs}/*/enabled ${sysfs}/*/transition; find ${sysfs} | sort
 cut -d' ' -f1,3 /proc/modules; cut -d' ' -f1 /sys/kernel/tracing/enabled_functions`;
 
+/**
+ * The same for a patch of the entry way, whose words need memory when they are written, again and again until it is there. Until
+ * then the old function is in force.
+ */
+const failEachWrite = `
+n=1
+while true; do
+  echo $n > ${parameter}
+  if insmod /entered.ko 2> /dev/null; then
+    [ "$(cat ${sysfs}/entered/transition)" = 1 ] || break
+    grep -q entered /proc/uptime && echo "in force without memory: $n"
+    echo $n >> /waited
+    echo 0 > ${parameter}
+    until [ "$(cat ${sysfs}/entered/transition)" = 0 ]; do usleep 10000; done
+    grep -q entered /proc/uptime || echo "not in force: $n"
+    echo 0 > ${sysfs}/entered/enabled
+    until rmmod entered 2> /dev/null; do usleep 10000; done
+  fi
+  grep -q entered /proc/uptime && echo "left behind: $n"
+  n=$((n + 1))
+done
+echo 0 > ${parameter}`;
+
 /** Has memory run out at each allocation in turn, until there are no more; their number is in /count. */
 const failEach = `
 state() { ${state}
@@ -80,6 +103,9 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
       await writeFile(fix, source);
       files.push({ path: `/${as}.ko`, bytes: await patchOf(kernel, fix, as) });
     }
+    const entered = join(folder, 'entered.c');
+    await writeFile(entered, says('uptime', 'entered'));
+    files.push({ path: '/entered.ko', bytes: await patchOf(kernel, entered, 'entered', 'entry') });
     guest = await bootGuest(guestKernel(kernel.stored), { files });
     await guest.run('mount -t tracefs t /sys/kernel/tracing');
     await guest.succeed('insmod /suture.ko; insmod /first.ko');
@@ -93,6 +119,14 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     expect(await guest.succeed(failEach, { timeout: 200 })).toBe('');
     expect(Number(await guest.succeed('cat /count'))).toBeGreaterThan(10);
     expect(await guest.succeed('cat /proc/version /proc/cmdline')).toMatch(/^Linux version.*\nreplaced\n$/);
+  });
+
+  it('leaves entries as they are until there is memory to write them', async () => {
+    expect(await guest.succeed(failEachWrite, { timeout: 200 })).toBe('');
+    // One for each: the laggards' room, the words, their pages, the mapping.
+    expect((await guest.succeed('cat /waited')).trim().split('\n').length).toBeGreaterThanOrEqual(3);
+    expect(await guest.succeed('cat /proc/uptime')).toBe('entered\n');
+    await guest.succeed(`echo 0 > ${sysfs}/entered/enabled; until rmmod entered 2> /dev/null; do usleep 10000; done`);
   });
 
   it('counts nobody whom it has not looked at when a transition is forced', async () => {

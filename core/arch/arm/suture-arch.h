@@ -64,6 +64,12 @@ static inline unsigned long arch_code_pointer(unsigned long address)
 	return IS_ENABLED(CONFIG_THUMB2_KERNEL) ? address | 1 : address;
 }
 
+/*
+ * How far apart kprobes can be. In Thumb-2 code instructions begin at halfwords, and a kprobe's
+ * address may have bit 0 set as pointers to functions have.
+ */
+#define ARCH_PROBE_STEP	(IS_ENABLED(CONFIG_THUMB2_KERNEL) ? 1 : sizeof(u32))
+
 /* How far before a return address the call is, or its second halfword. */
 #define ARCH_CALL_END	(IS_ENABLED(CONFIG_THUMB2_KERNEL) ? sizeof(u16) : sizeof(u32))
 

@@ -68,6 +68,9 @@ static inline bool arch_follows_call(unsigned long address)
 	       (word & 0xfc000003) == 0x48000000;	/* b: an optimized one's */
 }
 
+/* How far apart kprobes can be. */
+#define ARCH_PROBE_STEP	sizeof(u32)
+
 /*
  * Writes one word of text, and has the instruction cache see it. Nobody may be about to
  * execute it, unless the machine is stopped.

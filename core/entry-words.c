@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Writing the words at entries: with the machine stopped, all of a patch or none, and in
+ * as few instructions as can be.
+ *
+ * The kernel's own ways to write text (__patch_text_real(), patch_instruction()) map the
+ * page anew for each word, which is most of what a word costs. So all pages are mapped
+ * before the machine is stopped, beside where they are executed; then a word is a store, and
+ * what the kernel does for its caches. The kernel maps text as these do, page by page, where
+ * it is write-protected, and Xen's livepatch maps all of Xen's own.
+ *
+ * What can fail is done before: memory, the mapping, finding out which words change. What may
+ * change meanwhile is asked again with the machine stopped: that each word is the one that was
+ * written last, and that no kprobe is on it.
+ *
+ * All with suture_mutex held.
+ */
+#include <linux/cacheflush.h>
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+#include <linux/vmalloc.h>
+#include <asm/unaligned.h>
+
+#include "suture-arch.h"
+#include "suture.h"
+
+struct entry_word {
+	struct suture_site *site;
+	struct page *first;	/* of the text, where the word begins */
+	struct page *last;	/* and where it ends: in Thumb code perhaps the next one */
+	u32 *alias;		/* where it can be written */
+	u32 word;		/* what it is to become */
+};
+
+/* From suture_prepare_entries() to suture_finish_entries(). */
+static struct entry_word *words;
+static unsigned int word_count;
+static struct page **pages;
+static void *mapping;
+
+/* ---- which words ---- */
+
+/* What is to be at a site by its stack, when tasks are in a state. */
+static u32 wanted_word(const struct suture_site *site, int state)
+{
+	const struct klp_func *func;
+
+	list_for_each_entry(func, &site->funcs, stack_node) {
+		if (!func->transition || state == KLP_PATCHED)
+			return func->nop ? site->old_word : func->branch;
+	}
+	return site->old_word;
+}
+
+/* Whether a function's site is to get another word. */
+static bool changes(const struct klp_func *func, int state)
+{
+	return func->patched && func->site->is_entry &&
+	       wanted_word(func->site, state) != func->site->word;
+}
+
+static unsigned int count_words(struct klp_object *obj, int state)
+{
+	struct klp_func *func;
+	unsigned int count = 0;
+
+	if (!obj->patched)
+		return 0;
+	klp_for_each_func(obj, func)
+		count += changes(func, state);
+	return count;
+}
+
+/* The page of text that an address of an object's code is in. */
+static struct page *text_page(const struct klp_object *obj, unsigned long address)
+{
+	return obj->name ? vmalloc_to_page((void *)address) :
+			   virt_to_page((void *)address);
+}
+
+static void add_words(struct klp_object *obj, int state)
+{
+	struct klp_func *func;
+
+	if (!obj->patched)
+		return;
+	klp_for_each_func(obj, func) {
+		struct suture_site *site = func->site;
+
+		if (!changes(func, state))
+			continue;
+		words[word_count++] = (struct entry_word){
+			.site = site,
+			.first = text_page(obj, site->ip),
+			.last = text_page(obj, site->ip + sizeof(u32) - 1),
+			.word = wanted_word(site, state),
+		};
+	}
+}
+
+/* ---- where they can be written ---- */
+
+static int by_address(const void *a, const void *b)
+{
+	const struct entry_word *one = a, *other = b;
+
+	return one->site->ip < other->site->ip ? -1 :
+	       one->site->ip > other->site->ip;
+}
+
+/*
+ * Maps the pages of all words, each once, in the order of their addresses: so a word that
+ * ends in the next page does so in the mapping too.
+ */
+static int map_words(void)
+{
+	unsigned int i, count = 0;
+
+	sort(words, word_count, sizeof(*words), by_address, NULL);
+	for (i = 0; i < word_count; i++) {
+		struct entry_word *entry = &words[i];
+		unsigned long offset = offset_in_page(entry->site->ip);
+
+		if (!entry->first || !entry->last)
+			return -EFAULT;
+		if (!count || pages[count - 1] != entry->first)
+			pages[count++] = entry->first;
+		/* An offset in the mapping as yet. */
+		entry->alias = (u32 *)((count - 1) * PAGE_SIZE + offset);
+		if (entry->last != entry->first)
+			pages[count++] = entry->last;
+	}
+	mapping = suture_out_of_memory() ? NULL :
+		  vmap(pages, count, VM_MAP, PAGE_KERNEL);
+	if (!mapping)
+		return -ENOMEM;
+	for (i = 0; i < word_count; i++)
+		words[i].alias = mapping + (unsigned long)words[i].alias;
+	return 0;
+}
+
+/* Whether a word is the one that was written last, and may be written. */
+static int check_word(const struct entry_word *entry)
+{
+	const struct suture_site *site = entry->site;
+
+	if (suture_is_probed(site->ip))
+		return -EBUSY;
+	return get_unaligned((u32 *)site->ip) == site->word &&
+	       get_unaligned(entry->alias) == site->word ? 0 : -EINVAL;
+}
+
+static int check_words(void)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < word_count; i++)
+		ret = check_word(&words[i]);
+	return ret;
+}
+
+static void forget_words(void)
+{
+	vunmap(mapping);
+	kvfree(pages);
+	kvfree(words);
+	mapping = NULL;
+	pages = NULL;
+	words = NULL;
+	word_count = 0;
+}
+
+/* After the words have been counted; the functions that add them go by the same. */
+static int make_room(unsigned int count)
+{
+	words = suture_out_of_memory() ? NULL :
+		kvcalloc(count, sizeof(*words), GFP_KERNEL);
+	pages = suture_out_of_memory() ? NULL :
+		kvcalloc(count, 2 * sizeof(*pages), GFP_KERNEL);
+	return words && pages ? 0 : -ENOMEM;
+}
+
+/* What was added can be written, or is forgotten. */
+static int map_and_check(void)
+{
+	int ret = map_words() ?: check_words();
+
+	if (ret)
+		forget_words();
+	return ret;
+}
+
+/**
+ * suture_prepare_entries() - gets ready to write what tasks are to find at a patch's entries
+ * @patch:	in transition, or NULL, and then there is nothing to write
+ * @state:	in which tasks will be then, KLP_PATCHED or KLP_UNPATCHED
+ *
+ * To be followed by suture_finish_entries(), unless it fails.
+ *
+ * Return: 0, -ENOMEM, -EBUSY if there is a kprobe, -EINVAL if somebody else has written
+ * there, -EFAULT if there is no page.
+ */
+int suture_prepare_entries(struct klp_patch *patch, int state)
+{
+	struct klp_object *obj;
+	unsigned int count = 0;
+
+	if (!patch)
+		return 0;
+	klp_for_each_object(patch, obj)
+		count += count_words(obj, state);
+	if (!count)
+		return 0;
+	if (make_room(count)) {
+		forget_words();
+		return -ENOMEM;
+	}
+	klp_for_each_object(patch, obj)
+		add_words(obj, state);
+	return map_and_check();
+}
+
+/* ---- with the machine stopped ---- */
+
+/*
+ * What is aligned is one store, so that who is not stopped (an NMI) finds one word or the
+ * other. Of Thumb-2 code nobody stands behind the first halfword (suture_stop_machine()).
+ */
+static void write_word(u32 *alias, u32 word)
+{
+	if (IS_ALIGNED((unsigned long)alias, sizeof(u32)))
+		WRITE_ONCE(*alias, word);
+	else
+		put_unaligned(word, alias);
+}
+
+/**
+ * suture_write_entries() - writes what has been prepared
+ *
+ * Under suture_stop_machine().
+ *
+ * Return: 0; else nothing is written: -EBUSY if there is a kprobe, -EINVAL if somebody else
+ * has written there.
+ */
+int suture_write_entries(void)
+{
+	const struct entry_word *entry, *end = words + word_count;
+	int ret = check_words();
+
+	if (ret)
+		return ret;
+	for (entry = words; entry < end; entry++)
+		write_word(entry->alias, entry->word);
+	/*
+	 * What was written at one address is executed at another, and read there: caches that go
+	 * by virtual addresses are told of both, others of nothing.
+	 */
+	for (entry = words; entry < end; entry++) {
+		unsigned long ip = entry->site->ip;
+
+		flush_kernel_vmap_range(entry->alias, sizeof(u32));
+		flush_kernel_vmap_range((void *)ip, sizeof(u32));
+		flush_icache_range(ip, ip + sizeof(u32));
+	}
+	return 0;
+}
+
+/* ---- afterwards ---- */
+
+/**
+ * suture_finish_entries() - what suture_prepare_entries() has prepared is done with
+ * @written:	whether suture_write_entries() has written it
+ */
+void suture_finish_entries(bool written)
+{
+	unsigned int i;
+
+	for (i = 0; written && i < word_count; i++)
+		words[i].site->word = words[i].word;
+	forget_words();
+}
+
+static int write_prepared(void *data)
+{
+	return suture_write_entries();
+}
+
+/**
+ * suture_write_object() - the same for one object that has just come
+ * @obj:	nobody has called anything of it yet; its functions are in their stacks
+ *
+ * Return: 0, or an error and nothing is written.
+ */
+int suture_write_object(struct klp_object *obj)
+{
+	int state = suture_are_looked_at(KLP_PATCHED) ? KLP_PATCHED : KLP_UNPATCHED;
+	unsigned int count = count_words(obj, state);
+	int ret;
+
+	if (!count)
+		return 0;
+	if (make_room(count)) {
+		forget_words();
+		return -ENOMEM;
+	}
+	add_words(obj, state);
+	ret = map_and_check();
+	if (ret)
+		return ret;
+	ret = suture_stop_machine(write_prepared, NULL);
+	suture_finish_entries(!ret);
+	return ret;
+}
