@@ -4,13 +4,13 @@
 // the core look them up in hash tables, where some are found sooner than others.
 
 import type { Bench, Figures, Row } from './bench.ts';
-import { byMeans, inMeasuredGuest, load, patchSizes, unload } from './measured-guest.ts';
+import { byMeans, inMeasuredGuest, load, meansOfModules, patchSizes, unload } from './measured-guest.ts';
 
 export const callsBench: Bench = {
   name: 'calls',
   title: 'a call of a patched function (issue 6: at most 175 on ARM and 320 on ppc64le, flat within 10 % up to 1,000)',
   run: ({ kernels, say }) =>
-    byMeans(kernels, (kernel, means) => {
+    byMeans(kernels, meansOfModules, (kernel, means) => {
       say(`calls of ${kernel.stored.name}, ${means}`);
       return inMeasuredGuest(kernel, means, 512, async (guest) => {
         const rows: Row[] = [];

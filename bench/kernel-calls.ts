@@ -1,28 +1,12 @@
 // What a call of a function of the kernel itself costs in the entry way, in guest instructions, beside a plain call of the new
 // function: where the entry way takes no functions of modules, `calls` cannot tell it.
-//
-// Patched beside it are functions that nothing calls in the guest: of platforms that it is not, of security modules that another
-// one has kept from starting.
 
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { adaptFolder } from '../src/cli/adapt-folder.ts';
-import { proveFunctions } from '../src/cli/prove-functions.ts';
-import { buildCore } from '../src/compile/core-module.ts';
-import { packageFile } from '../src/host/package-file.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
-import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { withGuest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
-import { enteredFunctions } from '../src/link/link-whole-kernel.ts';
-import { Prover } from '../src/prove/prove-module.ts';
 import type { Bench, Row } from './bench.ts';
+import { kernelPatches } from './kernel-patches.ts';
 import { load, measuredGuest, patchSizes, unload } from './measured-guest.ts';
-
-const sources = ['guest-kernel', 'guest'].map((folder) => packageFile(`bench/${folder}`));
-
-/** pSeries guests are no PowerNV machines; AppArmor comes before SELinux and keeps it out (CONFIG_LSM); nobody opens MPTCP sockets. */
-const uncalled = /^(opal|pnv|selinux|sel|avc|avtab|sidtab|policydb|mls|cond|ebitmap|mptcp)_\w+$/;
 
 export const kernelCallsBench: Bench = {
   name: 'kernel-calls',
@@ -42,7 +26,7 @@ export const kernelCallsBench: Bench = {
 };
 
 async function measure(kernel: LoadedKernel): Promise<Row[]> {
-  const modules = await patches(kernel, uncalledFunctions(kernel));
+  const modules = await kernelPatches(kernel, patchSizes);
   const files = [...modules].map(([module, bytes]) => ({ path: `/${module}.ko`, bytes }));
   return withGuest(guestKernel(kernel.stored), measuredGuest(files, 512), async (guest) => {
     await guest.succeed('insmod /suture.ko; insmod /bench_plain.ko; insmod /bench_caller.ko');
@@ -71,30 +55,3 @@ async function measure(kernel: LoadedKernel): Promise<Row[]> {
     return rows;
   });
 }
-
-/** The names of as many functions as the largest patch needs beside the one that is called. */
-function uncalledFunctions(kernel: LoadedKernel): string[] {
-  const names = new Map<string, number>();
-  for (const { name } of kernel.image.kallsyms) names.set(name, (names.get(name) ?? 0) + 1);
-  const wanted = enteredFunctions(kernel).filter(({ name }) => uncalled.test(name) && names.get(name) === 1);
-  const proven = proveFunctions(kernel, new Prover(kernel), wanted, () => {}, 'entry')
-    .filter(({ code }) => code === 'proven')
-    .map(({ name }) => name);
-  const most = Math.max(...patchSizes) - 1;
-  if (proven.length < most) throw new Error(`${proven.length} functions that nothing calls, ${most} are wanted`);
-  return proven.slice(0, most);
-}
-
-const patches = (kernel: LoadedKernel, others: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>> =>
-  withTemporaryFolder(async (folder) => {
-    const [own, shared] = sources as [string, string];
-    for (const header of ['measure.h', 'patch-module.h']) await copyFile(join(shared, header), join(folder, header));
-    for (const file of await readdir(own)) await copyFile(join(own, file), join(folder, file));
-    for (const size of patchSizes) {
-      const list = others.slice(0, size - 1).map((name) => `FUNCTION(${name})`);
-      await writeFile(join(folder, `bench_${size}.c`), `#define OTHERS ${list.join(' \\\n\t')}\n#include "patch.h"\n`);
-    }
-    const core = await buildCore(kernel.stored);
-    const modules = await adaptFolder(kernel, core, folder, 'bench_caller', 'entry');
-    return new Map([['suture', new Uint8Array(await readFile(core.ko))], ...modules]);
-  });

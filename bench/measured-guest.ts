@@ -1,7 +1,7 @@
 // Guests whose time follows their instructions: what takes a nanosecond there is one instruction, whatever this machine does.
 //
 // The modules are those of bench/guest: one with a thousand functions, patches of the first so and so many of them, and one that
-// writes down how long the machine is stopped.
+// writes down how long the machine is stopped. Where only functions of the kernel itself can be redirected, the patches are of those.
 
 import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -18,6 +18,7 @@ import type { GuestFile } from '../src/lab/initramfs.ts';
 import { hasLivepatch } from '../src/link/link-for-livepatch.ts';
 import { ReasonError } from '../src/reason.ts';
 import type { Row } from './bench.ts';
+import { kernelPatches } from './kernel-patches.ts';
 
 /** How many functions are patched: there is a patch bench_N of each (bench/guest/bench_N.c). */
 export const patchSizes = [1, 16, 256, 1000] as const;
@@ -28,15 +29,23 @@ const sources = packageFile('bench/guest');
 export type Means = Way | 'livepatch';
 
 /** What can redirect the functions of bench/guest, which are a module's. */
-const meansOf = ({ arch, image }: LoadedKernel): readonly Means[] =>
+export const meansOfModules = ({ arch, image }: LoadedKernel): readonly Means[] =>
   hasLivepatch(image) ? ['livepatch'] : arch.entryWay?.ofModules ? ['ftrace', 'entry'] : ['ftrace'];
 
+/** What can redirect some functions: those of bench/guest, or of the kernel itself in their place (bench/kernel-patches.ts). */
+export const meansOfAny = (kernel: LoadedKernel): readonly Means[] =>
+  entersKernelOnly(kernel) ? [...meansOfModules(kernel), 'entry'] : meansOfModules(kernel);
+
+const entersKernelOnly = ({ arch, image }: LoadedKernel): boolean =>
+  !hasLivepatch(image) && arch.entryWay !== undefined && !arch.entryWay.ofModules;
+
 /**
- * The rows of a bench: of kernels of the cache by their names, each means that they have. What `measure` gives gets both in
+ * The rows of a bench: of kernels of the cache by their names, each of some means. What `measure` gives gets both in
  * front; where something is refused, a row says why.
  */
 export async function byMeans(
   kernels: readonly string[],
+  meansOf: (kernel: LoadedKernel) => readonly Means[],
   measure: (kernel: LoadedKernel, means: Means) => Promise<Row[]>,
 ): Promise<Row[]> {
   const rows: Row[] = [];
@@ -84,6 +93,9 @@ export async function inMeasuredGuest<T>(
 }
 
 async function ourModules(kernel: LoadedKernel, way: Way): Promise<ReadonlyMap<string, Uint8Array>> {
+  if (way === 'entry' && entersKernelOnly(kernel)) {
+    return new Map([...(await ourModules(kernel, 'ftrace')), ...(await kernelPatches(kernel, patchSizes))]);
+  }
   const core = await buildCore(kernel.stored);
   const modules = await adaptFolder(kernel, core, sources, 'bench_target', way);
   return new Map([['suture', new Uint8Array(await readFile(core.ko))], ...modules]);
