@@ -5,20 +5,19 @@ import { describe, expect, test } from 'vitest';
 import { diffObjects, type NamedObject } from '../src/diff/diff.ts';
 import { STT_FUNC } from '../src/elf/constants.ts';
 import { isSection } from '../src/elf/elf.ts';
-import { apart, compilePair, type Machine } from './diff/compile.ts';
+import { ReasonError } from '../src/reason.ts';
+import { apart, compilePair, type Machine, machines } from './diff/compile.ts';
 import { inWords } from './support/diff-in-words.ts';
 import { goldenCases } from './support/golden.ts';
 
-const machines: readonly Machine[] = ['arm', 'ppc64le'];
-
-/** The expected lines of one machine. */
+/** The expected lines of one machine. What is said of `arm` holds for both instruction sets, if nothing is said of `thumb`. */
 const linesFor = (machine: Machine, expected: string): string[] =>
   expected
     .split('\n')
     .filter((line) => line !== '')
     .flatMap((line) => {
-      const [, own, rest] = /^(arm|ppc64le): (.*)$/.exec(line) ?? [undefined, machine, line];
-      return own === machine ? [rest!] : [];
+      const [, own, rest] = /^(arm|thumb|ppc64le): (.*)$/.exec(line) ?? [undefined, machine, line];
+      return own === machine || (own === 'arm' && machine === 'thumb' && !/^thumb:/m.test(expected)) ? [rest!] : [];
     })
     .sort();
 
@@ -86,13 +85,27 @@ describe.each(machines)('a fix of one function of many for %s', (machine) => {
   });
 });
 
-test('Thumb code is refused: its words are not those that are read here', async () => {
-  const [original, patched] = await compilePair('arm', 'int f(void) { return MARK; }', ['-mthumb', '-DMARK=7']);
-  expect(() => diffObjects(original, patched)).toThrow(/instructions of a set that Suture does not read/);
-  const [arm] = await compilePair('arm', 'int f(void) { return MARK; }', ['-DMARK=7']);
-  const [other] = await compilePair('arm', 'int f(void) { return MARK; }', ['-DMARK=8']);
-  expect(diffObjects(arm, other).changed.map(({ name }) => name)).toEqual(['f']);
+test('code of two instruction sets is refused, in one object and in two', async () => {
+  const source = 'int f(void) { return 7; } __attribute__((target(MODE))) int g(void) { return 8; }';
+  const [both] = await compilePair('arm', source, ['-DMODE="thumb"']);
+  const [arm] = await compilePair('arm', source, ['-DMODE="arm"']);
+  const [thumb] = await compilePair('thumb', source, ['-DMODE="thumb"']);
+  expect(codeOf(() => diffObjects(both, both))).toBe('elf-unsupported');
+  expect(codeOf(() => diffObjects(arm, both))).toBe('elf-unsupported');
+  expect(codeOf(() => diffObjects(arm, thumb))).toBe('objects-unrelated');
+  expect(inWords(diffObjects(arm, arm))).toEqual([]);
+  expect(inWords(diffObjects(thumb, thumb))).toEqual([]);
 });
+
+function codeOf(act: () => unknown): string | undefined {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ReasonError) return error.reasons[0].code;
+    throw error;
+  }
+  return undefined;
+}
 
 test('each reason that a difference can have is in a case', () => {
   const expected = goldenCases(new URL('diff/cases.txt', import.meta.url)).map((each) => each.expected);

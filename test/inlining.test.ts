@@ -2,11 +2,9 @@
 // code, unseen: so the two are held against each other, call by call.
 
 import { describe, expect, it } from 'vitest';
-import { architectureByName } from '../src/arch/architectures.ts';
 import { inlinedOtherwise, inlinedReason } from '../src/diff/inlining.ts';
-import { compilePair, type Machine } from './diff/compile.ts';
+import { archOf, compilePair, machines } from './diff/compile.ts';
 
-const machines: readonly Machine[] = ['arm', 'ppc64le'];
 /** In the kernel's object, which is compiled first, and in the patch's. */
 const head = `
 #ifdef FIXED
@@ -21,7 +19,7 @@ const head = `
 `;
 
 describe.each(machines)('for %s', (machine) => {
-  const { objectCode } = architectureByName(machine)!;
+  const { objectCode } = archOf(machine);
   const found = async (source: string, ...changed: string[]) => {
     const [kernel, patch] = await compilePair(machine, head + source);
     const calls = inlinedOtherwise(kernel.model, patch.model, objectCode, changed, 'test');

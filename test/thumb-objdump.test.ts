@@ -5,7 +5,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { platform } from '../src/arch/arm/platform.ts';
-import { isWide, readBranch, readLiteral } from '../src/arch/arm/thumb/instructions.ts';
+import { isWide, readBranch, readLiteral, readNumber } from '../src/arch/arm/thumb/instructions.ts';
 import { run } from '../src/host/run.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { randomNumbers } from './support/random.ts';
@@ -18,6 +18,10 @@ const branch =
 /** `[pc, #-8]`, and the addition and subtraction that ADR is. */
 const literal = /\[pc(?:, #(-?)(\d+))?\](?!!)/;
 const adr = /^(?:add|addw|subw)(?:\w\w)?\t\w+, pc, #(\d+)/;
+/** `movs r1, #7`, `mov.w r2, #332`, `movw r3, #343`; within an IT block with its condition. */
+const number = /^mov(?:s|w|\.w|eq|ne|cs|cc|mi|pl|vs|vc|hi|ls|ge|lt|gt|le|al)?\t(\w+), #(\d+)/;
+/** As they are called. */
+const registers = 'r0 r1 r2 r3 r4 r5 r6 r7 r8 r9 sl fp ip sp lr pc'.split(' ');
 
 /**
  * What ARMv7-A does not have, or calls UNPREDICTABLE, as objdump says or not: branches of the M profile (bf, bfl, …), halves of
@@ -28,7 +32,7 @@ const meansNothing = /undefined|unpredictable|unknown|illegal|<und>|^(v?st|cfst|
 test('Lengths, branches and literals are those that objdump tells', async () => {
   const next = randomNumbers(7);
   const halves = Uint16Array.from({ length: count }, () => next(0x10000));
-  const counts = { instructions: 0, branches: 0, literals: 0 };
+  const counts = { instructions: 0, branches: 0, literals: 0, numbers: 0 };
   const wrong: string[] = [];
 
   const compare = (line: string): void => {
@@ -46,6 +50,11 @@ test('Lengths, branches and literals are those that objdump tells', async () => 
     const led = ours && (address + ours.distance) >>> 0;
     const expected = target && Number.parseInt(target[4]!, 16) >>> 0;
     if ((led ?? null) !== expected) wrong.push(`${line}: a branch to ${led?.toString(16)}`);
+
+    const [loads, known] = [number.exec(text), readNumber(first, second)];
+    if (loads) counts.numbers++;
+    const [register, value] = loads ? [registers.indexOf(loads[1]!), Number(loads[2])] : [];
+    if (known?.register !== register || known?.value !== value) wrong.push(`${line}: loads ${JSON.stringify(known)}`);
 
     const reached = readLiteral(first, second, address)?.address;
     const base = (address + 4) & ~3;
@@ -69,4 +78,5 @@ test('Lengths, branches and literals are those that objdump tells', async () => 
   expect(wrong.slice(0, 20)).toEqual([]);
   expect(counts.branches).toBeGreaterThan(10_000);
   expect(counts.literals).toBeGreaterThan(3_000);
+  expect(counts.numbers).toBeGreaterThan(3_000);
 });

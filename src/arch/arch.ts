@@ -252,11 +252,17 @@ export interface RelocatedPlace {
 
 /** How code of relocatable objects is read, without running any. */
 export interface ObjectCode {
+  /** Every instruction begins at a multiple of this, in bytes. */
+  readonly step: 2 | 4;
+  /** Bytes of the instruction that a word begins with. */
+  instructionSize(word: number): 2 | 4;
+  /** `Architecture.codeBit`, where there is one. */
+  readonly codeBit?: bigint;
   /** Undefined for a type that is not known. */
   relocatedPlace(type: number): RelocatedPlace | undefined;
   /** For RELA: whether the bits that a relocation fills are one field of a word, or none at all. */
   fillsField?(type: number, word: number): boolean;
-  /** A branch relative to its own address: the distance in bytes, and the bits that hold it. */
+  /** A branch relative to its own address, with which a word begins: the distance in bytes, and the bits that hold it. */
   branch(word: number): { readonly distance: number; readonly mask: number } | undefined;
   /** Whether a word is a branch that leaves no return address behind. */
   isJump(word: number): boolean;
@@ -264,7 +270,9 @@ export interface ObjectCode {
   loadsArgument(word: number): { readonly argument: number; readonly value: number } | undefined;
   /** Whether a symbol only marks a place for tools, and names nothing. */
   isMarker(name: string): boolean;
-  /** Words that an assembler puts where it only has to fill space, besides 0. */
+  /** Whether a marker says that data begins there, in a section of code; else instructions do. */
+  marksData?(marker: string): boolean;
+  /** Words that an assembler puts where it only has to fill space, besides 0; where `step` is 2 also halfwords. */
   readonly padding: readonly number[];
   /** What to do about instructions of another set, which this does not read, if a marker tells of such. */
   otherSet?(marker: string): string | undefined;

@@ -22,6 +22,8 @@ export function foreignCode(machine: number, rela: boolean): ObjectCode {
   });
   const [plain, ahead] = [place(0), place(4)];
   return {
+    step: 4,
+    instructionSize: () => 4,
     relocatedPlace: (type) => (fourAhead.get(machine)?.includes(type) ? ahead : plain),
     branch: () => undefined,
     isJump: () => false,

@@ -67,7 +67,7 @@ export class Comparison {
       // A damaged file may have a function without bytes.
       if (before.length !== after.length) return 'changed';
       if (a.kind === 'variable') return isDescriptor(a) && onlyLineOfDescriptor(a, before, after) ? 'lines' : 'changed';
-      if (a.kind !== 'function' || !onlyLinesDiffer(before, after, b, this.#patched.code, this.#movedLines(a, b)))
+      if (a.kind !== 'function' || !onlyLinesDiffer(before, after, b, this.#patched, this.#movedLines(a, b)))
         return 'changed';
       verdict = 'lines';
     }

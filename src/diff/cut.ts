@@ -2,6 +2,7 @@
 // name by the places that are referred to.
 
 import type { CodeTable, ObjectCode } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import {
   SHF_EXECINSTR,
   SHF_MERGE,
@@ -39,7 +40,8 @@ export function symbolsBySection(model: ElfModel, code: ObjectCode, name: string
     if (!isSection(place) || symbol.type === STT_SECTION) continue;
     // Labels of the compiler's own are no things; .L is how they begin.
     if (symbol.name === '' || symbol.name.startsWith('.L') || code.isMarker(symbol.name)) continue;
-    if (symbol.value > BigInt(place.size))
+    const value = codeOffset(symbol, code);
+    if (value > BigInt(place.size))
       throw reasonError(
         'elf-malformed',
         `${name}: ${symbol.name}`,
@@ -48,7 +50,7 @@ export function symbolsBySection(model: ElfModel, code: ObjectCode, name: string
       );
     const list = found.get(place) ?? [];
     if (list.length === 0) found.set(place, list);
-    list.push({ symbol, file: symbol.binding === STB_LOCAL ? file : '', value: Number(symbol.value) });
+    list.push({ symbol, file: symbol.binding === STB_LOCAL ? file : '', value: Number(value) });
   }
   for (const list of found.values()) list.sort((a, b) => a.value - b.value);
   return found;

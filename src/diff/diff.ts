@@ -1,13 +1,14 @@
 // The door of the room: from two objects of one source, before and after a fix, to what the fix has changed and what of it
 // goes into a patch.
 
-import { architectureOfElf } from '../arch/architectures.ts';
+import { architectureOfObject } from '../arch/architectures.ts';
 import { foreignCode } from '../arch/foreign.ts';
 import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, STB_LOCAL } from '../elf/constants.ts';
 import type { ElfModel } from '../elf/model.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
+import { wordAt } from './instructions.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
 import { isExpendable, source, stem } from './names.ts';
 import { called, type DiffedObject, grouped, isDescriptor, isNamelessCode, isWritable, type Piece } from './object.ts';
@@ -72,13 +73,13 @@ export function diffObjects(original: NamedObject, patched: NamedObject, options
   return new Differ(before, after, isKnown(patched.model)).run(options);
 }
 
-const isKnown = ({ header }: ElfModel) => architectureOfElf(header) !== undefined;
+const isKnown = (model: ElfModel) => architectureOfObject(model) !== undefined;
 
-const codeOf = ({ header, sections }: ElfModel) =>
-  architectureOfElf(header)?.objectCode ??
+const codeOf = (model: ElfModel) =>
+  architectureOfObject(model)?.objectCode ??
   foreignCode(
-    header.machine,
-    sections.some(({ relocations }) => relocations.some(({ addend }) => addend !== undefined)),
+    model.header.machine,
+    model.sections.some(({ relocations }) => relocations.some(({ addend }) => addend !== undefined)),
   );
 
 function checkRelated(original: NamedObject, patched: NamedObject): void {
@@ -87,11 +88,10 @@ function checkRelated(original: NamedObject, patched: NamedObject): void {
     if (model.header.type !== ET_REL)
       throw reasonError('objects-unrelated', name, 'it is not a relocatable object (.o)', remedy);
   for (const { model, name } of [original, patched]) {
-    const code = architectureOfElf(model.header)?.objectCode;
+    const code = architectureOfObject(model)?.objectCode;
     const [toDo] = model.symbols.flatMap((symbol) => code?.otherSet?.(symbol.name) ?? []);
-    // Read as those of the set that is known they might seem to differ in nothing.
-    if (toDo)
-      throw reasonError('elf-unsupported', name, 'it has instructions of a set that Suture does not read', toDo);
+    // Read as those of one set, the others might seem to differ in nothing.
+    if (toDo) throw reasonError('elf-unsupported', name, 'it has instructions of two sets', toDo);
   }
   const [a, b] = [original.model.header, patched.model.header];
   if (a.machine !== b.machine || a.class !== b.class)
@@ -99,6 +99,14 @@ function checkRelated(original: NamedObject, patched: NamedObject): void {
       'objects-unrelated',
       patched.name,
       `it is for machine ${b.machine} with ${b.class} bits, ${original.name} for machine ${a.machine} with ${a.class}`,
+      remedy,
+    );
+  const [before, after] = [original, patched].map(({ model }) => architectureOfObject(model)?.codeName);
+  if (before !== after)
+    throw reasonError(
+      'objects-unrelated',
+      patched.name,
+      `it has ${after} code, ${original.name} ${before} code`,
       remedy,
     );
 }
@@ -120,9 +128,13 @@ function betweenPieces({ model, pieces, code }: DiffedObject): Map<string, strin
     const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.byteLength);
     const words: number[] = [];
     const add = (from: number, to: number) => {
-      for (let at = (from + 3) & ~3; at + 4 <= Math.min(to, view.byteLength); at += 4) {
-        const word = view.getUint32(at, true);
-        if (word !== 0 && !code.padding.includes(word)) words.push(word);
+      const { step } = code;
+      for (let at = Math.ceil(from / step) * step; at + step <= Math.min(to, view.byteLength); at += step) {
+        const word = step === 4 ? view.getUint32(at, true) : view.getUint16(at, true);
+        if (word === 0 || code.padding.includes(word)) continue;
+        // A nop of four bytes, where two are a step.
+        if (step < 4 && at + 4 <= to && code.padding.includes(wordAt(view, at))) at += 4 - step;
+        else words.push(word);
       }
     };
     let end = 0;

@@ -8,8 +8,8 @@
 // from elsewhere in the file is inlined.
 
 import type { ObjectCode } from '../arch/arch.ts';
-import type { Piece, Reference } from './object.ts';
-import { resolvedBranch } from './object.ts';
+import { wordAt } from './instructions.ts';
+import { type DiffedObject, type Piece, type Reference, resolvedBranch } from './object.ts';
 
 /**
  * Functions that take the line they are called from, and in which argument, counted from 0 (their declarations in Linux 6.1:
@@ -68,26 +68,34 @@ const farthestLoad = 24;
 
 /**
  * Whether the words of a function differ in nothing but line numbers. `before` and `after` are the bytes without what
- * relocations fill, of the same length; `piece` is either of the two, whose references are the same; `movedLines` are those of
+ * relocations fill, of the same length; `piece` is either of the two, whose references are the same, in its object; `movedLines` are those of
  * their entries in the bug table.
  */
 export function onlyLinesDiffer(
   before: Uint8Array,
   after: Uint8Array,
   piece: Piece,
-  code: ObjectCode,
+  { code, instructions }: Pick<DiffedObject, 'code' | 'instructions'>,
   movedLines: ReadonlySet<string>,
 ): boolean {
   const [a, b] = [view(before), view(after)];
   const base = piece.origin - piece.start;
   let next = 0;
-  const first = (4 - (piece.start & 3)) & 3;
-  for (let at = 0; at < Math.min(first, before.length); at++) if (before[at] !== after[at]) return false;
-  let at = first;
-  for (; at + 4 <= before.length; at += 4) {
-    const [old, now] = [a.getUint32(at, true), b.getUint32(at, true)];
-    if (old === now) continue;
+  const differ = (from: number, to: number) => {
+    for (let at = from; at < to; at++) if (before[at] !== after[at]) return true;
+    return false;
+  };
+  let end = 0;
+  for (const place of instructions(piece)) {
+    const at = place - piece.start;
+    // What is no instruction has no line in it that could be told.
+    if (differ(end, at)) return false;
+    const [old, now] = [wordAt(a, at), wordAt(b, at)];
+    const size = code.instructionSize(old);
+    end = at + size;
+    if (!differ(at, end)) continue;
     const [was, is] = [code.loadsArgument(old), code.loadsArgument(now)];
+    if (code.instructionSize(now) !== size) return false;
     if (!was || was.argument !== is?.argument) return false;
     const { references } = piece;
     while (next < references.length && (references[next]!.offset + base < at || !isCall(piece, next, b, code))) next++;
@@ -97,9 +105,7 @@ export function onlyLinesDiffer(
     if (name === printsWarning ? !movedLines.has(moved(was.value, is.value)) : takesLine[name] !== was.argument)
       return false;
   }
-  // Bytes behind the last whole word.
-  for (; at < before.length; at++) if (before[at] !== after[at]) return false;
-  return true;
+  return !differ(end, before.length);
 }
 
 /** Whether a reference is a branch out of the function: what stands there decides, not the relocation. */

@@ -58,6 +58,8 @@ export interface DiffedObject {
   /** Every piece of every section that takes memory, in the order of the file. */
   readonly pieces: readonly Piece[];
   readonly table: (section: Section) => CodeTable | undefined;
+  /** Where instructions begin in a piece of code that is whole in its section's bytes: section offsets, in order. */
+  readonly instructions: (piece: Pick<Piece, 'section' | 'start' | 'end'>) => readonly number[];
 }
 
 export const isWritable = ({ section }: Piece): boolean => (section.flags & SHF_WRITE) !== 0n;

@@ -1,6 +1,7 @@
 // From relocations to the places that they refer to, before it is known which pieces those are in.
 
 import type { CodeTable, ObjectCode, RelocatedPlace } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import { SHT_NOBITS, STT_SECTION } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
 import type { Relocation, Section } from '../elf/model.ts';
@@ -38,7 +39,7 @@ export function resolveAll(section: Section, code: ObjectCode, table: CodeTable 
         'Get the file anew: it is damaged, or it was made to mislead.',
       );
     const fromStart = table?.fromStart ? relocation.offset % table.entrySize : 0;
-    found.push(resolve(relocation, view, place, fromStart));
+    found.push(resolve(relocation, view, code, place, fromStart));
     if (relocation.offset < last) sorted = false;
     last = relocation.offset;
   }
@@ -47,7 +48,13 @@ export function resolveAll(section: Section, code: ObjectCode, table: CodeTable 
 }
 
 /** `bias` is what the addend has too much, because the distance counts from so far before the place. */
-function resolve(relocation: Relocation, view: DataView, place: RelocatedPlace | undefined, bias: number): Resolved {
+function resolve(
+  relocation: Relocation,
+  view: DataView,
+  code: ObjectCode,
+  place: RelocatedPlace | undefined,
+  bias: number,
+): Resolved {
   const { symbol } = relocation;
   const addend =
     relocation.addend === undefined
@@ -56,7 +63,7 @@ function resolve(relocation: Relocation, view: DataView, place: RelocatedPlace |
   const at = addend + (place?.lead ?? 0) - bias;
   if (!symbol || !isSection(symbol.place)) return { relocation, section: undefined, at, anchored: false };
   const anchored = symbol.type === STT_SECTION || symbol.name.startsWith('.L');
-  const target = Number(symbol.value) + at;
+  const target = Number(codeOffset(symbol, code)) + at;
   return { relocation, section: symbol.place, at: Math.abs(target) < farthest ? target : 0, anchored };
 }
 

@@ -1,9 +1,11 @@
 // An object taken apart: its sections are cut into pieces, and each piece is told what it refers to.
 
 import type { ObjectCode } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import { SHF_ALLOC, SHF_EXECINSTR } from '../elf/constants.ts';
 import type { ElfModel, Section } from '../elf/model.ts';
 import { type Draft, piecesOf, symbolsBySection } from './cut.ts';
+import { instructionsOf, wordAt } from './instructions.ts';
 import { type DiffedObject, type Reference, resolvedBranch, type Target } from './object.ts';
 import { type Resolved, resolveAll, targetsBySection, viewOf } from './resolve.ts';
 
@@ -17,6 +19,7 @@ export function takeApart(model: ElfModel, code: ObjectCode, name: string): Diff
   const resolved = new Map(allocated.map((section) => [section, resolveAll(section, code, table(section), name)]));
   const targets = targetsBySection(resolved.values());
 
+  const instructions = instructionsOf(model, code);
   const bySection = new Map<Section, Draft[]>();
   for (const section of allocated) {
     const own = symbols.get(section) ?? [];
@@ -24,12 +27,12 @@ export function takeApart(model: ElfModel, code: ObjectCode, name: string): Diff
     bySection.set(section, piecesOf(section, own, places, targets.get(section) ?? [], table(section), code));
   }
   for (const [section, pieces] of bySection) {
-    connect(pieces, resolved.get(section)!, bySection);
-    if ((section.flags & SHF_EXECINSTR) !== 0n) addBranches(pieces, resolved.get(section)!, code);
+    connect(pieces, resolved.get(section)!, bySection, code);
+    if ((section.flags & SHF_EXECINSTR) !== 0n) addBranches(pieces, resolved.get(section)!, code, instructions);
   }
   const pieces = [...bySection.values()].flat();
   seeThroughSlots(pieces);
-  return { model, code, name, pieces, table };
+  return { model, code, name, pieces, table, instructions };
 }
 
 /** The piece at a section offset: the last that begins there or before, else the first. */
@@ -47,7 +50,12 @@ function pieceAt(pieces: readonly Draft[], at: number): Draft | undefined {
 const none: readonly Draft[] = [];
 
 /** Gives each piece its references. */
-function connect(pieces: readonly Draft[], places: readonly Resolved[], all: ReadonlyMap<Section, Draft[]>): void {
+function connect(
+  pieces: readonly Draft[],
+  places: readonly Resolved[],
+  all: ReadonlyMap<Section, Draft[]>,
+  code: ObjectCode,
+): void {
   let next = 0;
   for (const { relocation, section, at, anchored } of places) {
     const { offset, type, symbol } = relocation;
@@ -55,23 +63,29 @@ function connect(pieces: readonly Draft[], places: readonly Resolved[], all: Rea
     const from = pieces[next];
     if (!from || offset < from.start || offset >= from.end) continue;
     // A symbol names its piece, also where the place is beyond it: one past the end of an array is still the array's.
-    const owner = section && pieceAt(all.get(section) ?? none, anchored ? at : Number(symbol!.value));
+    const named = symbol && Number(codeOffset(symbol, code));
+    const owner = section && pieceAt(all.get(section) ?? none, anchored ? at : named!);
     const to: Target = owner
       ? { piece: owner, offset: at - owner.origin }
-      : { piece: undefined, symbol, offset: section ? at - Number(symbol!.value) : at };
+      : { piece: undefined, symbol, offset: section ? at - named! : at };
     from.references.push({ offset: offset - from.origin, type, to, slot: undefined, anchored });
   }
 }
 
 /** Branches that the assembler resolved itself, from one function to another in the same section. */
-function addBranches(pieces: readonly Draft[], places: readonly Resolved[], code: ObjectCode): void {
+function addBranches(
+  pieces: readonly Draft[],
+  places: readonly Resolved[],
+  code: ObjectCode,
+  instructions: DiffedObject['instructions'],
+): void {
   if (pieces.length < 2) return;
   const relocated = new Set(places.map(({ relocation }) => relocation.offset));
   for (const piece of pieces) {
     const view = viewOf(piece.section);
     const added: Reference[] = [];
-    for (let at = (piece.start + 3) & ~3; at + 4 <= Math.min(piece.end, view.byteLength); at += 4) {
-      const branch = code.branch(view.getUint32(at, true));
+    for (const at of instructions(piece)) {
+      const branch = code.branch(wordAt(view, at));
       if (!branch || relocated.has(at)) continue;
       const target = at + branch.distance;
       if (target >= piece.start && target < piece.end) continue;

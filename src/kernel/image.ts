@@ -1,7 +1,8 @@
 // A kernel as shipped: everything that its image tells by itself.
 
 import type { Architecture, KernelText } from '../arch/arch.ts';
-import { PT_LOAD, SHF_ALLOC, STT_FILE, STT_FUNC, STT_SECTION } from '../elf/constants.ts';
+import { codeOffset } from '../arch/code-offset.ts';
+import { PT_LOAD, SHF_ALLOC, STT_FILE, STT_SECTION } from '../elf/constants.ts';
 import { readElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
@@ -60,9 +61,7 @@ const isNamedPlace = ({ type, place }: ElfSymbol): boolean =>
 export const namedPlaces = (symbols: readonly ElfSymbol[], { codeBit }: Architecture): ElfSymbol[] =>
   symbols
     .filter(isNamedPlace)
-    .map((symbol) =>
-      symbol.type === STT_FUNC && codeBit !== 0n ? { ...symbol, value: symbol.value & ~codeBit } : symbol,
-    );
+    .map((symbol) => (codeBit === 0n ? symbol : { ...symbol, value: codeOffset(symbol, { codeBit }) }));
 
 /** The segments of a vmlinux as `objcopy -O binary` lays them out: by physical address, since that is how they are loaded. */
 function flatten(elf: ElfModel, name: string): Uint8Array {

@@ -6,12 +6,13 @@
 // of a symbol is its section and offset in the module; the address follows when the module is loaded.
 
 import type { Architecture } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import { SHF_MERGE, SHF_STRINGS, STB_WEAK, STT_FUNC } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import type { DataDifference, MatchedRegion } from './match.ts';
 import { codeSections, type Region, regionsOf } from './regions.ts';
-import { type Difference, nameOf, relocationsByWord } from './shown-targets.ts';
+import { comparedSize, type Difference, nameOf, readUnit, relocationsByWord, wordSize } from './shown-targets.ts';
 
 /** Where a module has something: a byte of one of its sections, or a name that it takes from elsewhere. */
 export type ModulePlace = { readonly section: Section; readonly offset: number } | { readonly name: string };
@@ -34,8 +35,6 @@ interface Base {
   readonly section: Section;
   readonly offset: number;
 }
-
-const wordSize = 4;
 
 class ModuleMatching {
   readonly #object: ElfModel;
@@ -91,7 +90,7 @@ class ModuleMatching {
 
   #compareAll(section: Section, regions: readonly Region[]): MatchedRegion[] {
     const base = this.#bases.get(section);
-    const relocations = relocationsByWord(section);
+    const relocations = relocationsByWord(section, this.#arch);
     return regions.map((region) => {
       const difference = base
         ? this.#compare(region, relocations, base)
@@ -114,9 +113,11 @@ class ModuleMatching {
     const votes = new Map<string, { base: Base; count: number }>();
     for (const { symbols, offset } of regions) {
       for (const { name } of symbols) {
-        for (const { place, value } of this.#functions.get(name) ?? []) {
-          if (!isSection(place) || place.name !== section.name || Number(value) < offset) continue;
-          const base = { section: place, offset: Number(value) - offset };
+        for (const symbol of this.#functions.get(name) ?? []) {
+          const { place } = symbol;
+          const value = this.#offsetOf(symbol);
+          if (!isSection(place) || place.name !== section.name || value < offset) continue;
+          const base = { section: place, offset: value - offset };
           const key = `${this.#module.sections.indexOf(place)} ${base.offset}`;
           votes.set(key, { base, count: (votes.get(key)?.count ?? 0) + 1 });
         }
@@ -130,7 +131,9 @@ class ModuleMatching {
   }
 
   #likeness({ data, relocations }: Section, { section, offset }: Base): number {
-    const changed = new Set(relocations.map((each) => each.offset - (each.offset % wordSize)));
+    const changed = new Set(
+      relocations.flatMap(({ offset: at }) => [at - (at % wordSize), at + 3 - ((at + 3) % wordSize)]),
+    );
     let alike = 0;
     for (let at = 0; at < data.length; at++) {
       if (!changed.has(at - (at % wordSize)) && data[at] === section.data[offset + at]) alike++;
@@ -144,18 +147,21 @@ class ModuleMatching {
     base: Base,
   ): Difference | undefined {
     const { section } = region;
-    const there = this.#words.get(base.section) ?? relocationsByWord(base.section);
+    const there = this.#words.get(base.section) ?? relocationsByWord(base.section, this.#arch);
     this.#words.set(base.section, there);
     const [own, other] = [section, base.section].map(
       ({ data }) => new DataView(data.buffer, data.byteOffset, data.length),
     );
-    for (let at = region.offset; at < region.offset + region.size; at += wordSize) {
+    for (let at = region.offset, size = 0; at < region.offset + region.size; at += size) {
       const say = (message: string): Difference => ({ offset: at - region.offset, message });
       const moved = at + base.offset;
-      if (at + wordSize > section.data.length || moved + wordSize > base.section.data.length) {
+      const compared = [comparedSize(relocations, at, this.#arch), comparedSize(there, moved, this.#arch)];
+      if (compared.includes(undefined)) return say('two relocations change the same bytes');
+      size = Math.max(compared[0]!, compared[1]!);
+      if (at + size > section.data.length || moved + size > base.section.data.length) {
         return say('the module’s section ends here');
       }
-      const [compiled, shipped] = [own!.getUint32(at, true), other!.getUint32(moved, true)];
+      const [compiled, shipped] = [readUnit(own!, at, size), readUnit(other!, moved, size)];
       const [before, after] = [relocations.get(at) ?? [], there.get(moved) ?? []];
       let mask = 0;
       if (before.length !== after.length) return say('the module has other relocations here');
@@ -170,7 +176,7 @@ class ModuleMatching {
       if (((compiled ^ shipped) & ~mask) !== 0) {
         const text = (word: number) =>
           this.#arch.disassemble(word, 0n as never)?.replace(/\s+/g, ' ') ?? 'no instruction known';
-        const hex = (word: number) => word.toString(16).padStart(8, '0');
+        const hex = (word: number) => word.toString(16).padStart(2 * size, '0');
         return say(`compiled ${hex(compiled)} (${text(compiled)}), the module has ${hex(shipped)} (${text(shipped)})`);
       }
     }
@@ -223,10 +229,10 @@ class ModuleMatching {
       }
       // Another object of the module has it.
       if (!isSection(target.place)) return this.#elsewhere(symbol, target);
-      const offset = Number(target.value) + difference;
+      const offset = this.#offsetOf(target) + difference;
       const isNamed = this.#functions
         .get(symbol.name)
-        ?.some(({ place, value }) => place === target.place && Number(value) === offset);
+        ?.some((each) => each.place === target.place && this.#offsetOf(each) === offset);
       const known = this.#found.get(symbol.name);
       const isOther =
         known !== undefined && (!('section' in known) || known.section !== target.place || known.offset !== offset);
@@ -235,7 +241,7 @@ class ModuleMatching {
       return undefined;
     }
     if (!isSection(symbol.place) || !isSection(target.place)) return this.#elsewhere(symbol, target);
-    const offset = Number(target.value) + difference - Number(symbol.value);
+    const offset = this.#offsetOf(target) + difference - this.#offsetOf(symbol);
     const known = this.#bases.get(symbol.place);
     if (known && (known.section !== target.place || known.offset !== offset)) {
       // A weak function of the object that another object of the module overrides.
@@ -276,10 +282,16 @@ class ModuleMatching {
     );
   }
 
-  #placeOf({ place, name, value }: ElfSymbol): ModulePlace | undefined {
+  #placeOf(symbol: ElfSymbol): ModulePlace | undefined {
+    const { place, name } = symbol;
     if (place === 'undefined') return this.#found.get(name);
     const base = isSection(place) ? this.#bases.get(place) : undefined;
-    return base && { section: base.section, offset: base.offset + Number(value) };
+    return base && { section: base.section, offset: base.offset + this.#offsetOf(symbol) };
+  }
+
+  /** Of its code or data in its section. */
+  #offsetOf(symbol: ElfSymbol): number {
+    return Number(codeOffset(symbol, this.#arch));
   }
 }
 

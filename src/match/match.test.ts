@@ -23,8 +23,19 @@ import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { matchObject } from './match.ts';
 
+/** Words of eight digits, halfwords of four, each little-endian. */
 const wordsOf = (text: string): Uint8Array =>
-  new Uint8Array(Uint32Array.from(text.trim().split(/\s+/), (word) => Number.parseInt(word, 16)).buffer);
+  Uint8Array.from(
+    text
+      .trim()
+      .split(/\s+/)
+      .flatMap((word) =>
+        word
+          .match(/../g)!
+          .map((byte) => Number.parseInt(byte, 16))
+          .reverse(),
+      ),
+  );
 
 const relocationNamed = (arch: Architecture, name: string): number => {
   const type = Array.from({ length: 256 }, (_, i) => i).find((each) => arch.relocationKind(each)?.name === name);
@@ -70,7 +81,9 @@ function readObject(lines: readonly string[], arch: Architecture): ElfModel {
     if (data) {
       const [, kind, name, value] = data;
       if (kind === 'data') {
-        const section = newSection(`.data.${name}`, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, wordsOf(value!));
+        const [word, type, to] = value!.split(' ');
+        const section = newSection(`.data.${name}`, SHT_PROGBITS, SHF_ALLOC | SHF_WRITE, wordsOf(word!));
+        if (type) section.relocations.push(relocation(0, type, to!));
         object.sections.push(section);
         define(name!, section, 0, section.size, { type: STT_OBJECT });
       } else if (kind === 'text') {
@@ -81,13 +94,15 @@ function readObject(lines: readonly string[], arch: Architecture): ElfModel {
         table.relocations.push(relocation(at, 'R_PPC64_ADDR64', value!));
       }
     } else if (start) {
-      define(start[2]!, text, text.size, 0, { type: STT_FUNC, binding: start[1] ? STB_WEAK : STB_GLOBAL });
+      const value = text.size | Number(arch.codeBit);
+      define(start[2]!, text, value, 0, { type: STT_FUNC, binding: start[1] ? STB_WEAK : STB_GLOBAL });
       current = symbol(start[2]!);
     } else {
       const [word, type, name] = line.trim().split(/\s+/);
-      const at = append(text, wordsOf(word!));
+      const bytes = wordsOf(word!);
+      const at = append(text, bytes);
       if (type?.startsWith('R_')) text.relocations.push(relocation(at, type, name!));
-      current!.size += 4n;
+      current!.size += BigInt(bytes.length);
     }
   }
   object.symbols.push(...symbols.values());
@@ -112,7 +127,7 @@ function readImage(lines: readonly string[]): KernelImage {
   return {
     kallsyms: kallsyms.filter(({ name }) => name !== '.TOC.'),
     exports: new Map(),
-    textRanges: [],
+    textRanges: [{ start: 0xc0000000n, end: 0xc0800000n }],
     bytes: read,
     word: (address: bigint) => {
       const found = read(address, 4);
@@ -129,7 +144,7 @@ function readImage(lines: readonly string[]): KernelImage {
 
 function outcome(input: string): string {
   const [name, ...lines] = input.split('\n').filter((line) => line.trim() !== '');
-  const arch = architectureByName(name!)!;
+  const arch = name === 'thumb' ? architectureByName('arm').otherSet! : architectureByName(name!)!;
   const middle = lines.indexOf('image');
   const object = readObject(lines.slice(0, middle), arch);
   const match = matchObject(object, readImage(lines.slice(middle + 1)), arch);

@@ -9,7 +9,8 @@
 // section. Not so strings and constants that it merges (SHF_MERGE) and tables of addresses (.toc), which it takes apart:
 // of these every piece has an address of its own.
 
-import type { Architecture } from '../arch/arch.ts';
+import type { Architecture, ShownTarget } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import { SHF_ALLOC, SHF_MERGE, SHF_STRINGS, SHF_WRITE, SHT_PROGBITS, STT_FUNC, STT_SECTION } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
@@ -133,7 +134,7 @@ class Matching {
   /** Finds a section of code in the image, and reads it. */
   #readCode(section: Section): void {
     const regions = regionsOf(section, this.#object.symbols, this.#arch);
-    const relocations = relocationsByWord(section);
+    const relocations = relocationsByWord(section, this.#arch);
     const base = this.#baseOf(section, regions);
     if (typeof base === 'string') {
       for (const region of regions) {
@@ -191,7 +192,9 @@ class Matching {
 
   /** How many words of a section that no relocation changes an image has at a base. */
   #likeness({ data, relocations }: Section, base: LinkAddress): number {
-    const changed = new Set(relocations.map(({ offset }) => offset - (offset % 4)));
+    const changed = new Set(
+      relocations.flatMap(({ offset }) => [offset - (offset % 4), offset + 3 - ((offset + 3) % 4)]),
+    );
     const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
     let alike = 0;
     for (let at = 0; at + 4 <= data.length; at += 4) {
@@ -227,8 +230,9 @@ class Matching {
     const pieces = new Map<Section, Map<number, Vote[]>>();
     const names = new Map<string, Vote[]>();
     const add = <K>(votes: Map<K, Vote[]>, key: K, vote: Vote) => votes.set(key, [...(votes.get(key) ?? []), vote]);
-    const take = (symbol: ElfSymbol, address: bigint, addend: bigint, by: Candidate, offset: number): void => {
+    const take = (symbol: ElfSymbol, shown: bigint, addend: bigint, by: Candidate, offset: number): void => {
       const { place } = symbol;
+      const address = this.#withoutCodeBit(symbol, shown);
       const instead = this.#overridden.get(symbol);
       if (instead !== undefined) {
         if (instead !== address) this.#differ(by, offset, this.#refersElsewhere(symbol.name, address));
@@ -244,7 +248,7 @@ class Matching {
             by,
             offset,
           });
-        } else add(sections, place, { address: address - symbol.value, by, offset });
+        } else add(sections, place, { address: address - codeOffset(symbol, this.#arch), by, offset });
       }
     };
     for (const candidate of this.#candidates) {
@@ -375,7 +379,7 @@ class Matching {
       for (const { symbol, shown, offset, relocation } of candidate.references) {
         if (shown.isContent || isTableEntry(symbol, this.#arch)) continue;
         const address = this.#referred(symbol, relocation.addend ?? shown.addend);
-        if (address !== undefined && !shown.fits(address)) {
+        if (address !== undefined && !this.#fits(shown, symbol, address)) {
           this.#differ(
             candidate,
             offset,
@@ -452,13 +456,13 @@ class Matching {
     const compiled = new DataView(data.buffer, data.byteOffset).getUint32(offset, true);
     const shown = this.#arch.shownTarget({ type, addend, compiled, linked, address: place }, this.#image);
     if (shown === 'differs') return 'the image has other bytes here';
-    if (typeof shown === 'string' || shown.fits(address)) return undefined;
+    if (typeof shown === 'string' || this.#fits(shown, symbol, address)) return undefined;
     return `it is to lead to ${nameOf(symbol)} at 0x${address.toString(16)}, and the image leads elsewhere`;
   }
 
   /** Takes in what a pointer in data shows; what is wrong with it, if something is. */
   #pointsTo(symbol: ElfSymbol, pointer: LinkAddress, addend: bigint): string | undefined {
-    const own = linkAddress(BigInt.asUintN(this.#arch.elf.class, pointer - addend));
+    const own = this.#withoutCodeBit(symbol, linkAddress(BigInt.asUintN(this.#arch.elf.class, pointer - addend)));
     const { place } = symbol;
     const known = this.#addressOf(symbol);
     if (isSection(place) && inPieces(place, this.#arch)) {
@@ -476,9 +480,28 @@ class Matching {
       if (place === 'undefined' && this.#global.get(symbol.name)?.includes(own)) return undefined;
       return `a pointer to ${nameOf(symbol)} leads to 0x${own.toString(16)}, and it is at 0x${known.toString(16)}`;
     }
-    if (isSection(place)) this.#sections.set(place, linkAddress(own - symbol.value));
+    if (isSection(place)) this.#sections.set(place, linkAddress(own - codeOffset(symbol, this.#arch)));
     else if (place === 'undefined' && symbol.name !== '') this.#undefined.set(symbol.name, own);
     return undefined;
+  }
+
+  /** Whether a symbol is one that pointers to may have another bit than its address: a function, or of what is not known. */
+  #mayBeFunction({ place, type }: ElfSymbol, address: bigint): boolean {
+    if (place !== 'undefined') return type === STT_FUNC;
+    return this.#image.textRanges.some(({ start, end }) => address >= start && address < end);
+  }
+
+  /** The address of code that a pointer to a function shows; of all else what is shown. */
+  #withoutCodeBit<Address extends bigint>(symbol: ElfSymbol, shown: Address): Address {
+    const { codeBit } = this.#arch;
+    return codeBit !== 0n && this.#mayBeFunction(symbol, shown) ? ((shown & ~codeBit) as Address) : shown;
+  }
+
+  #fits(shown: ShownTarget, symbol: ElfSymbol, address: LinkAddress): boolean {
+    const { codeBit } = this.#arch;
+    if (codeBit === 0n || !this.#mayBeFunction(symbol, address)) return shown.fits(address);
+    // A label of assembly may have none.
+    return shown.fits(address | codeBit) || (symbol.place === 'undefined' && shown.fits(address));
   }
 
   /** The address of a symbol as a reference means it: a section's name stands for each piece of the section. */
@@ -490,14 +513,14 @@ class Matching {
   }
 
   #addressOf(symbol: ElfSymbol): LinkAddress | undefined {
-    const { place, name, value } = symbol;
+    const { place, name } = symbol;
     const instead = this.#overridden.get(symbol);
     if (instead !== undefined) return instead;
     if (place === 'undefined') {
       const known = this.#global.get(name);
       return this.#undefined.get(name) ?? (known?.length === 1 ? known[0] : undefined);
     }
-    return isSection(place) ? this.#addressIn(place, Number(value)) : undefined;
+    return isSection(place) ? this.#addressIn(place, Number(codeOffset(symbol, this.#arch))) : undefined;
   }
 
   #addressIn(section: Section, offset: number): LinkAddress | undefined {

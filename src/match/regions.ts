@@ -2,6 +2,7 @@
 // compiler or an asm statement puts behind the functions).
 
 import type { Architecture } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, STB_WEAK, STT_FUNC, STT_NOTYPE } from '../elf/constants.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 
@@ -26,13 +27,14 @@ export const codeSections = (object: ElfModel): Section[] =>
   );
 
 /** The regions of a section, in order, without gaps or overlaps. */
-export function regionsOf(section: Section, symbols: readonly ElfSymbol[], { objectCode }: Architecture): Region[] {
+export function regionsOf(section: Section, symbols: readonly ElfSymbol[], arch: Architecture): Region[] {
+  const { objectCode } = arch;
   const starts = new Map<number, ElfSymbol[]>();
   for (const symbol of symbols) {
     if (symbol.place !== section || (symbol.type !== STT_FUNC && symbol.type !== STT_NOTYPE)) continue;
     // Labels of the assembler, and marks of where code and data begin.
     if (symbol.name === '' || symbol.name.startsWith('.L') || objectCode.isMarker(symbol.name)) continue;
-    const at = Number(symbol.value);
+    const at = Number(codeOffset(symbol, arch));
     if (at >= section.size) continue;
     starts.set(at, [...(starts.get(at) ?? []), symbol]);
   }

@@ -5,7 +5,8 @@ import type { ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { Region } from './regions.ts';
 
-const wordSize = 4;
+/** Bytes of what a relocation changes in code, and of what is shown of it. */
+export const wordSize = 4;
 
 /** A reference that a region makes: its relocation, where it stands, and what the image shows of it. */
 export interface Reference {
@@ -44,17 +45,38 @@ export interface RegionReferences {
   readonly found: readonly FoundAddress[];
 }
 
-/** Relocations of a section by the word that they change, in order. */
-export function relocationsByWord(section: Section): ReadonlyMap<number, readonly Relocation[]> {
+/** Relocations of a section by the word that they change, in order. A word of code begins where an instruction may. */
+export function relocationsByWord(
+  section: Section,
+  { objectCode: { step } }: Architecture,
+): ReadonlyMap<number, readonly Relocation[]> {
   const words = new Map<number, Relocation[]>();
   for (const relocation of section.relocations) {
-    const at = relocation.offset - (relocation.offset % wordSize);
+    const at = relocation.offset - (relocation.offset % step);
     words.set(at, [...(words.get(at) ?? []), relocation]);
   }
   return words;
 }
 
-const hex = (word: number): string => word.toString(16).padStart(8, '0');
+/**
+ * How many bytes are compared at once at an offset of a section: a word where relocations change it, else as much as the
+ * shortest instruction has. Undefined where the word has the start of another relocation in it.
+ */
+export function comparedSize(
+  relocations: ReadonlyMap<number, readonly Relocation[]>,
+  at: number,
+  { objectCode: { step } }: Architecture,
+): number | undefined {
+  if (!relocations.has(at)) return step;
+  for (let next = at + step; next < at + wordSize; next += step) if (relocations.has(next)) return undefined;
+  return wordSize;
+}
+
+/** A word, or the half of one that lies at the lower address. */
+export const readUnit = (view: DataView, at: number, size: number): number =>
+  size === wordSize ? view.getUint32(at, true) : view.getUint16(at, true);
+
+const hex = (word: number, size: number): string => word.toString(16).padStart(2 * size, '0');
 
 /**
  * Compares a region's words with those of an image that has the region's section at `base`, relocations left open, and
@@ -76,17 +98,21 @@ export function readRegion(
     references,
     found: [],
   });
-  const text = (word: number, address: LinkAddress) => {
-    const instruction = arch.disassemble(word, address);
-    return instruction === undefined ? hex(word) : `${hex(word)} (${instruction.replace(/\s+/g, ' ')})`;
+  const text = (word: number, address: LinkAddress, size: number) => {
+    const instruction = size === wordSize ? arch.disassemble(word, address) : undefined;
+    return instruction === undefined ? hex(word, size) : `${hex(word, size)} (${instruction.replace(/\s+/g, ' ')})`;
   };
 
-  for (let at = region.offset; at < region.offset + region.size; at += wordSize) {
+  for (let at = region.offset, size = 0; at < region.offset + region.size; at += size) {
     const address = linkAddress(base + BigInt(at));
-    if (at + wordSize > section.data.length) return stop(at, 'the section ends within a word', true);
-    const compiled = view.getUint32(at, true);
-    const linked = image.word(address);
-    if (linked === undefined) return stop(at, `0x${address.toString(16)} is outside the image`);
+    const compared = comparedSize(relocations, at, arch);
+    if (compared === undefined) return stop(at, 'two relocations change the same bytes', true);
+    size = compared;
+    if (at + size > section.data.length) return stop(at, 'the section ends within a word', true);
+    const compiled = readUnit(view, at, size);
+    const word = image.word(address);
+    if (word === undefined) return stop(at, `0x${address.toString(16)} is outside the image`);
+    const linked = size === wordSize ? word : word & 0xffff;
     const here = relocations.get(at) ?? [];
     let changes = false;
     for (const { type, addend, symbol } of here) {
@@ -98,7 +124,7 @@ export function readRegion(
       if (shown === 'differs') {
         return stop(
           at,
-          `compiled ${text(compiled, address)} with ${name} against ${nameOf(symbol)}, the image has ${text(linked, address)}`,
+          `compiled ${text(compiled, address, size)} with ${name} against ${nameOf(symbol)}, the image has ${text(linked, address, size)}`,
         );
       }
       if (shown === 'left-out') {
@@ -109,7 +135,7 @@ export function readRegion(
       if (symbol) references.push({ relocation: { offset: at, type, addend, symbol }, symbol, offset: at, shown });
     }
     if (!changes && compiled !== linked) {
-      return stop(at, `compiled ${text(compiled, address)}, the image has ${text(linked, address)}`);
+      return stop(at, `compiled ${text(compiled, address, size)}, the image has ${text(linked, address, size)}`);
     }
   }
   return { isUnknown: false, references, ...sumUp(references, region, arch.elf.class) };

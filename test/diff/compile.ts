@@ -2,6 +2,7 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Architecture } from '../../src/arch/arch.ts';
 import { architectureByName } from '../../src/arch/architectures.ts';
 import type { NamedObject } from '../../src/diff/diff.ts';
 import { readElf } from '../../src/elf/elf.ts';
@@ -9,13 +10,22 @@ import { readInput } from '../../src/host/files.ts';
 import { run } from '../../src/host/run.ts';
 import { withTemporaryFolder } from '../../src/host/temporary.ts';
 
-export type Machine = 'arm' | 'ppc64le';
+/** `thumb` is ARM in Thumb-2 code. */
+export type Machine = 'arm' | 'thumb' | 'ppc64le';
+
+export const machines: readonly Machine[] = ['arm', 'thumb', 'ppc64le'];
+
+export const archOf = (machine: Machine): Architecture =>
+  machine === 'thumb' ? architectureByName('arm').otherSet! : architectureByName(machine);
 
 /** What matters of the kernel's flags (arch/arm/Makefile, arch/powerpc/Makefile and Makefile of Linux 6.1). */
 const common =
   '-std=gnu11 -O2 -w -ffreestanding -fno-strict-aliasing -fno-common -fno-pie -fno-stack-protector -fno-asynchronous-unwind-tables -pg -c';
+const ofArm = '-mabi=aapcs-linux -mfpu=vfp -march=armv7-a -msoft-float -funwind-tables -fno-ipa-sra';
 const flags: Readonly<Record<Machine, string>> = {
-  arm: '-mabi=aapcs-linux -mfpu=vfp -marm -march=armv7-a -msoft-float -funwind-tables -fno-ipa-sra',
+  arm: `${ofArm} -marm`,
+  // Of assembly that is in no function the assembler must be told too.
+  thumb: `${ofArm} -mthumb -Wa,-mthumb`,
   ppc64le:
     '-mabi=elfv2 -mcmodel=large -mcpu=power8 -mno-altivec -mno-vsx -msoft-float -mprofile-kernel -mno-save-toc-indirect -mtraceback=no',
 };
@@ -24,13 +34,16 @@ export const apart = ['-ffunction-sections', '-fdata-sections', '-fno-section-an
 const noJumps = '-fno-optimize-sibling-calls';
 
 /** Words of the kernel's tables, which differ between the architectures. */
+const wordsOfArm = {
+  BUG_WORDS: '".long 1b, 0"',
+  REWRITTEN: '"1: nop\\n.pushsection .alt.smp.init,\\"a\\"\\n.long 1b - .\\nnop\\n.popsection"',
+  EX_WORDS: '".long 1b, 3b"',
+  JUMP_LABEL: '"1: nop\\n.pushsection __jump_table,\\"aw\\"\\n.long 1b, %l[yes], %c0\\n.popsection"',
+};
 const words: Readonly<Record<Machine, Readonly<Record<string, string>>>> = {
-  arm: {
-    BUG_WORDS: '".long 1b, 0"',
-    REWRITTEN: '"1: nop\\n.pushsection .alt.smp.init,\\"a\\"\\n.long 1b - .\\nnop\\n.popsection"',
-    EX_WORDS: '".long 1b, 3b"',
-    JUMP_LABEL: '"1: nop\\n.pushsection __jump_table,\\"aw\\"\\n.long 1b, %l[yes], %c0\\n.popsection"',
-  },
+  arm: wordsOfArm,
+  // An instruction that the kernel rewrites has four bytes (W() in arch/arm/include/asm/unified.h, Linux 6.1).
+  thumb: Object.fromEntries(Object.entries(wordsOfArm).map(([name, text]) => [name, text.replaceAll('nop', 'nop.w')])),
   ppc64le: {
     BUG_WORDS: '".long 1b - 2b, 0"',
     REWRITTEN:
@@ -66,7 +79,7 @@ export async function compilePair(
   source: string,
   options: readonly string[] = apart,
 ): Promise<[original: NamedObject, patched: NamedObject]> {
-  const { prefix } = architectureByName(machine).platform.cross;
+  const { prefix } = archOf(machine).platform.cross;
   const definitions = Object.entries(words[machine]).map(([name, text]) => `#define ${name} ${text}`);
   return withTemporaryFolder(async (folder) => {
     await writeFile(join(folder, 'file.c'), [...definitions, prelude, source].join('\n'));

@@ -59,6 +59,8 @@ const isBranch = (word: number) => (word & 0x0e000000) === 0x0a000000 && word >>
 const lastArgument = 3;
 
 export const objectCode: ObjectCode = {
+  step: 4,
+  instructionSize: () => 4,
   relocatedPlace,
   branch: (word) => (isBranch(word) ? { distance: branchDistance(word & branchBits), mask: branchBits } : undefined),
   isJump: (word) => isBranch(word) && (word & 0x01000000) === 0,
@@ -73,9 +75,10 @@ export const objectCode: ObjectCode = {
   },
   // Mapping symbols: IHI 0044, section 4.5.5.
   isMarker: (name) => /^\$[adt](\.|$)/.test(name),
+  marksData: (marker) => marker.startsWith('$d'),
   // NOP of ARMv6K and later (DDI 0406C.d, A8.8.119), and MOV r0, r0, which was used before there was one.
   padding: [0xe320f000, 0xe1a00000],
-  otherSet: (marker) => (/^\$t(\.|$)/.test(marker) ? 'compile it with -marm, not to Thumb instructions' : undefined),
+  otherSet: (marker) => (/^\$t(\.|$)/.test(marker) ? 'compile all of it to A32 instructions, or nothing' : undefined),
   sectionAnchors: true,
   mcount: '__gnu_mcount_nc',
   tables: [

@@ -10,6 +10,7 @@ export const R_ARM_CALL = 28;
 export const R_ARM_JUMP24 = 29;
 export const R_ARM_PREL31 = 42;
 export const R_ARM_THM_CALL = 10;
+export const R_ARM_THM_JUMP24 = 30;
 export const R_ARM_THM_MOVW_ABS_NC = 47;
 export const R_ARM_THM_MOVT_ABS = 48;
 
@@ -62,7 +63,7 @@ const notLoadable: readonly Known[] = [
 /** Thumb code: taken only by a kernel that is itself Thumb-2. */
 const thumb: readonly Known[] = [
   [R_ARM_THM_CALL, 'R_ARM_THM_CALL', 4, 'call'],
-  [30, 'R_ARM_THM_JUMP24', 4, 'call'],
+  [R_ARM_THM_JUMP24, 'R_ARM_THM_JUMP24', 4, 'call'],
   [R_ARM_THM_MOVW_ABS_NC, 'R_ARM_THM_MOVW_ABS_NC', 4, 'data'],
   [R_ARM_THM_MOVT_ABS, 'R_ARM_THM_MOVT_ABS', 4, 'data'],
   [49, 'R_ARM_THM_MOVW_PREL_NC', 4, 'pc-relative-data'],

@@ -72,6 +72,8 @@ function fillsField(type: number, word: number): boolean {
 }
 
 export const objectCode: ObjectCode = {
+  step: 4,
+  instructionSize: () => 4,
   relocatedPlace,
   fillsField,
   branch,

@@ -4,7 +4,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { entryWay } from './entry-redirect.ts';
-import { isLeaving, isWide, readBranch, readConstant, readLiteral } from './instructions.ts';
+import { isLeaving, isWide, readBranch, readConstant, readLiteral, readNumber } from './instructions.ts';
 
 const halves = (text: string): [number, number] => {
   const [first, second = '0'] = text.split(' ');
@@ -35,13 +35,30 @@ describe('a branch leads', () => {
     ['f43f afff', 2, 'beq.w'],
     ['f7ff fffe', 0, 'bl'],
   ])('%s: %i bytes on (%s)', (text, distance, name) => {
-    expect(readBranch(...halves(text), 0)).toEqual({ distance, links: name === 'bl', toA32: false });
+    expect(readBranch(...halves(text), 0)).toMatchObject({ distance, links: name === 'bl', toA32: false });
   });
 
   it('to A32 code from where the PC is rounded down', () => {
-    expect(readBranch(...halves('f000 e800'), 0)).toEqual({ distance: 4, links: true, toA32: true });
-    expect(readBranch(...halves('f000 e800'), 2)).toEqual({ distance: 2, links: true, toA32: true });
+    expect(readBranch(...halves('f000 e800'), 0)).toMatchObject({ distance: 4, links: true, toA32: true });
+    expect(readBranch(...halves('f000 e800'), 2)).toMatchObject({ distance: 2, links: true, toA32: true });
   });
+
+  it.each(['e7fe', 'd0fd', 'bbf9', 'f7ff bffe', 'f43f afff', 'f7ff fffe', 'f000 e800'])(
+    '%s: by the bits of its mask alone',
+    (text) => {
+      const [first, second] = halves(text);
+      const { mask, ...kind } = readBranch(first, second, 0)!;
+      const size = isWide(first) ? 32 : 16;
+      for (let bit = 0; bit < size; bit++) {
+        const changed = ((second << 16) | first) ^ (1 << bit);
+        const other = readBranch(changed & 0xffff, changed >>> 16, 0);
+        const isSameKind = other?.links === kind.links && other.toA32 === kind.toA32 && other.mask === mask;
+        if (((mask >>> bit) & 1) === 1 && other) expect(isSameKind && other.distance !== kind.distance).toBe(true);
+        // What else may change and leave a branch of the kind is its condition or register.
+        else if (isSameKind) expect(other.distance).toBe(kind.distance);
+      }
+    },
+  );
 
   it('nowhere if it is none', () => {
     for (const text of ['b510', 'df00', 'de00', 'bf00', 'f3af 8000', 'f24a 0310', 'f8df f000', 'e92d 4ff0'])
@@ -65,6 +82,16 @@ it('constants are built by halves, loaded, and made relative', () => {
   expect(readConstant(...halves('44fc'), 0)).toEqual({ kind: 'add-pc', register: 12 });
   expect(readConstant(...halves('4e14'), 0xe0)).toEqual({ kind: 'literal', register: 6, value: 0x134 });
   expect(readConstant(...halves('f8df f004'), 0x100)).toEqual({ kind: 'literal', register: 15, value: 0x108 });
+});
+
+it('numbers are loaded', () => {
+  const loaded = (text: string) => readNumber(...halves(text));
+  expect(loaded('2107')).toEqual({ register: 1, value: 7 }); // movs r1, #7
+  expect(loaded('f04f 0207')).toEqual({ register: 2, value: 7 }); // mov.w r2, #7
+  expect(loaded('f44f 73a6')).toEqual({ register: 3, value: 332 }); // mov.w r3, #332
+  expect(loaded('f04f 33ff')).toEqual({ register: 3, value: 0xffffffff });
+  expect(loaded('f240 1357')).toEqual({ register: 3, value: 0x157 }); // movw r3, #343
+  for (const text of ['4601', 'f05f 0207', 'f2cc 0650', 'f06f 0207', 'f8df f004']) expect(loaded(text)).toBeUndefined();
 });
 
 it('behind a jump, a return, a call or a trap nothing of the same code need come', () => {
@@ -102,7 +129,7 @@ it('the core’s arithmetic makes a branch of any distance that leads there, as 
       const made = make(target);
       // A pointer to Thumb code has bit 0 set, which no branch holds.
       const branch = { distance: target & ~1, links: false, toA32: false };
-      expect(readBranch(made & 0xffff, made >>> 16, 0)).toEqual(branch);
+      expect(readBranch(made & 0xffff, made >>> 16, 0)).toMatchObject(branch);
     }),
   );
 });

@@ -29,7 +29,14 @@ export interface Branch {
   readonly links: boolean;
   /** It goes on in A32 code. */
   readonly toA32: boolean;
+  /** The bits that hold the distance, of a word that has the first halfword in its lower half. */
+  readonly mask: number;
 }
+
+/** S:imm10 of B.W, BL and BLX in the first halfword, J1:J2:imm11 in the second one. */
+export const farMask = 0x2fff07ff;
+/** S:imm6 and J1:J2:imm11 of a B.W with a condition. */
+const conditionalMask = 0x2fff043f;
 
 /** S:I1:I2:imm10:imm11:'0' of B.W, BL and BLX; I1 = NOT(J1 EOR S), I2 = NOT(J2 EOR S) (sections A8.8.18, A8.8.25). */
 function farDistance(first: number, second: number): number {
@@ -40,32 +47,83 @@ function farDistance(first: number, second: number): number {
 
 /** The branch that two halfwords begin with; undefined where they begin with another instruction. */
 export function readBranch(first: number, second: number, address: number): Branch | undefined {
-  const jump = (offset: number): Branch => ({ distance: pcAhead + offset, links: false, toA32: false });
+  const jump = (offset: number, mask: number): Branch => ({
+    distance: pcAhead + offset,
+    links: false,
+    toA32: false,
+    mask,
+  });
   // B T1: 1101 cond imm8; 14 is UDF, 15 SVC (A6.2.6)
-  if (first >>> 12 === 0b1101 && ((first >>> 8) & 0xf) < 14) return jump(signed(first & 0xff, 8) * 2);
+  if (first >>> 12 === 0b1101 && ((first >>> 8) & 0xf) < 14) return jump(signed(first & 0xff, 8) * 2, 0xff);
   // B T2: 11100 imm11
-  if (first >>> 11 === 0b11100) return jump(signed(first & 0x7ff, 11) * 2);
+  if (first >>> 11 === 0b11100) return jump(signed(first & 0x7ff, 11) * 2, 0x7ff);
   // CBZ, CBNZ T1: 1011 op 0 i 1 imm5 Rn (A8.8.29)
-  if ((first & 0xf500) === 0xb100) return jump((bitOf(first, 9) << 6) | (((first >>> 3) & 0x1f) << 1));
+  if ((first & 0xf500) === 0xb100) return jump((bitOf(first, 9) << 6) | (((first >>> 3) & 0x1f) << 1), 0x2f8);
   if (first >>> 11 !== 0b11110 || second >>> 15 === 0) return undefined;
   // BL T1: 11110 S imm10, 11 J1 1 J2 imm11; BLX T2 has 0 in the place of that 1 and at the end, and begins at Align(PC, 4)
   if (bitOf(second, 14) === 1) {
     const toA32 = bitOf(second, 12) === 0;
     if (toA32 && bitOf(second, 0) === 1) return undefined;
     const distance = pcAhead + farDistance(first, second) - (toA32 ? address & 2 : 0);
-    return { distance, links: true, toA32 };
+    return { distance, links: true, toA32, mask: farMask };
   }
   // B T4: 11110 S imm10, 10 J1 1 J2 imm11
-  if (bitOf(second, 12) === 1) return jump(farDistance(first, second));
+  if (bitOf(second, 12) === 1) return jump(farDistance(first, second), farMask);
   // B T3: 11110 S cond imm6, 10 J1 0 J2 imm11; cond 111x is other instructions (A6.3.4)
   if (((first >>> 7) & 7) === 7) return undefined;
   const high = (bitOf(first, 10) << 20) | (bitOf(second, 11) << 19) | (bitOf(second, 13) << 18);
-  return jump(signed(high | ((first & 0x3f) << 12) | ((second & 0x7ff) << 1), 21));
+  return jump(signed(high | ((first & 0x3f) << 12) | ((second & 0x7ff) << 1), 21), conditionalMask);
+}
+
+/**
+ * A word of B.W or BL that leads `offset` bytes from the PC, which reads 4 ahead; undefined for one that its 25 bits, the lowest
+ * of which is not there, cannot hold.
+ */
+export function putFarOffset(word: number, offset: number): number | undefined {
+  if (offset % 2 !== 0 || signed(offset, 25) !== offset) return undefined;
+  const S = (offset >>> 24) & 1;
+  const [J1, J2] = [bitOf(offset >>> 23, 0) ^ S ^ 1, bitOf(offset >>> 22, 0) ^ S ^ 1];
+  const first = (S << 10) | ((offset >>> 12) & 0x3ff);
+  const second = (J1 << 13) | (J2 << 11) | ((offset >>> 1) & 0x7ff);
+  return ((word & ~farMask) | (second << 16) | first) >>> 0;
+}
+
+/** i:imm4 of MOVW and MOVT in the first halfword, imm3:imm8 in the second one. */
+export const wideMask = 0x70ff040f;
+
+/** A word of MOVW or MOVT with other 16 bits. */
+export function putWideImmediate(word: number, value: number): number {
+  const first = (((value >>> 11) & 1) << 10) | ((value >>> 12) & 0xf);
+  const second = (((value >>> 8) & 7) << 12) | (value & 0xff);
+  return ((word & ~wideMask) | (second << 16) | first) >>> 0;
 }
 
 /** imm4:i:imm3:imm8 of MOVW and MOVT, of which the first halfword has imm4 and i (sections A8.8.102, A8.8.106). */
 export const wideImmediate = (first: number, second: number): number =>
   ((first & 0xf) << 12) | (bitOf(first, 10) << 11) | (((second >>> 12) & 7) << 8) | (second & 0xff);
+
+/** The 32 bits that i:imm3:imm8 stand for (ThumbExpandImm, section A6.3.2). */
+export function expandImmediate(imm12: number): number {
+  const byte = imm12 & 0xff;
+  if (imm12 >>> 10 !== 0) {
+    const [value, turn] = [0x80 | (imm12 & 0x7f), imm12 >>> 7];
+    return ((value >>> turn) | (value << (32 - turn))) >>> 0;
+  }
+  return (byte * [1, 0x00010001, 0x01000100, 0x01010101][imm12 >>> 8]!) >>> 0;
+}
+
+/** The number that an instruction puts into a register without asking anything: MOV (immediate) T1 to T3 (section A8.8.102). */
+export function readNumber(first: number, second: number): { register: number; value: number } | undefined {
+  // T1: 00100 Rd imm8
+  if (first >>> 11 === 0b00100) return { register: (first >>> 8) & 7, value: first & 0xff };
+  if (second >>> 15 !== 0) return undefined;
+  const register = (second >>> 8) & 0xf;
+  // T2, without S: 11110 i 00010 0 1111, 0 imm3 Rd imm8
+  const imm12 = (bitOf(first, 10) << 11) | (((second >>> 12) & 7) << 8) | (second & 0xff);
+  if ((first & 0xfbff) === 0xf04f) return { register, value: expandImmediate(imm12) };
+  // T3: 11110 i 10 0100 imm4, 0 imm3 Rd imm8
+  return (first & 0xfbf0) === 0xf240 ? { register, value: wideImmediate(first, second) } : undefined;
+}
 
 /** What an instruction puts into a register that it builds a constant in. */
 export type Constant =
@@ -127,6 +185,8 @@ export function readLiteral(first: number, second: number, address: number): Lit
 /** NOP T2, which a jump label is (sections A8.8.119 and A6.3.4), and the one of a halfword that functions are padded with. */
 export const wideNop = { first: 0xf3af, second: 0x8000 };
 export const nop = 0xbf00;
+/** MOV r8, r8, which assemblers filled with before there was a NOP. */
+export const oldNop = 0x46c0;
 
 /** Whether nothing of the same code need come behind an instruction: a jump, a return, a call, a trap. */
 export function isLeaving(first: number, second: number): boolean {

@@ -10,19 +10,20 @@
 //
 // Functions are redirected at their entries (`entry-redirect.ts`). In the ftrace way a stub would have to undo each function's
 // prologue, in instructions of either length, with push and pop of register lists that leave the stack at other places than A32
-// code does; that is not written, and the way is refused. Nor can objects of such code be compared, so a fix is a C file.
+// code does; that is not written, and the way is refused.
 //
-// `call-sites.ts`: what ftrace rewrites; `self-modified.ts`: what else the kernel does; `semantics.ts`: what a proof runs.
+// `object-code.ts`: how objects are read; `linked-code.ts`: what an image shows of their relocations; `call-sites.ts`: what ftrace rewrites; `self-modified.ts`: what else the kernel does; `semantics.ts`: what a proof runs.
 
 import { reasonError } from '../../../reason.ts';
-import type { Architecture, ObjectCode, Veneer } from '../../arch.ts';
+import type { Architecture, Veneer } from '../../arch.ts';
 import type { ProofFacts } from '../../machine.ts';
 import { R_ARM_THM_MOVT_ABS, R_ARM_THM_MOVW_ABS_NC, thumbRelocationKind } from '../relocations.ts';
 import { LR, SP } from '../row.ts';
 import { layOutStubs } from '../stub-section.ts';
 import { findCallSites, moduleCallSites } from './call-sites.ts';
 import { entryWay } from './entry-redirect.ts';
-import { nop, pcAhead, readBranch, wideImmediate } from './instructions.ts';
+import { shownTarget } from './linked-code.ts';
+import { addendInPlace, objectCode, putAddend } from './object-code.ts';
 import { selfModified } from './self-modified.ts';
 import { disassemble, instructionSet } from './semantics.ts';
 
@@ -31,8 +32,6 @@ const filling = 0xde00de00;
 
 /** `add.w sp, sp, #4`, which ftrace leaves at a call site that nobody traces (arch/arm/kernel/ftrace.c, Linux 6.1, NOP). */
 const idleSiteWord = 0x0d04f10d;
-
-const isOfThumb = (type: number): boolean => thumbRelocationKind(type)?.name.includes('_THM_') === true;
 
 const withoutFtraceWay = 'stubs that undo a prologue in Thumb-2 code are not made';
 
@@ -49,29 +48,6 @@ const veneer: Veneer = {
     { offset: 4, type: R_ARM_THM_MOVT_ABS, addend: 0n },
   ],
 };
-
-/** Only what is asked of a fix that is linked whole: whether a word is a branch. */
-const objectCode = (a32: ObjectCode): ObjectCode => ({
-  ...a32,
-  relocatedPlace: (type) => (isOfThumb(type) ? undefined : a32.relocatedPlace(type)),
-  branch(word) {
-    const branch = readBranch(word & 0xffff, word >>> 16, 0);
-    return branch && { distance: branch.distance, mask: 0x2fff07ff };
-  },
-  isJump: (word) => readBranch(word & 0xffff, word >>> 16, 0)?.links === false,
-  loadsArgument: () => undefined,
-  padding: [nop * 0x10001],
-  otherSet: (marker) => (/^\$a(\.|$)/.test(marker) ? 'compile it with -mthumb, not to A32 instructions' : undefined),
-});
-
-/** `Architecture.addendInPlace`: "ELF for the Arm Architecture" (IHI 0044), section 4.6.1.1; of a branch from its own address on. */
-function addendInPlace(a32: Architecture, type: number, place: number): bigint | undefined {
-  const [first, second] = [place & 0xffff, place >>> 16];
-  if (!isOfThumb(type)) return a32.addendInPlace(type, place);
-  if (thumbRelocationKind(type)!.name.includes('_MOV')) return BigInt.asIntN(16, BigInt(wideImmediate(first, second)));
-  const branch = readBranch(first, second, 0);
-  return branch && BigInt(branch.distance - pcAhead);
-}
 
 /**
  * The same convention, but that a return address has bit 0 set: nothing is known of its alignment. All processors that have the
@@ -99,15 +75,16 @@ export const inThumb = (a32: Architecture): Architecture => ({
   proofFacts: proofFacts(a32.proofFacts!),
   relocationKind: thumbRelocationKind,
   veneer,
-  addendInPlace: (type, place) => addendInPlace(a32, type, place),
-  putAddend: (type, place, addend) => (isOfThumb(type) ? undefined : a32.putAddend(type, place, addend)),
+  addendInPlace: (type, place) => addendInPlace(type, place) ?? a32.addendInPlace(type, place),
+  putAddend: (type, place, addend) =>
+    addendInPlace(type, place) === undefined ? a32.putAddend(type, place, addend) : putAddend(type, place, addend),
   objectCode: objectCode(a32.objectCode),
   disassemble,
   findCallSites,
   moduleCallSites,
   selfModified,
-  shownTarget: () => 'unknown',
-  withoutSourcePatches: 'objects of Thumb-2 code cannot be compared',
+  shownTarget,
+  withoutSourcePatches: 'objects of Thumb-2 code cannot be linked into a patch',
   withoutFtraceWay,
   ftraceStub(old) {
     throw reasonError('way-missing', old.name, withoutFtraceWay, 'redirect it at its entry (--way entry)');
