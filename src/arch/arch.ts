@@ -375,8 +375,6 @@ export interface Architecture {
   readonly codeInVermagic?: string;
   /** The same platform's kernels in another instruction set, whose pointers to functions have another `codeBit`. */
   readonly otherSet?: Architecture;
-  /** What keeps patches of source from being built, in words: what compares objects cannot read such code yet. */
-  readonly withoutSourcePatches?: string;
   /**
    * How a symbol table binds a kernel function that is not exported to its absolute address, so that the kernel's own
    * loader makes the veneer or stub that a call needs (design section 2).

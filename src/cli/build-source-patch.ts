@@ -72,20 +72,8 @@ export async function buildSourcePatch(
   options: SourcePatchOptions = {},
 ): Promise<SourcePatch> {
   checkPatchName(name);
-  checkSourcePatches(kernel);
   const pairs = await compilePairs(kernel.stored, kernel.arch, patch, place, options);
   return linkPairs(kernel, pairs, place, name, options);
-}
-
-/** Throws `kernel-unsupported` for a kernel of whose code objects cannot be compared. */
-export function checkSourcePatches({ arch, stored }: LoadedKernel): void {
-  if (arch.withoutSourcePatches === undefined) return;
-  throw reasonError(
-    'kernel-unsupported',
-    stored.name,
-    `no patch of source can be built for it: ${arch.withoutSourcePatches}`,
-    'write the fix as a C file with the functions as they are to be',
-  );
 }
 
 /** The second half of that, once the pairs are compiled. */
@@ -101,7 +89,6 @@ async function linkCompiled(
   name: string,
   { targetsNamed = (names) => readTargets(kernel, [], names), way, progress = () => {} }: SourcePatchOptions,
 ): Promise<SourcePatch> {
-  checkSourcePatches(kernel);
   const { arch, stored, image, furtherSymbols } = kernel;
   const { link, core } = await linkerFor(kernel, progress);
   // Kbuild names an object that several modules have after all of them; in each it is another one.

@@ -14,7 +14,7 @@ import { hasLivepatch } from '../link/link-for-livepatch.ts';
 import type { LinkedPatch } from '../link/link-patch.ts';
 import { reasonError } from '../reason.ts';
 import { buildPatch, checkPatchName, patchName } from './build-patch.ts';
-import { checkSourcePatches, linkPairs, type PatchedFile } from './build-source-patch.ts';
+import { linkPairs, type PatchedFile } from './build-source-patch.ts';
 import type { Addition } from './command.ts';
 import { describeLivepatch } from './describe-livepatch.ts';
 import { describePatch } from './describe-patch.ts';
@@ -87,7 +87,6 @@ export const buildCommand: Addition = (program, act) => {
             : undefined,
         ]);
         const kernel = settledValue(loading);
-        if (read.kind === 'patch') checkSourcePatches(kernel);
         const pairs = settledValue(compiling);
         const targetsNamed: FindTargets = (names) => readTargets(kernel, options.module, names);
         const patch = pairs

@@ -103,7 +103,7 @@ export class ImagePlaces implements KernelPlaces {
   replaced(piece: Piece): OldName {
     const symbol = plainSymbol(this.#plain, piece, this.#path);
     const place = `${this.#path}: ${piece.name}`;
-    const region = regionAt(this.#match.regions, symbol);
+    const region = regionAt(this.#match.regions, symbol, this.#arch);
     if (region?.verdict === 'overridden') {
       throw reasonError('not-compiled', place, `the kernel does not use it: ${region.difference?.message}`);
     }

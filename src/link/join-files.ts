@@ -192,7 +192,7 @@ export function joinFiles(
   frame: ElfModel,
   { replaced, pieces, links }: ResolvedFiles,
 ): { readonly object: ElfModel; readonly replacements: readonly Replacement[] } {
-  const placer = new PiecePlacer(frame);
+  const placer = new PiecePlacer(frame, arch);
   for (const piece of pieces) placer.place(piece);
   for (const piece of pieces) relocatePiece(arch, piece, placer, links);
 

@@ -2,6 +2,7 @@
 // (late-symbols.ts), since its addresses are not known before. What the kernel itself exports is left to the loader.
 
 import type { Architecture } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import type { Piece } from '../diff/diff.ts';
 import { STB_LOCAL, STT_SECTION } from '../elf/constants.ts';
 import { isSection, newSymbol } from '../elf/elf.ts';
@@ -46,7 +47,7 @@ export class ModulePlaces implements KernelPlaces {
   replaced(piece: Piece): OldName {
     const symbol = plainSymbol(this.#plain, piece, this.#path);
     const place = `${this.#path}: ${piece.name}`;
-    const region = regionAt(this.#match.regions, symbol);
+    const region = regionAt(this.#match.regions, symbol, this.#around.arch);
     if (region?.verdict !== 'same') {
       throw reasonError(
         'build-differs',
@@ -93,7 +94,7 @@ export class ModulePlaces implements KernelPlaces {
   /** The module's own symbol for what the file has under a symbol. */
   #symbolOf(symbol: ElfSymbol, place: string): ElfSymbol {
     const found = this.#match.placeOf(symbol);
-    const here = found && 'section' in found ? symbolsAt(this.#target.model, found.section, found.offset) : [];
+    const here = found && 'section' in found ? symbolsAt(this.#target, found.section, found.offset) : [];
     const own = here.find(({ name }) => name === symbol.name) ?? here[0];
     if (own) return own;
     throw reasonError(
@@ -127,8 +128,9 @@ const globalOf = ({ model }: TargetModule, name: string): ElfSymbol | undefined 
   model.symbols.find((each) => each.name === name && each.binding !== STB_LOCAL && isSection(each.place)) ??
   (name === thisModuleSymbol ? model.symbols.find((each) => each.name === name && isSection(each.place)) : undefined);
 
-const symbolsAt = ({ symbols }: ElfModel, section: Section, offset: number): ElfSymbol[] =>
-  symbols.filter(
-    ({ name, type, place, value }) =>
-      place === section && Number(value) === offset && name !== '' && type !== STT_SECTION && !/^[.$]/.test(name),
-  );
+const symbolsAt = ({ model, arch }: TargetModule, section: Section, offset: number): ElfSymbol[] =>
+  model.symbols.filter((symbol) => {
+    const { name, type, place } = symbol;
+    const isHere = place === section && Number(codeOffset(symbol, arch)) === offset;
+    return isHere && name !== '' && type !== STT_SECTION && !/^[.$]/.test(name);
+  });

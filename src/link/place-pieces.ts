@@ -3,6 +3,7 @@
 //
 // Names stay as they are, `.text.f` and `.rodata.str1.8` too: the kernel's loader takes any, and knows its tables by name.
 
+import type { Architecture } from '../arch/arch.ts';
 import type { Piece } from '../diff/diff.ts';
 import { SHF_MERGE, SHF_STRINGS, SHT_NOBITS, STB_LOCAL, STT_FUNC, STT_NOTYPE, STT_SECTION } from '../elf/constants.ts';
 import { newSection, newSymbol, setData } from '../elf/elf.ts';
@@ -26,16 +27,27 @@ export class PiecePlacer {
   readonly #model: ElfModel;
   readonly #placed = new Map<Piece, PlacedPiece>();
   readonly #taken: Set<string>;
+  readonly #codeBit: bigint;
 
-  /** `model` may have sections already; it is added to. */
-  constructor(model: ElfModel) {
+  /** `model` may have sections already; it is added to. Symbols of functions get the `codeBit` of the architecture. */
+  constructor(model: ElfModel, { codeBit }: Pick<Architecture, 'codeBit'>) {
     this.#model = model;
+    this.#codeBit = codeBit;
     this.#taken = new Set(model.symbols.filter(({ place }) => place !== 'undefined').map(({ name }) => name));
   }
 
   /** Where a piece was placed; undefined if it was not. */
   at(piece: Piece): PlacedPiece | undefined {
     return this.#placed.get(piece);
+  }
+
+  /** The symbol of a section of the module, which means its start and no function. */
+  sectionSymbol(place: Section): ElfSymbol {
+    const known = this.#model.symbols.find((each) => each.place === place && each.type === STT_SECTION);
+    if (known) return known;
+    const symbol = newSymbol('', { binding: STB_LOCAL, type: STT_SECTION, place });
+    this.#model.symbols.push(symbol);
+    return symbol;
   }
 
   /** Copies a piece. What lay one behind another in one section does so again if it is placed in that order. */
@@ -80,11 +92,12 @@ export class PiecePlacer {
     let name = piece.name;
     for (let copy = 2; own && this.#taken.has(name); copy++) name = `${piece.name}.${copy}`;
     if (own) this.#taken.add(name);
+    const type = own && own.type !== STT_SECTION ? own.type : piece.kind === 'function' ? STT_FUNC : STT_NOTYPE;
     const symbol = newSymbol(name, {
-      value: BigInt(origin),
+      value: type === STT_FUNC ? BigInt(origin) | this.#codeBit : BigInt(origin),
       size: own?.size ?? 0n,
       binding: STB_LOCAL,
-      type: own && own.type !== STT_SECTION ? own.type : piece.kind === 'function' ? STT_FUNC : STT_NOTYPE,
+      type,
       other: own?.other ?? 0,
       place,
     });

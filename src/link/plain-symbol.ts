@@ -1,6 +1,8 @@
 // A file of the kernel is compiled in two ways: plain, to be compared with what was shipped, and for a module, to be compared
 // with what a fix makes of it. What one calls by a name, the other does too: names come before the flags that differ.
 
+import type { Architecture } from '../arch/arch.ts';
+import { codeOffset } from '../arch/code-offset.ts';
 import type { Piece } from '../diff/diff.ts';
 import { isSection } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
@@ -25,6 +27,11 @@ export function plainSymbol(plain: ElfModel, piece: Piece, path: string): ElfSym
 }
 
 /** The region that begins where a symbol of the plain object is. */
-export function regionAt(regions: readonly MatchedRegion[], { place, value }: ElfSymbol): MatchedRegion | undefined {
-  return regions.find(({ section, offset }) => isSection(place) && section === place.name && offset === Number(value));
+export function regionAt(
+  regions: readonly MatchedRegion[],
+  symbol: ElfSymbol,
+  arch: Architecture,
+): MatchedRegion | undefined {
+  const [{ place }, at] = [symbol, Number(codeOffset(symbol, arch))];
+  return regions.find(({ section, offset }) => isSection(place) && section === place.name && offset === at);
 }

@@ -3,7 +3,7 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import type { Link, Piece, Reference } from '../diff/diff.ts';
-import { resolvedBranch } from '../diff/object.ts';
+import { called, isCode, resolvedBranch } from '../diff/object.ts';
 import type { ElfSymbol } from '../elf/model.ts';
 import { reasonError } from '../reason.ts';
 import type { PiecePlacer, PlacedPiece } from './place-pieces.ts';
@@ -44,16 +44,29 @@ export function relocatePiece(
     const goesAlong = slot ?? (link.kind === 'included' ? link.piece : undefined);
     const bias = table ? reference.offset % table.entrySize : 0;
     const lead = arch.objectCode.relocatedPlace(type)?.lead ?? 0;
-    const addend = BigInt((slot ? 0 : distance) - lead + bias);
+    const target = goesAlong && placer.at(goesAlong)!;
+    // A function's symbol may mean more than the place of its code (`codeBit`), which a label's does not.
+    const isLabel = arch.codeBit !== 0n && reference.anchored && to.piece !== undefined && isCode(to.piece);
+    if (isLabel && !target) throw labelElsewhere(piece, reference, to.piece!);
+    const from = isLabel ? target!.origin : 0;
+    const addend = BigInt(from + (slot ? 0 : distance) - lead + bias);
     if (!arch.elf.rela) putAddend(arch, piece, placed, offset, type, addend);
     placed.section.relocations.push({
       offset,
       type,
-      symbol: goesAlong ? placer.at(goesAlong)!.symbol : symbol,
+      symbol: isLabel ? placer.sectionSymbol(target!.section) : target ? target.symbol : symbol,
       addend: arch.elf.rela ? addend : undefined,
     });
   }
 }
+
+const labelElsewhere = (piece: Piece, { offset }: Reference, to: Piece) =>
+  reasonError(
+    'relocation-unsupported',
+    `${piece.section.name}+0x${(piece.origin + offset).toString(16)}`,
+    `it refers to a place within ${called(to)}, which does not go along`,
+    'give the whole function as a C file',
+  );
 
 /** With REL the addend stands in the place, where it may have counted from a section's start. */
 function putAddend(

@@ -19,7 +19,6 @@ import { memoryAfterStart } from '../support/live-memory.ts';
 import { PatchTable } from '../support/patch-table.ts';
 import { coreOf, patchOf } from '../support/patches.ts';
 import { sutureJson } from '../suture.ts';
-import { versionPatch } from './version-patch.ts';
 import { describeKernel } from './wanted-kernels.ts';
 
 const kernel = 'arm-thumb2';
@@ -131,29 +130,6 @@ await describeKernel(kernel, () => {
       expect(await codes('prove', '--all', '--way', 'ftrace', '--kernel', kernel)).toEqual([2, 'way-missing']);
       const example = new URL('../../examples/redirects/arm-2016.S', import.meta.url).pathname;
       expect(await codes('prove', '--kernel', kernel, '--redirect', example)).toEqual([2, 'way-missing']);
-    });
-
-    it('a patch of source', async () => {
-      const patch = await file('fix.patch', versionPatch);
-      const { exit, reasons } = await sutureJson([
-        'build',
-        '--kernel',
-        kernel,
-        '-o',
-        join(folder, 'refused.ko'),
-        patch,
-      ]);
-      expect([exit, reasons]).toEqual([
-        2,
-        [
-          {
-            code: 'kernel-unsupported',
-            place: kernel,
-            message: 'no patch of source can be built for it: objects of Thumb-2 code cannot be compared',
-            remedy: 'write the fix as a C file with the functions as they are to be',
-          },
-        ],
-      ]);
     });
 
     it('a function whose first four bytes have a part of its call of mcount', async () => {

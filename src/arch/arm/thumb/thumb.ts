@@ -84,7 +84,6 @@ export const inThumb = (a32: Architecture): Architecture => ({
   moduleCallSites,
   selfModified,
   shownTarget,
-  withoutSourcePatches: 'objects of Thumb-2 code cannot be linked into a patch',
   withoutFtraceWay,
   ftraceStub(old) {
     throw reasonError('way-missing', old.name, withoutFtraceWay, 'redirect it at its entry (--way entry)');
