@@ -84,10 +84,8 @@ static int find_in_module(struct klp_patch *patch, struct klp_object *obj,
 		return -EINVAL;
 	}
 	*address = arch_code_address(*address);
-	/* What follows a function may have no name; its words are compared. */
-	size = suture_text(obj->mod).end - *address;
-	return suture_check_module_function(patch->mod, func->redirect, *address,
-					    size);
+	return suture_check_module_function(patch->mod, func->redirect, *address, size,
+					    suture_text(obj->mod).end - *address);
 }
 
 /*

@@ -112,17 +112,20 @@ static int check_words(const struct module *mod,
 	return 0;
 }
 
-static int check_function(const struct module *mod,
-			  const struct suture_redirect *redirect,
-			  unsigned long address, unsigned long size,
-			  unsigned long least)
+/*
+ * Of a function of which the table knows less than there is, the rest would neither be
+ * compared nor looked for on stacks.
+ */
+static int check_size(const struct module *mod, const struct suture_redirect *redirect,
+		      unsigned long least, unsigned long most)
 {
-	if (redirect->old_size > size) {
-		suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
-			      redirect->old_name, redirect->old_size, size);
-		return -EINVAL;
-	}
-	return check_words(mod, redirect, address, least);
+	unsigned long size = redirect->old_size;
+
+	if (size >= least && size <= most)
+		return 0;
+	suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
+		      redirect->old_name, size, size < least ? least : most);
+	return -EINVAL;
 }
 
 /**
@@ -130,7 +133,9 @@ static int check_function(const struct module *mod,
  * @mod:	of the patch, for messages
  * @redirect:	its pointers checked
  * @address:	where the function starts, in a module that has the right build id
- * @size:	what that module has there at most, in bytes
+ * @size:	of its symbol, in bytes, or 0 if that does not tell
+ * @most:	what that module has there at most, in bytes: what follows a function may have
+ *		no name, and is compared with it
  *
  * Most of a module's words may be relocated, so one that is compared is enough: the
  * build id says what module it is.
@@ -139,9 +144,11 @@ static int check_function(const struct module *mod,
  */
 int suture_check_module_function(const struct module *mod,
 				 const struct suture_redirect *redirect,
-				 unsigned long address, unsigned long size)
+				 unsigned long address, unsigned long size,
+				 unsigned long most)
 {
-	return check_function(mod, redirect, address, size, 1);
+	return check_size(mod, redirect, size, most) ?:
+	       check_words(mod, redirect, address, 1);
 }
 
 /**
@@ -174,6 +181,7 @@ int suture_check_kernel_function(const struct module *mod,
 			      redirect->old_name, name);
 		return -EOPNOTSUPP;
 	}
-	return check_function(mod, redirect, redirect->old_address, size,
-			      DIV_ROUND_UP(redirect->old_size / sizeof(u32), 2));
+	return check_size(mod, redirect, size, size) ?:
+	       check_words(mod, redirect, redirect->old_address,
+			   DIV_ROUND_UP(size / sizeof(u32), 2));
 }

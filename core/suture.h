@@ -105,7 +105,8 @@ suture_find_redirect(const struct suture_object *object,
 unsigned long suture_symbol_size(unsigned long address);
 int suture_check_module_function(const struct module *mod,
 				 const struct suture_redirect *redirect,
-				 unsigned long address, unsigned long size);
+				 unsigned long address, unsigned long size,
+				 unsigned long most);
 int suture_check_kernel_function(const struct module *mod,
 				 const struct suture_redirect *redirect);
 

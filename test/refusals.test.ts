@@ -70,6 +70,12 @@ describe.each(stockKernels)('a guest of $name', ({ name, architecture }) => {
       },
     },
     {
+      what: 'knows the old function only in part',
+      says: /'cmdline_proc_show': made for \d+ bytes, in this kernel it has \d+/,
+      change: (model: ElfModel) =>
+        view(model).setUint32(redirect('old_size'), view(model).getUint32(redirect('old_size'), true) - 4, true),
+    },
+    {
       what: 'needs a symbol that the kernel does not have',
       says: /Unknown symbol seq_putz/,
       change: (model: ElfModel) => {
