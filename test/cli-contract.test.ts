@@ -141,6 +141,8 @@ const table: readonly [line: string, end: string][] = [
   ['prove --kernel mine --redirect SCRATCH/none.S', 'file-missing'],
   ['prove --kernel mine --all SCRATCH/fix.ko', 'usage'],
   ['prove --kernel mine', 'usage'],
+  ['prove --kernel mine SCRATCH/fix.ko --way entry', 'usage'],
+  ['prove --kernel mine --redirect REDIRECTS/arm-call-first.S --way entry', 'usage'],
   ['audit mine', 'done'],
   ['audit mine --list never-left', 'done'],
   ['audit mine --list why', 'usage'],

@@ -57,6 +57,14 @@ export const proveCommand: Addition = (program, act) => {
             '`suture prove --help` says more',
           );
         }
+        if (!all && options.way !== 'auto') {
+          throw reasonError(
+            'usage',
+            'prove',
+            `--way goes with --all; which way ${patch ? 'a patch goes is in the module' : 'a file of your own goes is in the file'}`,
+            'leave it out',
+          );
+        }
         context.progress(`reading ${options.kernel}`);
         if (patch !== undefined) return provePatch(context, patch, options);
         return redirect === undefined ? proveAll(context, options) : proveRedirect(context, redirect, options);
