@@ -86,11 +86,13 @@ cycle_forced() {
 
 # Tracers on and off until /stop is there, with a kretprobe at a patched function's entry. The probe comes first: one that is
 # switched on under function_graph is lost on a stock kernel of POWER, patched or not, and its calls keep return addresses for
-# ever that nobody returns to.
+# ever that nobody returns to. A kernel without CONFIG_KPROBE_EVENTS has the tracers alone, and no returns are probed.
+probe() { [ ! -e events/kprobes/stress_return ] || echo $1 > events/kprobes/stress_return/enable; }
 disturb() {
   cd ${tracing}
-  echo 'r:stress_return ${way === 'entry' ? 'seq_read_iter' : 'stress_target:stress_outer'}' > kprobe_events
-  rounds=0
+  [ ! -e kprobe_events ] ||
+    echo 'r:stress_return ${way === 'entry' ? 'seq_read_iter' : 'stress_target:stress_outer'}' > kprobe_events
+  rounds=0 hits=0
   while [ ! -e /stop ]; do
     # A name takes as long to find as all functions take to go through.
     case $((rounds % ${allFunctionsEvery})) in
@@ -98,18 +100,20 @@ disturb() {
       1) echo "${tracedFunctions}" > set_ftrace_filter ;;
     esac
     for tracer in function function_graph; do
-      echo 1 > events/kprobes/stress_return/enable
+      probe 1
       echo $tracer > current_tracer
       usleep 100000
-      echo 0 > events/kprobes/stress_return/enable
+      probe 0
       usleep 100000
       echo nop > current_tracer
     done
     rounds=$((rounds + 1))
   done
-  read -r probe hits missed < kprobe_profile
   : > set_ftrace_filter
-  : > kprobe_events
+  if [ -e kprobe_events ]; then
+    read -r probe hits missed < kprobe_profile
+    : > kprobe_events
+  fi
   : > trace
   echo "rounds $rounds" > /counts
   echo "hits $hits" >> /counts

@@ -36,9 +36,12 @@ MODULE_PARM_DESC(block_ms, "How long the blocking thread sleeps between the two 
 void stress_inner(struct stress_call *call);
 void stress_outer(struct stress_call *call);
 
+/* With a frame: in Thumb code ftrace rewrites the first four bytes of one without. */
 patched void stress_inner(struct stress_call *call)
 {
-	call->inner = 0;
+	volatile int version = 0;
+
+	call->inner = version;
 }
 
 patched void stress_outer(struct stress_call *call)
