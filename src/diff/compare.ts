@@ -2,6 +2,7 @@
 // if it leads to the same place of the same piece, whatever number a section offset or a TOC slot has got.
 
 import { type Correlation, isByContent } from './correlate.ts';
+import { branchAt } from './instructions.ts';
 import { moved, onlyLinesDiffer, withoutLines } from './line-numbers.ts';
 import { stem } from './names.ts';
 import {
@@ -203,8 +204,8 @@ export class Comparison {
     for (const { offset, type } of piece.references) {
       const at = offset + piece.origin - piece.start;
       if (type === resolvedBranch) {
-        const word = view.getUint32(at, true);
-        view.setUint32(at, word & ~(code.branch(word)?.mask ?? 0), true);
+        const keep = ~(branchAt(code, view, at)?.mask ?? 0);
+        for (let i = 0; i < 4 && at + i < bytes.length; i++) bytes[at + i]! &= keep >>> (8 * i);
         continue;
       }
       const place = code.relocatedPlace(type);

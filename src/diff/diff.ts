@@ -8,7 +8,7 @@ import type { ElfModel } from '../elf/model.ts';
 import { type Reason, reasonError } from '../reason.ts';
 import { Comparison } from './compare.ts';
 import { type Correlation, correlate, isByContent } from './correlate.ts';
-import { wordAt } from './instructions.ts';
+import { branchAt, wordAt } from './instructions.ts';
 import { isIgnored, isInit, isRegistered, refusalOf } from './kernel-sections.ts';
 import { isExpendable, source, stem } from './names.ts';
 import { called, type DiffedObject, grouped, isDescriptor, isNamelessCode, isWritable, type Piece } from './object.ts';
@@ -279,10 +279,7 @@ class Differ {
       for (const { to, offset } of from.references) {
         if (to.piece?.kind !== 'function' || to.piece === from) continue;
         const at = from.origin + offset;
-        const isCall =
-          from.kind === 'function' &&
-          at + 4 <= view.byteLength &&
-          this.#patched.code.branch(view.getUint32(at, true)) !== undefined;
+        const isCall = from.kind === 'function' && branchAt(this.#patched.code, view, at) !== undefined;
         if (!isCall) pointedTo.add(to.piece);
         else callers.set(to.piece, (callers.get(to.piece) ?? new Set()).add(from));
       }

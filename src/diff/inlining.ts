@@ -6,8 +6,10 @@
 import type { ObjectCode } from '../arch/arch.ts';
 import type { ElfModel } from '../elf/model.ts';
 import type { Reason } from '../reason.ts';
+import { branchAt } from './instructions.ts';
 import { source } from './names.ts';
 import { isCode, type Piece } from './object.ts';
+import { viewOf } from './resolve.ts';
 import { takeApart } from './take-apart.ts';
 
 /** How often each function calls each other one of its file, by their names in the source. */
@@ -67,8 +69,5 @@ function callsIn(model: ElfModel, code: ObjectCode, name: string): Calls {
 }
 
 function isBranch({ section, origin }: Piece, offset: number, code: ObjectCode): boolean {
-  const at = origin + offset;
-  const { data } = section;
-  if (at < 0 || at + 4 > data.length) return false;
-  return code.branch(new DataView(data.buffer, data.byteOffset).getUint32(at, true)) !== undefined;
+  return branchAt(code, viewOf(section), origin + offset) !== undefined;
 }

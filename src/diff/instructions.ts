@@ -18,6 +18,10 @@ interface Mark {
 export const wordAt = (view: DataView, at: number): number =>
   at + 4 <= view.byteLength ? view.getUint32(at, true) : view.getUint16(at, true);
 
+/** The branch that begins at an offset; undefined where another instruction does, or where the bytes end. */
+export const branchAt = (code: ObjectCode, view: DataView, at: number): ReturnType<ObjectCode['branch']> =>
+  at >= 0 && at + code.step <= view.byteLength ? code.branch(wordAt(view, at)) : undefined;
+
 /** `DiffedObject.instructions` of an object. What lies before the first mark is code, and all of it where there are none. */
 export function instructionsOf(model: ElfModel, code: ObjectCode): DiffedObject['instructions'] {
   const marks = marksBySection(model, code);

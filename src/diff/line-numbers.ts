@@ -8,7 +8,7 @@
 // from elsewhere in the file is inlined.
 
 import type { ObjectCode } from '../arch/arch.ts';
-import { wordAt } from './instructions.ts';
+import { branchAt, wordAt } from './instructions.ts';
 import { type DiffedObject, type Piece, type Reference, resolvedBranch } from './object.ts';
 
 /**
@@ -113,7 +113,7 @@ function isCall(piece: Piece, index: number, words: DataView, code: ObjectCode):
   const { offset, type } = piece.references[index]!;
   const at = offset + piece.origin - piece.start;
   if (type === resolvedBranch) return true;
-  return at + 4 <= words.byteLength && code.branch(words.getUint32(at, true)) !== undefined;
+  return branchAt(code, words, at) !== undefined;
 }
 
 const calledName = ({ to }: Reference): string => (to.piece ? to.piece.name : (to.symbol?.name ?? ''));

@@ -11,6 +11,7 @@ import type { ElfSymbol, Section } from '../elf/model.ts';
 import type { Reason } from '../reason.ts';
 import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
+import { branchAt, wordAt } from './instructions.ts';
 import { isIgnored, isInit } from './kernel-sections.ts';
 import { isExpendable, isTracepoint, stem, tracepointLost } from './names.ts';
 import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
@@ -194,9 +195,9 @@ class Selector {
   #branchWord({ section, origin, kind }: Piece, offset: number): number | undefined {
     const at = origin + offset;
     const { data } = section;
-    if ((kind !== 'function' && kind !== 'rest') || at < 0 || at + 4 > data.length) return undefined;
-    const word = new DataView(data.buffer, data.byteOffset).getUint32(at, true);
-    return this.#patched.code.branch(word) ? word : undefined;
+    if (kind !== 'function' && kind !== 'rest') return undefined;
+    const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+    return branchAt(this.#patched.code, view, at) && wordAt(view, at);
   }
 
   #addEntry(owner: Piece, entry: Piece): void {

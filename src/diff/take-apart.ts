@@ -5,7 +5,7 @@ import { codeOffset } from '../arch/code-offset.ts';
 import { SHF_ALLOC, SHF_EXECINSTR } from '../elf/constants.ts';
 import type { ElfModel, Section } from '../elf/model.ts';
 import { type Draft, piecesOf, symbolsBySection } from './cut.ts';
-import { instructionsOf, wordAt } from './instructions.ts';
+import { branchAt, instructionsOf } from './instructions.ts';
 import { type DiffedObject, type Reference, resolvedBranch, type Target } from './object.ts';
 import { type Resolved, resolveAll, targetsBySection, viewOf } from './resolve.ts';
 
@@ -85,7 +85,7 @@ function addBranches(
     const view = viewOf(piece.section);
     const added: Reference[] = [];
     for (const at of instructions(piece)) {
-      const branch = code.branch(wordAt(view, at));
+      const branch = branchAt(code, view, at);
       if (!branch || relocated.has(at)) continue;
       const target = at + branch.distance;
       if (target >= piece.start && target < piece.end) continue;
