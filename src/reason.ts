@@ -50,6 +50,10 @@ export const reasonCodes = {
   'patch-does-not-apply': ['refused', 'the source patch does not fit the source of the kernel'],
   'not-compiled': ['refused', 'the source patch changes a file that is not compiled in the kernel’s configuration'],
   'build-files': ['refused', 'the source patch changes how the kernel is configured or built'],
+  'made-otherwise': [
+    'refused',
+    'what the kernel’s build makes of a changed file is not, or not only, code of the kernel',
+  ],
   'file-removed': ['refused', 'the source patch takes a file away, or renames one, that the kernel was made of'],
   'too-many-files': ['refused', 'more files include what the source patch changes than are to be compiled'],
   'build-differs': ['refused', 'what is compiled here is not what the kernel was made of'],

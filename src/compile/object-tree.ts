@@ -232,19 +232,21 @@ const lists = new WeakMap<ObjectTree, Map<string, Promise<FolderList>>>();
 
 /**
  * The objects that Kbuild makes in a folder (a path from the top of the tree), `mm/util.o`; none if this configuration does
- * not have it come there.
+ * not have it come there. They may be named by the Makefile of a folder above, as those of fs/xfs/libxfs are.
  */
 export async function objectsOf(tree: ObjectTree, folder: string): Promise<ReadonlySet<string>> {
   const steps = folder.split('/');
   const first = steps[0] === 'arch' ? 2 : 1;
   if (steps[0] === '.' || (steps[0] === 'arch' && steps[1] !== tree.platform.kbuild)) return new Set();
   const top = (await readFile(join(tree.folder, topFolders), 'utf8')).split(/\s+/).map(normalize);
-  for (let depth = first; depth < steps.length; depth++) {
-    const { folders } = await listOf(tree, steps.slice(0, depth).join('/'));
+  const found = new Set<string>();
+  for (let depth = first; depth <= steps.length; depth++) {
+    const { objects, folders } = await listOf(tree, steps.slice(0, depth).join('/'));
+    for (const object of objects) if (dirname(object) === folder) found.add(object);
     const next = steps.slice(0, depth + 1).join('/');
-    if (!folders.has(next) && !top.includes(`${next}/`)) return new Set();
+    if (!folders.has(next) && !top.includes(`${next}/`)) break;
   }
-  return (await listOf(tree, folder)).objects;
+  return found;
 }
 
 function listOf(tree: ObjectTree, folder: string): Promise<FolderList> {

@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { cp, mkdir, readFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, normalize } from 'node:path';
 import type { Architecture } from '../arch/arch.ts';
 import { readElf } from '../elf/elf.ts';
 import type { ElfModel } from '../elf/model.ts';
@@ -15,6 +15,7 @@ import { type Reason, ReasonError, reasonError, throwReasons } from '../reason.t
 import { applyToFile } from './apply-diff.ts';
 import { namesAdded } from './header-additions.ts';
 import { filesNaming, includersOf } from './includers.ts';
+import { besideKernel, isIncluded, isNamedByKernel, madeOtherwise, madeUnknown } from './made-otherwise.ts';
 import { checkSource, makeObjectTree, type ObjectTree, objectsOf } from './object-tree.ts';
 import {
   type CompilerOutput,
@@ -64,7 +65,7 @@ const usualMostIncluders = 32;
 
 /**
  * Compiles what a patch changes. `place` is what errors call the patch. Throws `ReasonError`: `patch-unreadable`,
- * `patch-does-not-apply`, `build-files`, `file-removed`, `not-compiled`, `too-many-files`, `compile-failed`, `wrong-kernel`,
+ * `patch-does-not-apply`, `build-files`, `made-otherwise`, `file-removed`, `not-compiled`, `too-many-files`, `compile-failed`, `wrong-kernel`,
  * `kernel-incomplete`, `tool-missing`.
  */
 export function compilePairs(
@@ -104,14 +105,19 @@ export function compilePairs(
     const missing = compiled.filter((path) => !originals.some((original) => original.path === path));
     if (missing.length > 0) throw new ReasonError(...notCompiled(tree, missing));
 
-    // The compiler's word on what includes what.
+    // The compiler's word on what includes what. Of a header that is new it has none yet: who would find it in another's place?
+    const isNew = (path: string) => changed.get(path) !== undefined && !existsSync(join(source, path));
+    const mayChange = included.some(isNew) ? including : compiled;
     const affected = originals.filter(
       ({ path, run }) =>
-        compiled.includes(path) || run.dependencies.some((file) => changed.has(file.slice(source.length + 1))),
+        compiled.includes(path) ||
+        mayChange.includes(path) ||
+        readBy(run).some((file) => changed.has(file.slice(source.length + 1))),
     );
-    const isRead = (path: string) => affected.some(({ run }) => run.dependencies.includes(join(source, path)));
+    const isRead = (path: string) => affected.some(({ run }) => readBy(run).includes(join(source, path)));
     const unread = included.filter((path) => changed.get(path) && existsSync(join(source, path)) && !isRead(path));
     const reasons = notCompiled(tree, unread.length > 0 ? unread : included);
+    if (unread.length > 0) throwReasons(reasons.filter(({ code }) => code !== 'not-compiled'));
     if (affected.length === 0 && included.length === 0) throw usedByNobody(adding.headers, additions);
     if (affected.length === 0) throw new ReasonError(...reasons);
     if (unread.length > 0) remarks.push(...reasons.map(({ place, message }) => `${place}: ${message}`));
@@ -136,6 +142,9 @@ export function compilePairs(
     };
   });
 }
+
+/** What a compiler read, where it is: `#include "../mount.h"` has it named `fs/proc/../mount.h`. */
+const readBy = ({ dependencies }: OriginalObject['run']): string[] => dependencies.map((file) => normalize(file));
 
 /** The changed files' bytes, as the patch makes them and with the old line numbers where code is old. */
 async function applyAll(
@@ -189,7 +198,7 @@ async function applyAll(
 const buildFile = /(?:^|\/)(?:Makefile|Kbuild|Kconfig)[^/]*$|\.lds(?:\.[Sh])?$|^scripts\//;
 
 /** What is no part of a kernel. */
-const noCode = /^(?:Documentation|LICENSES|samples|tools)\/|\.(?:rst|txt|md|yaml|gitignore)$|^[A-Z]+$/;
+const noCode = /^(?:Documentation|LICENSES)\/|\.(?:rst|txt|md|yaml|gitignore)$|^[A-Z]+$/;
 
 /** Which of the changed files are compiled by themselves, and which may be included by others. */
 async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, remarks: string[]) {
@@ -205,7 +214,9 @@ async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, r
       );
     }
     const isCompiled = async () => /\.[cS]$/.test(path) && (await objectsOf(tree, dirname(path))).has(objectName(path));
-    if (noCode.test(path)) {
+    const otherwise = madeOtherwise(path, tree.platform.kbuild);
+    if (otherwise) throw new ReasonError(otherwise);
+    if (noCode.test(path) || (besideKernel.test(path) && !(await isNamedByKernel(tree.source, path)))) {
       remarks.push(`${path} is no part of the kernel`);
     } else if (bytes === undefined && (await isCompiled())) {
       throw reasonError(
@@ -216,8 +227,9 @@ async function sortOut(tree: ObjectTree, changed: ChangedFiles, place: string, r
       );
     } else if (/\.[cS]$/.test(path) && bytes) {
       // A file that no Makefile names may still be part of another, as kernel/sched/deadline.c is.
-      if (await isCompiled()) compiled.push(path);
-      else included.push(path);
+      const isOwn = await isCompiled();
+      if (isOwn) compiled.push(path);
+      if (!isOwn || (await isIncluded(tree.source, path))) included.push(path);
     } else {
       included.push(path);
     }
@@ -327,15 +339,19 @@ function notCompiled(tree: ObjectTree, paths: readonly string[]): [Reason, ...Re
     existsSync(join(source, path)) ? readFileSync(join(source, path), 'utf8') : undefined;
   const isSet = (symbol: string) => ['y', 'm'].includes(config.get(symbol.replace('CONFIG_', '')) ?? '');
   const why = (path: string) =>
-    /\.[cS]$/.test(path)
-      ? whyNotCompiled(path, read, isSet, platform.kbuild)
-      : 'no file that is compiled in its configuration includes it';
-  const reasons = paths.map((path) => ({
-    code: 'not-compiled' as const,
-    place: path,
-    message: `${kernel.name} was built without it: ${why(path)}`,
-    remedy: 'the kernel does not have this code, so it needs no fix there',
-  }));
+    path.endsWith('.h')
+      ? 'no file that is compiled in its configuration includes it'
+      : whyNotCompiled(path, read, isSet, platform.kbuild);
+  const reasons = paths.map((path): Reason => {
+    const message = why(path);
+    if (message === undefined) return madeUnknown(path);
+    return {
+      code: 'not-compiled',
+      place: path,
+      message: `${kernel.name} was built without it: ${message}`,
+      remedy: 'the kernel does not have this code, so it needs no fix there',
+    };
+  });
   return reasons as [Reason, ...Reason[]];
 }
 

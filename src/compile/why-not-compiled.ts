@@ -8,18 +8,21 @@ const dirnameOf = (path: string): string => path.slice(0, Math.max(path.lastInde
 const nameOf = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
 /**
- * A sentence. `isSet` says whether a CONFIG_ symbol is y or m; `architecture` is the kernel's folder below arch/.
+ * A sentence; undefined where the Makefiles do not show it: then something else may be made of the file than an object of the
+ * kernel. `isSet` says whether a CONFIG_ symbol is y or m; `architecture` is the kernel's folder below arch/.
  */
 export function whyNotCompiled(
   path: string,
   read: ReadSource,
   isSet: (symbol: string) => boolean,
   architecture: string,
-): string {
-  const [top, second] = path.split('/');
+): string | undefined {
+  const [top, second, third] = path.split('/');
   if (top === 'arch' && second !== architecture) return `it is for another architecture (${second})`;
+  if (top === 'arch' && third === 'boot') return 'it is of what loads the kernel, and has done its work';
   // From the file outwards: the first thing that is switched off explains it.
-  let wanted = nameOf(path).replace(/\.[cS]$/, '.o');
+  const object = nameOf(path).replace(/\.[cS]$/, '.o');
+  let wanted = object;
   for (let folder = dirnameOf(path); folder !== ''; folder = dirnameOf(folder)) {
     const makefile = read(`${folder}/Kbuild`) ?? read(`${folder}/Makefile`);
     const off = makefile === undefined ? [] : switchedOff(makefile, wanted, isSet);
@@ -28,7 +31,24 @@ export function whyNotCompiled(
     }
     wanted = `${nameOf(folder)}/`;
   }
-  return 'no Makefile has it compiled in the kernel’s configuration';
+  // Between ifdefs: Kbuild knows the name, and has left it out.
+  const folder = dirnameOf(path);
+  const own = read(`${folder}/Kbuild`) ?? read(`${folder}/Makefile`) ?? '';
+  return listsOf(own).some(({ names }) => names.includes(object))
+    ? `${folder}/Makefile leaves it out in the kernel’s configuration`
+    : undefined;
+}
+
+/** The lists of objects in a Makefile: `obj-y += open.o`, `ext4-$(CONFIG_EXT4_FS_POSIX_ACL) += acl.o`. */
+function listsOf(makefile: string) {
+  return makefile
+    .replaceAll('\\\n', ' ')
+    .split('\n')
+    .flatMap((line) => {
+      const [, list = '', , symbol, names] =
+        /^\s*([\w./-]+?)-(y|m|objs|\$\((CONFIG_\w+)\))\s*[:+?]?=\s*(.*)$/.exec(line) ?? [];
+      return names === undefined ? [] : [{ list, symbol, names: names.split(/\s+/) }];
+    });
 }
 
 /**
@@ -36,15 +56,14 @@ export function whyNotCompiled(
  * one is set, or none decides.
  */
 function switchedOff(makefile: string, first: string, isSet: (symbol: string) => boolean): string[] {
-  const lines = makefile.replaceAll('\\\n', ' ').split('\n');
-  const names = new Set([first]);
-  for (const name of names) {
+  const lists = listsOf(makefile);
+  const wanted = new Set([first]);
+  for (const name of wanted) {
     const symbols: string[] = [];
-    for (const line of lines) {
-      const match = /^\s*([\w./-]+?)-(y|m|objs|\$\((CONFIG_\w+)\))\s*[:+?]?=\s*(.*)$/.exec(line);
-      if (!match || !match[4]!.split(/\s+/).includes(name)) continue;
-      if (match[3] !== undefined) symbols.push(match[3]);
-      if (match[1] !== 'obj' && match[1] !== 'lib') names.add(`${match[1]}.o`);
+    for (const { list, symbol, names } of lists) {
+      if (!names.includes(name)) continue;
+      if (symbol !== undefined) symbols.push(symbol);
+      if (list !== 'obj' && list !== 'lib') wanted.add(`${list}.o`);
     }
     if (symbols.length > 0 && !symbols.some(isSet)) return symbols;
   }
