@@ -114,14 +114,15 @@ static int check_words(const struct module *mod,
 
 /*
  * Of a function of which the table knows less than there is, the rest would neither be
- * compared nor looked for on stacks.
+ * compared nor looked for on stacks. A table has whole words, and Thumb-2 code may end in the
+ * middle of one.
  */
 static int check_size(const struct module *mod, const struct suture_redirect *redirect,
 		      unsigned long least, unsigned long most)
 {
 	unsigned long size = redirect->old_size;
 
-	if (size >= least && size <= most)
+	if (size >= least && size <= ALIGN(most, sizeof(u32)))
 		return 0;
 	suture_refuse(mod, "'%s': made for %lu bytes, in this kernel it has %lu",
 		      redirect->old_name, size, size < least ? least : most);

@@ -16,6 +16,10 @@ const symbols: readonly (readonly [name: string, type: string, word: number])[] 
   ['twin', 't', 8],
   ['data', 'd', 12],
   ['mixed', 'd', 13],
+  ['halved', 't', 13],
+  ['behind', 't', 14.5],
+  ['half', 't', 15],
+  ['last', 't', 15.5],
   ['twin', 't', 16],
   ['notrace', 't', 20],
   ['mixed', 't', 22],
@@ -48,7 +52,7 @@ const kernel: KernelFunctions = {
 };
 
 const site = (word: number): CallSite => ({ address: at(word), function: at(word), name: '' });
-const sites = [site(2), site(5), site(9), site(18), site(23), site(25)];
+const sites = [site(2), site(5), site(9), site(13), site(15), site(18), site(23), site(25)];
 const selfModified: SelfModified = { words: [at(1), at(9), at(10), at(31)], unknown: [] };
 const find = (name: string, sympos = 0) => findOldFunction(kernel, sites, selfModified, name, sympos);
 
@@ -68,6 +72,11 @@ describe('a function of the kernel', () => {
     const found = find('first');
     expect(found).toMatchObject({ name: 'first', address: at(0), site: at(2) });
     expect([...found.words]).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
+
+  it('has all of its last word, where Thumb-2 code ends in the middle of it', () => {
+    expect([...find('halved').words]).toEqual([13, 14]);
+    expect(refusal(() => find('half'))[0]).toBe('image-unreadable');
   });
 
   it('is not compared at its call sites and where the kernel rewrites itself', () => {

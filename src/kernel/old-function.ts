@@ -96,8 +96,8 @@ export function findOldFunction(
 
   const bounds = kernel.enclosing(symbol.address);
   const size = bounds ? Number(bounds.end - symbol.address) : 0;
-  const bytes = size > 0 ? kernel.bytes(symbol.address, size & ~3) : undefined;
-  if (!bytes || bytes.length < 4) {
+  const bytes = size < wordSize ? undefined : kernel.bytes(symbol.address, wholeWords(size));
+  if (!bytes) {
     throw reasonError('image-unreadable', name, `its code at ${hex(symbol.address)} is not in the image`);
   }
   if (isInitMemory(symbol.address, (known) => kernel.symbol(known))) {
@@ -154,6 +154,14 @@ export function entrySite(
   if (hindrance !== undefined) throw reasonError('entry-in-use', place, hindrance, remedy);
   return index;
 }
+
+const wordSize = 4;
+
+/**
+ * The bytes of all words that code of `size` bytes at the start of a word is in. Thumb-2 code may end in the middle of one: then
+ * the other half is compared with it, and who stands in it counts as inside.
+ */
+export const wholeWords = (size: number): number => (size + wordSize - 1) & -wordSize;
 
 /** Little-endian instructions of a byte range whose length is a multiple of 4; nobody changes them. */
 export function wordsOf(bytes: Uint8Array): Uint32Array {

@@ -95,6 +95,26 @@ describe('a function of a module', () => {
     expect([...findTargetFunction(target(), 'show', 0).masked]).toEqual([0, 1, 3, 4, 5, 6, 7, 8]);
   });
 
+  it('has all of its last word, where Thumb-2 code ends in the middle of it', () => {
+    const shorter = (by: bigint, change: (made: Made) => void = () => {}) =>
+      target((made) => {
+        made.model.symbols.find(({ name }) => name === 'show')!.size -= by;
+        change(made);
+      });
+    expect([...findTargetFunction(shorter(2n), 'show', 0).words]).toEqual(words);
+    // Behind a section is nobody knows what.
+    const { words: found, masked } = findTargetFunction(
+      shorter(2n, ({ code }) => {
+        code.data = code.data.subarray(0, -2);
+      }),
+      'show',
+      0,
+    );
+    expect([...found]).toEqual([...words.slice(0, -1), words.at(-1)! & 0xffff]);
+    expect(masked.at(-1)).toBe(words.length - 1);
+    expect(codeOf(() => findTargetFunction(shorter(BigInt(4 * words.length - 2)), 'show', 0))).toBe('name-missing');
+  });
+
   it('is refused if a table does not tell where its words end', () => {
     const made = target(({ model }) => {
       model.sections.find(({ name }) => name === '__ftr_fixup')!.relocations.pop();

@@ -12,7 +12,7 @@ import { elfBuildId } from './build-id.ts';
 import { relocationsOf } from './loader-relocations.ts';
 import { readModinfo } from './modinfo.ts';
 import type { ModuleAbi } from './module-abi.ts';
-import { entrySite, type OldFunction, wordsOf } from './old-function.ts';
+import { entrySite, type OldFunction, wholeWords, wordsOf } from './old-function.ts';
 import { rewrittenCode } from './rewritten-code.ts';
 
 export interface TargetModule {
@@ -150,8 +150,9 @@ export function findTargetFunction(target: TargetModule, name: string, sympos: n
     throw reasonError('name-missing', place, 'the symbol of this name is not one of a function', 'name a function');
   }
   const start = Number(symbol.value & ~target.arch.codeBit);
-  const end = start + (Number(symbol.size) & ~3);
-  if (start % 4 !== 0 || end <= start || end > section.data.length) {
+  const size = Number(symbol.size);
+  const end = start + size;
+  if (start % 4 !== 0 || size < 4 || end > section.data.length) {
     throw reasonError(
       'name-missing',
       place,
@@ -159,7 +160,9 @@ export function findTargetFunction(target: TargetModule, name: string, sympos: n
       'give the module as the build system made it',
     );
   }
-  const words = wordsOf(section.data.subarray(start, end));
+  const bytes = new Uint8Array(wholeWords(size));
+  bytes.set(section.data.subarray(start, start + bytes.length));
+  const words = wordsOf(bytes);
   const site = target.arch.moduleCallSites(section).find((offset) => offset > start && offset < end);
   if (site === undefined && !entry) {
     throw reasonError(
@@ -193,6 +196,8 @@ function maskedWords(
     }
   };
   if (site !== undefined) mask(site, 4);
+  // What lies behind the section is not known.
+  if (start + 4 * words.length > section.data.length) masked.add(words.length - 1);
   for (const { offset, type } of relocationsOf(target.model, section)) {
     mask(offset, arch.relocationReach(type, words[((offset - start) >> 2) + 1]));
   }

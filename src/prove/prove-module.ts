@@ -11,7 +11,7 @@ import type { Architecture, EntryBranch, KernelText, UnwindingOf } from '../arch
 import type { Callee, ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { type LoadedStub, StubLoader } from '../kernel/load-module.ts';
-import { isFunction, wordsOf } from '../kernel/old-function.ts';
+import { isFunction, wholeWords, wordsOf } from '../kernel/old-function.ts';
 import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
@@ -187,7 +187,7 @@ export class Prover {
     }
     const enclosing = image.enclosing(at(site));
     // The core looks on stacks for the words that the module tells of.
-    const words = enclosing ? Number(enclosing.end - oldAddress) >> 2 : 0;
+    const words = enclosing ? wholeWords(Number(enclosing.end - oldAddress)) / instructionSize : 0;
     if (enclosing?.start === oldAddress && oldWords.length !== words) {
       const bytes = (count: number): number => instructionSize * count;
       throw differs(redirect, 0, `the module has ${bytes(oldWords.length)} bytes of it, and the image ${bytes(words)}`);

@@ -45,6 +45,23 @@ static ssize_t my_show(struct kobject *kobj, struct kobj_attribute *attr, char *
 }
 SUTURE_REPLACES(my_show, b_show, 0, "kobject_example");
 `;
+/** Functions of the kernel and of a module whose code ends in the middle of a word. */
+const halvedFix = `#include <linux/jiffies.h>
+#include <linux/seq_file.h>
+#include <linux/timer.h>
+#include <suture/fix.h>
+struct crypto_alg;
+static void my_timer(struct timer_list *timer)
+{
+	WRITE_ONCE(jiffies, jiffies);
+}
+SUTURE_REPLACES(my_timer, entropy_timer, 0, "");
+static void my_show(struct seq_file *m, struct crypto_alg *alg)
+{
+	seq_puts(m, "halved\\n");
+}
+SUTURE_REPLACES(my_show, crypto_shash_show, 0, "crypto_hash");
+`;
 const fixes = {
   one: says('one'),
   two: says('two'),
@@ -149,6 +166,8 @@ await describeKernel(kernel, () => {
   describe('in a guest', () => {
     let guest: Guest;
     let address: number;
+    /** md5 and what it needs, which is loaded first. */
+    const hashes: string[] = [];
     beforeAll(async () => {
       const loaded = await loadKernel(kernel);
       const files = [{ path: '/suture.ko', bytes: await coreOf(loaded) }];
@@ -158,8 +177,14 @@ await describeKernel(kernel, () => {
       files.push({ path: '/island.ko', bytes: await byIslandAlways(files[2]!.bytes) });
       const fix = await file('of_module.c', moduleFix);
       files.push({ path: '/of_module.ko', bytes: await patchOf(loaded, fix, 'of_module') });
+      const halved = await file('halved.c', halvedFix);
+      files.push({ path: '/halved.ko', bytes: await patchOf(loaded, halved, 'halved') });
       const [target] = await modulesWithDependencies(loaded.stored.modules, ['kobject-example']);
       files.push({ path: '/target.ko', bytes: target!.bytes });
+      for (const { name, bytes } of await modulesWithDependencies(loaded.stored.modules, ['md5'])) {
+        files.push({ path: `/${name}.ko`, bytes });
+        hashes.push(name);
+      }
       files.push({ path: '/probe.ko', bytes: (await guestModules(loaded, { probe: [] })).probe });
       address = Number(loaded.image.symbol('version_proc_show'));
       guest = await bootGuest(guestKernel(loaded.stored), { files });
@@ -228,6 +253,12 @@ await describeKernel(kernel, () => {
       await guest.succeed(`insmod /island.ko; ${until(`[ "$(cat ${sysfs}/two/transition)" = 0 ]`)}`);
       expect(await version()).toBe('two\n');
       await guest.succeed(takeBack('two'));
+    });
+
+    it('functions are redirected that end in the middle of a word', async () => {
+      await guest.succeed(`${hashes.map((name) => `insmod /${name}.ko`).join('; ')}; ${load('halved')}`);
+      expect(await guest.succeed('cat /proc/crypto')).toContain('halved\n');
+      await guest.succeed(`${takeBack('halved')}; rmmod ${hashes.reverse().join(' ')}`);
     });
 
     it('functions of a module are redirected, and call others of it, whether it is there or comes', async () => {

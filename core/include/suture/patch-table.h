@@ -49,7 +49,11 @@ struct suture_redirect {
 	unsigned long old_address;
 	/* Equals klp_func.old_sympos. */
 	unsigned long old_sympos;
-	/* In bytes, a multiple of 4, more than 0, no more than kallsyms has up to the next symbol. */
+	/*
+	 * In bytes, a multiple of 4, more than 0: all that kallsyms has up to the next symbol, of a
+	 * module's function what its symbol says or more. Thumb-2 code that ends in the middle of a
+	 * word has all of it.
+	 */
 	unsigned long old_size;
 	/* The old function's instructions as the image or the module's file has them: old_size / 4. */
 	const u32 *old_words;
