@@ -1,17 +1,19 @@
 // All functions of a kernel, proven by two threads: `prove --all` and `audit`.
 //
 // The functions are cut into parts. Each thread has a kernel and a prover of its own, and takes the next part when it is
-// done with one; so what is found does not depend on who was faster. What the second thread says of a part counts only if
-// it is about the same functions; what is missing, for whatever reason, the first one proves.
+// done with one; so what is found does not depend on who was faster. They tell each other what they prove, since many functions
+// share a proof. What the second thread says of a part counts only if it is about the same functions; what is missing, for
+// whatever reason, the first one proves.
 
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import type { LinkAddress } from '../elf/units.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Way } from '../kernel/patch-module.ts';
 import type { WantedWay } from '../link/choose-way.ts';
 import type { TracedFunction } from '../link/link-whole-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
+import type { ProofExchange, ToldProof } from '../prove/shared-proofs.ts';
 import { type JudgedFunction, proveFunctions } from './prove-functions.ts';
 
 /** What the second thread is told. */
@@ -20,6 +22,8 @@ export interface Order {
   readonly wanted: WantedWay;
   /** How many parts are taken. */
   readonly taken: Int32Array;
+  /** Where it tells the first thread of proofs, and hears of that one's. */
+  readonly proofs: MessagePort;
 }
 
 /** What it tells of one part. */
@@ -44,11 +48,21 @@ export function takePart(taken: Int32Array, functions: number): number | undefin
 export const partOf = <T>(functions: readonly T[], part: number): readonly T[] =>
   functions.slice(part * partSize, (part + 1) * partSize);
 
+/** An exchange of proofs with who has the other end. */
+export const exchangeBy = (port: MessagePort): ProofExchange => ({
+  tell: (told) => port.postMessage(told),
+  *heard() {
+    for (let told = receiveMessageOnPort(port); told; told = receiveMessageOnPort(port))
+      yield told.message as ToldProof;
+  },
+});
+
 /** Two threads for one kernel. The second begins to read it at once, while the first still does. */
 export class ProvingThreads {
   readonly #taken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   readonly #parts = new Map<number, ProvenPart>();
   readonly #worker: Worker | undefined;
+  readonly #proofs: MessagePort | undefined;
   /** Settled when the second thread is over. */
   readonly secondIsOver: Promise<unknown> = Promise.resolve();
   readonly #redirects = new Set<string>();
@@ -56,8 +70,13 @@ export class ProvingThreads {
   /** `kernel` is its name. With one processor there is one thread. */
   constructor(kernel: string, wanted: WantedWay) {
     if (availableParallelism() < 2) return;
-    const order: Order = { kernel, wanted, taken: this.#taken };
-    const worker = new Worker(new URL('proving-thread.js', import.meta.url), { workerData: order });
+    const { port1, port2 } = new MessageChannel();
+    this.#proofs = port1;
+    const order: Order = { kernel, wanted, taken: this.#taken, proofs: port2 };
+    const worker = new Worker(new URL('proving-thread.js', import.meta.url), {
+      workerData: order,
+      transferList: [port2],
+    });
     this.#worker = worker;
     worker.on('message', (proven: ProvenPart) => this.#parts.set(proven.part, proven));
     // Its parts are missing then.
@@ -72,6 +91,7 @@ export class ProvingThreads {
 
   /** Ends the second thread, whatever it does. */
   async stop(): Promise<void> {
+    this.#proofs?.close();
     await this.#worker?.terminate();
   }
 
@@ -82,7 +102,7 @@ export class ProvingThreads {
     way: Way,
     progress: (done: number) => void,
   ): Promise<JudgedFunction[]> {
-    const prover = new Prover(kernel);
+    const prover = new Prover(kernel, this.#proofs && exchangeBy(this.#proofs));
     const own = new Map<number, JudgedFunction[]>();
     const prove = (part: number): JudgedFunction[] => {
       const judged = proveFunctions(kernel, prover, partOf(functions, part), () => {}, way);

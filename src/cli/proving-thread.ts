@@ -7,13 +7,13 @@ import { loadKernel } from '../host/read-kernel.ts';
 import { chooseWay } from '../link/choose-way.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { allFunctions, proveFunctions } from './prove-functions.ts';
-import { type Order, type ProvenPart, partOf, takePart } from './prove-together.ts';
+import { exchangeBy, type Order, type ProvenPart, partOf, takePart } from './prove-together.ts';
 
-const { kernel: name, wanted, taken } = workerData as Order;
+const { kernel: name, wanted, taken, proofs } = workerData as Order;
 const kernel = await loadKernel(name);
 const way = chooseWay(kernel, wanted);
 const functions = allFunctions(kernel, way);
-const prover = new Prover(kernel);
+const prover = new Prover(kernel, exchangeBy(proofs));
 for (;;) {
   const part = takePart(taken, functions.length);
   if (part === undefined) break;

@@ -16,8 +16,8 @@ import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
 import { factsOf, kernelHook, type ProofKernel, prologueOf, textOf } from './prove-kernel.ts';
-import type { Hook, Verdict } from './redirect.ts';
-import { SharedProofs } from './shared-proofs.ts';
+import type { Hook, Redirect, Verdict } from './redirect.ts';
+import { type ProofExchange, SharedProofs } from './shared-proofs.ts';
 
 /** One redirect and what was found of it. */
 export interface RedirectProof {
@@ -60,8 +60,11 @@ export class Prover {
   /** By the words of new functions. */
   readonly #callees = new WeakMap<Uint32Array, Callee>();
 
-  /** Throws `proof-unknown` for an architecture on which nothing can be proven. */
-  constructor(kernel: ProofKernel) {
+  /**
+   * `exchange` is with provers on the same kernel that work at the same time. Throws `proof-unknown` for an architecture on
+   * which nothing can be proven.
+   */
+  constructor(kernel: ProofKernel, exchange?: ProofExchange) {
     this.#kernel = kernel;
     this.#facts = factsOf(kernel);
     this.#word = textOf(kernel);
@@ -69,7 +72,7 @@ export class Prover {
     if (hook instanceof ReasonError) this.#withoutHook = hook;
     // Nothing of the entry way leads through it.
     const none: Hook = { entry: 0n, handlerCall: 0n, word: this.#word };
-    this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook);
+    this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook, exchange);
     for (const symbol of kernel.image.kallsyms) {
       if (!isFunction(symbol)) continue;
       const names = this.#names.get(symbol.address);
@@ -79,7 +82,7 @@ export class Prover {
     this.#sites = new Set(kernel.callSites.map(({ address }) => address));
   }
 
-  /** A text for each of the different redirects that have been run so far, the same for all provers on this kernel. */
+  /** A text for each of the different redirects that have been asked for so far, the same for all provers on this kernel. */
   get differentRedirects(): string[] {
     return this.#proofs.keys;
   }
@@ -92,20 +95,26 @@ export class Prover {
     const written = new Set(patch.recipes.map(({ place }) => place.section));
     const unwinding = this.#kernel.arch.unwindingOf?.(patch.model, (section) => written.has(section));
     const chosen = patch.redirects.filter(({ oldName }) => only?.includes(oldName) ?? true);
+    const asked = chosen.map((redirect) => this.#redirectOf(patch, loader, unwinding, redirect));
+    const proven = this.#proofs
+      .proveAll(asked.filter((each): each is Redirect => !('verdict' in each)))
+      [Symbol.iterator]();
     return chosen.map((redirect, i) => {
       const { oldName, module, oldAddress, site, newFunction } = redirect;
-      const verdict = this.#verdict(patch, loader, unwinding, redirect);
+      const each = asked[i]!;
+      const verdict = 'verdict' in each ? each : proven.next().value!;
       progress?.(i + 1, chosen.length);
       return { oldName, module, oldAddress, site, newName: newFunction.name, verdict };
     });
   }
 
-  #verdict(
+  /** What is to be proven of a redirect of a module; or that it is unknown, because of what the module or the image says. */
+  #redirectOf(
     patch: PatchModule,
     loader: StubLoader,
     unwinding: ReturnType<UnwindingOf> | undefined,
     redirect: ReadRedirect,
-  ): Verdict {
+  ): Redirect | Verdict {
     try {
       const prologue = redirect.module === undefined ? this.#ofImage(redirect) : this.#ofTable(redirect);
       const stub = loader.load(redirect);
@@ -116,12 +125,7 @@ export class Prover {
       const astray = isEntry ? undefined : unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
       if (astray !== undefined) throw cannotUnwind(redirect, astray);
       const island = isEntry ? this.#islandOf(patch, redirect) : undefined;
-      return this.#proofs.prove({
-        prologue,
-        stub,
-        ...(island && { island }),
-        ...this.#calleeOf(stub),
-      });
+      return { prologue, stub, ...(island && { island }), ...this.#calleeOf(stub) };
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
@@ -180,8 +184,7 @@ export class Prover {
       throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
     const bytes = image.bytes(oldAddress, instructionSize * oldWords.length);
     const inImage = bytes && wordsOf(bytes);
-    let same = 0;
-    while (same < oldWords.length && oldWords[same] === inImage?.[same]) same++;
+    const same = inImage ? sameWords(oldWords, inImage) : 0;
     if (same < oldWords.length) {
       throw differs(redirect, instructionSize * same, 'the module has another word for it than the image');
     }
@@ -218,6 +221,14 @@ function checkEntrySite(arch: Architecture, redirect: ReadRedirect, kernel: Kern
   const text = { name, address, words };
   const hindrance = arch.entryWay!.hindrance(text, kernel) ?? (kernel && arch.entryWay!.doubt(text, kernel));
   if (hindrance !== undefined) throw differs(redirect, site, hindrance);
+}
+
+/** How many words two lists have in common, from their starts on. */
+function sameWords(a: Uint32Array, b: Uint32Array): number {
+  const most = Math.min(a.length, b.length);
+  let same = 0;
+  while (same < most && a[same] === b[same]) same++;
+  return same;
 }
 
 /** The kernel's hook, or why there is none. */
