@@ -35,6 +35,9 @@ export class StringTable {
   readonly #data: Uint8Array;
   readonly #allowance: Allowance;
   readonly #names = new Map<number, string>();
+  /** The whole table, if it is nothing but ASCII as most are: names are parts of it. */
+  #text: string | undefined;
+  #isRead = false;
 
   /** `allowance` pays for the bytes of the names: they may lie inside each other. */
   constructor(data: Uint8Array, allowance: Allowance) {
@@ -52,14 +55,28 @@ export class StringTable {
     if (!bytes)
       malformed(place(), `the string table of ${this.#data.length} bytes has no terminated name at ${shown(offset)}`);
     if (!this.#allowance.spend(bytes.length)) malformed(place(), 'the names take many times the bytes of the file');
-    let name: string;
-    try {
-      name = strict.decode(bytes);
-    } catch {
-      malformed(place(), `the name at ${shown(offset)} is not UTF-8`);
-    }
+    const name = this.#ascii()?.slice(at, at + bytes.length) ?? decoded(bytes);
+    if (name === undefined) malformed(place(), `the name at ${shown(offset)} is not UTF-8`);
     this.#names.set(at, name);
     return name;
+  }
+
+  /** One character a byte: then there is no other than ASCII. */
+  #ascii(): string | undefined {
+    if (this.#isRead) return this.#text;
+    this.#isRead = true;
+    const text = decoded(this.#data);
+    if (text?.length === this.#data.length) this.#text = text;
+    return this.#text;
+  }
+}
+
+/** The text of UTF-8; undefined for what is none. */
+function decoded(bytes: Uint8Array): string | undefined {
+  try {
+    return strict.decode(bytes);
+  } catch {
+    return undefined;
   }
 }
 

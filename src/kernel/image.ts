@@ -93,8 +93,9 @@ class LoadedImage implements KernelImage {
   readonly textRanges: KernelImage['textRanges'];
   readonly #image: ImageBytes;
   readonly #elf: ElfModel | undefined;
-  /** By name; undefined for one that several addresses have. */
-  readonly #addresses = new Map<string, LinkAddress | undefined>();
+  /** By name; of one that several addresses have the first. */
+  readonly #addresses = new Map<string, LinkAddress>();
+  readonly #ambiguous = new Set<string>();
 
   constructor(bytes: Uint8Array, elf: ElfModel | undefined, name: string, arch: Architecture) {
     this.#elf = elf;
@@ -141,7 +142,7 @@ class LoadedImage implements KernelImage {
   }
 
   symbol(name: string): LinkAddress | undefined {
-    return this.#addresses.get(name);
+    return this.#ambiguous.has(name) ? undefined : this.#addresses.get(name);
   }
 
   section(name: string): { address: LinkAddress; bytes: Uint8Array } | undefined {
@@ -173,8 +174,8 @@ class LoadedImage implements KernelImage {
 
   #addAddress(name: string, address: LinkAddress): void {
     const known = this.#addresses.get(name);
-    if (known === address) return;
-    this.#addresses.set(name, known === undefined && !this.#addresses.has(name) ? address : undefined);
+    if (known === undefined) this.#addresses.set(name, address);
+    else if (known !== address) this.#ambiguous.add(name);
   }
 
   #range(from: string, to: string, place: string): { start: LinkAddress; end: LinkAddress } {

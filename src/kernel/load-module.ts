@@ -66,7 +66,7 @@ export class StubLoader {
   /** Where they begin, in the order of places. */
   readonly #starts = new Map<Section, readonly { readonly offset: number }[]>();
   /** What the symbols of functions have in st_other, by section and where they begin. */
-  readonly #others = new Map<Section, Map<number, Set<number>>>();
+  readonly #others = new Map<Section, Map<number, number[]>>();
   /** What the core writes for other modules, in the order of places. */
   readonly #recipes = new Map<Section, readonly { readonly offset: number; readonly size: number }[]>();
   /** The new functions that have been read, or why they are refused; of one, always the same object. */
@@ -97,11 +97,13 @@ export class StubLoader {
     for (const { type, place, value, size, other } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
       const [offset, bytes] = [Number(value & ~arch.codeBit), Number(size)];
-      const others = this.#others.get(place) ?? new Map<number, Set<number>>();
-      this.#others.set(place, others.set(offset, (others.get(offset) ?? new Set()).add(other)));
-      const sizes = this.#functions.get(place) ?? new Map<number, number | undefined>();
+      const others = inMap(this.#others, place, () => new Map<number, number[]>());
+      const before = others.get(offset);
+      if (before) before.push(other);
+      else others.set(offset, [other]);
+      const sizes = inMap(this.#functions, place, () => new Map<number, number | undefined>());
       const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
-      this.#functions.set(place, sizes.set(offset, isAsBefore ? bytes : undefined));
+      sizes.set(offset, isAsBefore ? bytes : undefined);
     }
     for (const [section, sizes] of this.#functions)
       this.#starts.set(section, byOffset([...sizes.keys()].map((offset) => ({ offset }))));
@@ -284,8 +286,8 @@ export class StubLoader {
     if (!toc) return;
     const { section, offset } = redirect.newFunction;
     const setUp = toc.setUpWords(words);
-    const said = [...(this.#others.get(section)?.get(offset) ?? [])].map((other) => arch.localEntryOffset(other));
-    if (said.some((distance) => distance !== 0 && distance !== setUp * instructionSize))
+    const said = this.#others.get(section)?.get(offset) ?? [];
+    if (said.some((other) => ![0, setUp * instructionSize].includes(arch.localEntryOffset(other))))
       throw unknown(redirect, 0, 'its new function’s words do not set up its TOC pointer where its symbol says so');
     if (setUp > 0) return;
     // Behind a function may lie another one, nameless, that sets up its own.
@@ -359,6 +361,13 @@ const refersTo = ({ symbol }: Relocation, { section, offset }: ModulePlace): boo
 function addendOf({ data }: Section, { offset }: Relocation, bits: 32 | 64): bigint {
   if (bits !== 32 || offset + 4 > data.length) return 0n;
   return BigInt(new DataView(data.buffer, data.byteOffset, data.byteLength).getInt32(offset, true));
+}
+
+/** What a map has for a section; made, if there is nothing yet. */
+function inMap<T>(map: Map<Section, T>, section: Section, make: () => T): T {
+  const found = map.get(section) ?? make();
+  map.set(section, found);
+  return found;
 }
 
 const hex = (offset: number): string => `+0x${offset.toString(16)}`;

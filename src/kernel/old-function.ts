@@ -36,16 +36,18 @@ export function symbolsNamed(kallsyms: readonly Kallsym[], name: string): readon
     names = new Map();
     for (const symbol of kallsyms) {
       const same = names.get(symbol.name);
-      if (same) same.push(symbol);
-      else names.set(symbol.name, [symbol]);
+      if (same === undefined) names.set(symbol.name, symbol);
+      else if (Array.isArray(same)) same.push(symbol);
+      else names.set(symbol.name, [same, symbol]);
     }
     byName.set(kallsyms, names);
   }
-  return names.get(name) ?? [];
+  const found = names.get(name);
+  return found === undefined ? [] : Array.isArray(found) ? found : [found];
 }
 
-/** Kallsyms do not change; they are looked through once. */
-const byName = new WeakMap<readonly Kallsym[], Map<string, Kallsym[]>>();
+/** Kallsyms do not change; they are looked through once. Most names are those of one symbol. */
+const byName = new WeakMap<readonly Kallsym[], Map<string, Kallsym | Kallsym[]>>();
 
 /** Index of the first element for which `before` is false. */
 function lowerBound<T>(sorted: readonly T[], before: (item: T) => boolean): number {
@@ -109,7 +111,8 @@ export function findOldFunction(
     );
   }
   const end = symbol.address + BigInt(bytes.length);
-  const site = sites[lowerBound(sites, (s) => s.address < symbol.address)];
+  const first = lowerBound(sites, (s) => s.address < symbol.address);
+  const site = sites[first];
   const isTraced = site !== undefined && site.address < end;
   if (!isTraced && !entry) {
     throw reasonError(
@@ -123,7 +126,7 @@ export function findOldFunction(
     throw reasonError('self-modified-unknown', name, selfModified.unknown.join('; '));
   }
   const text = { name, address: symbol.address, words: wordsOf(bytes) };
-  const masked = maskedWords(symbol.address, end as LinkAddress, sites, selfModified);
+  const masked = maskedWords(symbol.address, end as LinkAddress, sites, first, selfModified);
   if (!entry) return { ...text, way: 'ftrace', site: site!.address, masked };
   const index = entrySite(entry, text, masked, isTraced ? undefined : kernel, name);
   return { ...text, way: 'entry', site: linkAddress(symbol.address + BigInt(4 * index)), masked };
@@ -180,14 +183,16 @@ export function wordsOf(bytes: Uint8Array): Uint32Array {
 /** Whether this machine is; then whole kernels need no turning round. */
 const isLittleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 
+/** Of a function in [start, end) whose first call site, if it has any, is `sites[first]`. */
 function maskedWords(
   start: LinkAddress,
   end: LinkAddress,
   sites: readonly CallSite[],
+  first: number,
   selfModified: SelfModified,
 ): Uint32Array {
   const indexes = new Set<number>();
-  for (let i = lowerBound(sites, (s) => s.address < start); i < sites.length && sites[i]!.address < end; i++) {
+  for (let i = first; i < sites.length && sites[i]!.address < end; i++) {
     // What begins at a halfword is in two words.
     const at = Number(sites[i]!.address - start);
     indexes.add(at >>> 2).add(Math.min(at + 3, Number(end - start) - 1) >>> 2);

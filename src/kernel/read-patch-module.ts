@@ -197,28 +197,30 @@ function checkOwnTable(
  * is what the loader leaves as it is. Throws `patch-malformed` for two relocations of one place: the loader applies both.
  */
 function pointers(arch: Architecture, section: Section, relocations: readonly Relocation[], file: string) {
-  const byOffset = new Map<number, Relocation>();
-  for (const relocation of relocations) {
-    const { offset } = relocation;
+  /** The indexes of relocations, by their places. */
+  const byOffset = new Map<number, number>();
+  relocations.forEach(({ offset }, index) => {
     if (byOffset.has(offset)) {
       const place = `${file}: ${section.name}+0x${offset.toString(16)}`;
       throw reasonError('patch-malformed', place, 'two relocations change this place');
     }
-    byOffset.set(offset, relocation);
-  }
-  const followed = new Set<Relocation>();
+    byOffset.set(offset, index);
+  });
+  const followed = new Uint8Array(relocations.length);
   const view = new DataView(section.data.buffer, section.data.byteOffset, section.data.byteLength);
   const follow = (offset: number): (ModulePlace & { name: string }) | undefined => {
-    const relocation = byOffset.get(offset);
-    const place = relocation?.symbol?.place;
-    if (!relocation || relocation.type !== arch.pointerRelocation || !isSection(place)) return undefined;
+    const index = byOffset.get(offset);
+    if (index === undefined) return undefined;
+    const { symbol, type, addend } = relocations[index]!;
+    const place = symbol?.place;
+    if (!symbol || type !== arch.pointerRelocation || !isSection(place)) return undefined;
     if (offset + arch.elf.class / 8 > section.data.length) return undefined;
-    followed.add(relocation);
-    const target = relocation.symbol!.value + (relocation.addend ?? BigInt(view.getInt32(offset, true)));
+    followed[index] = 1;
+    const target = symbol.value + (addend ?? BigInt(view.getInt32(offset, true)));
     if (target < 0n || target >= BigInt(place.data.length)) return undefined;
-    return { section: place, offset: Number(target), name: relocation.symbol!.name };
+    return { section: place, offset: Number(target), name: symbol.name };
   };
   const isNull = (offset: number): boolean =>
     !byOffset.has(offset) && section.data.subarray(offset, offset + arch.elf.class / 8).every((byte) => byte === 0);
-  return { follow, isNull, unfollowed: () => relocations.find((relocation) => !followed.has(relocation)) };
+  return { follow, isNull, unfollowed: () => relocations.find((_, index) => followed[index] === 0) };
 }

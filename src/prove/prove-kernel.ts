@@ -97,10 +97,13 @@ export function textOf(kernel: ProofKernel, asShipped: readonly LinkAddress[] = 
   const rewritten = new Set<bigint>(selfModified.words);
   for (const address of asShipped) rewritten.delete(address);
   const [unclear] = selfModified.unknown;
+  const isText = (address: bigint): boolean => {
+    for (const { start, end } of image.textRanges) if (address >= start && address < end) return true;
+    return false;
+  };
   return (address) => {
     if (unclear !== undefined) throw new NotUnderstood(`which words the kernel rewrites is not known: ${unclear}`);
-    const inText = image.textRanges.some(({ start, end }) => address >= start && address < end);
-    const word = inText ? image.word(linkAddress(address)) : undefined;
+    const word = isText(address) ? image.word(linkAddress(address)) : undefined;
     if (rewritten.has(address) && !(word !== undefined && facts.rewrittenAlike?.(word)))
       throw new NotUnderstood('the kernel rewrites this word, so what runs here is not known');
     return word;

@@ -74,8 +74,20 @@ export function proofKey({ convention }: ProofFacts, redirect: Redirect): string
   const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
   // In the entry way the last word is not run either.
   const through = island ? `entry ${JSON.stringify(island)}` : 'ftrace';
-  const code = `${through};${setUp}:${prologue.slice(setUp, -1)};${stub.words};${places}`;
+  const code = `${through};${setUp}:${textOf(prologue.subarray(setUp, -1))}${textOf(stub.words)}${places}`;
   return `${code};${known(redirect)};${known(oldFunction ?? {})}`;
+}
+
+/** As many halves of words as may be arguments of one call. */
+const mostHalves = 4096;
+
+/** A text that only these words have, whatever comes behind it: how many they are, and their halves. Not one to read. */
+function textOf(words: Uint32Array): string {
+  const halves = new Uint16Array(words.buffer, words.byteOffset, 2 * words.length);
+  let text = `${words.length}:`;
+  for (let at = 0; at < halves.length; at += mostHalves)
+    text += String.fromCharCode(...halves.subarray(at, at + mostHalves));
+  return text;
 }
 
 /**

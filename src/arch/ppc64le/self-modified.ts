@@ -89,6 +89,9 @@ const paravirtual: ReadonlySet<number> = (() => {
   ]);
 })();
 const targetRegister = 0x03e00000;
+/** Whether one of them has these bits 21 to 31, the extended opcode: few words of a kernel are asked for more. */
+const isExtendedOpcode = new Uint8Array(1 << 11);
+for (const word of paravirtual) isExtendedOpcode[word & 0x7ff] = 1;
 
 const viewOf = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
@@ -175,7 +178,8 @@ class Collector {
       const view = viewOf(bytes);
       for (let at = 0; at + 4 <= view.byteLength; at += 4) {
         const word = view.getUint32(at, true);
-        if (word >>> 26 === 31 && paravirtual.has((word & ~targetRegister) >>> 0)) this.words.add(start + BigInt(at));
+        if (word >>> 26 !== 31 || isExtendedOpcode[word & 0x7ff] === 0) continue;
+        if (paravirtual.has((word & ~targetRegister) >>> 0)) this.words.add(start + BigInt(at));
       }
     }
   }

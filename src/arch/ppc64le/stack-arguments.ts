@@ -88,7 +88,7 @@ export function findStackArguments(words: Uint32Array, waysIn?: WaysIn): StackAr
 
 function sumOf(words: Uint32Array): number {
   let sum = words.length;
-  for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, 31) + words[i]!) | 0;
+  for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, 31) + (words[i]! | 0)) | 0;
   return sum;
 }
 
