@@ -52,7 +52,10 @@ beforeAll(async () => {
     ({ address, type, name }) => `${address.toString(16).padStart(16, '0')} ${type} ${name}\n`,
   );
   writeFileSync(join(scratch, 'System.map'), lines.join(''));
-  writeFileSync(join(scratch, 'config'), 'CONFIG_MODULES=y\nCONFIG_DYNAMIC_FTRACE_WITH_REGS=y\nCONFIG_LIVEPATCH=y\n');
+  writeFileSync(
+    join(scratch, 'config'),
+    'CONFIG_MODULES=y\nCONFIG_MMU=y\nCONFIG_DYNAMIC_FTRACE_WITH_REGS=y\nCONFIG_LIVEPATCH=y\n',
+  );
   mkdirSync(join(scratch, 'tree/arch', architectureByName(stock.architecture)!.platform.kbuild), { recursive: true });
   writeFileSync(join(scratch, 'tree/Makefile'), 'VERSION = 6\n');
   writeFileSync(join(scratch, 'garbage'), 'neither an image nor a module\n');

@@ -5,19 +5,22 @@ import type { ReasonError } from '../reason.ts';
 import { parseConfig } from './config.ts';
 import { checkKernelSupport, checkNeedsCore } from './kernel-support.ts';
 
-const stock = ['CONFIG_MODULES=y', 'CONFIG_DYNAMIC_FTRACE_WITH_REGS=y', '# CONFIG_LIVEPATCH is not set'];
+const least = ['CONFIG_MODULES=y', 'CONFIG_MMU=y'];
+const stock = [...least, 'CONFIG_DYNAMIC_FTRACE_WITH_REGS=y', '# CONFIG_LIVEPATCH is not set'];
 const check = (...lines: string[]) => checkKernelSupport(parseConfig(lines.join('\n')), 'k');
 
 describe('the configuration of a kernel', () => {
   it('that lacks nothing passes', () => {
     expect(() => check(...stock)).not.toThrow();
     // Functions are redirected at their entries then.
-    expect(() => check('CONFIG_MODULES=y')).not.toThrow();
+    expect(() => check(...least)).not.toThrow();
   });
 
   it.each([
     ['without modules', stock.slice(1), /without CONFIG_MODULES/],
-    ['that preempts itself without tracepoints', [stock[0]!, 'CONFIG_PREEMPTION=y'], /without CONFIG_TRACEPOINTS/],
+    ['that preempts itself without tracepoints', [...least, 'CONFIG_PREEMPTION=y'], /without CONFIG_TRACEPOINTS/],
+    ['for a processor without an MMU', [stock[0]!], /without CONFIG_MMU/],
+    ['whose code stays in flash memory', [...stock, 'CONFIG_XIP_KERNEL=y'], /with CONFIG_XIP_KERNEL/],
   ])('%s is refused', (_what, lines, message) => {
     try {
       check(...lines);

@@ -25,6 +25,19 @@ export function checkKernelSupport(config: ReadonlyMap<string, string>, place: s
       'nothing helps but a kernel that has it',
     );
   }
+  // core/entry-words.c writes text through a mapping of its pages.
+  if (config.get('MMU') !== 'y') {
+    throw refuse(
+      'it was built without CONFIG_MMU: its code cannot be mapped where it can be written',
+      'nothing helps but a processor that has one',
+    );
+  }
+  if (config.get('XIP_KERNEL') === 'y') {
+    throw refuse(
+      'it was built with CONFIG_XIP_KERNEL: its code is executed where it is stored, and cannot be written',
+      'nothing helps but a kernel that is copied to memory',
+    );
+  }
   // core/dying.c says why.
   if (config.get('TRACEPOINTS') !== 'y' && config.get('PREEMPTION') === 'y') {
     throw refuse(
