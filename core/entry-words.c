@@ -6,8 +6,8 @@
  * The kernel's own ways to write text (__patch_text_real(), patch_instruction()) map the
  * page anew for each word, which is most of what a word costs. So all pages are mapped
  * before the machine is stopped, beside where they are executed; then a word is a store, and
- * what the kernel does for its caches. The kernel maps text as these do, page by page, where
- * it is write-protected, and Xen's livepatch maps all of Xen's own.
+ * what the kernel does for its caches. Where text is write-protected the kernel maps it
+ * likewise, a page for a word, and Xen's livepatch maps all of Xen's own.
  *
  * What can fail is done before: memory, the mapping, finding out which words change. What may
  * change meanwhile is asked again with the machine stopped: that each word is the one that was
@@ -141,11 +141,26 @@ static int map_words(void)
 	return 0;
 }
 
+/*
+ * What was written at one address is executed at another, and read there. Data caches that go
+ * by virtual addresses (ARM before v7) are told of both; for others this is nothing.
+ */
+static void flush_word(const struct entry_word *entry)
+{
+	flush_kernel_vmap_range(entry->alias, sizeof(u32));
+	flush_kernel_vmap_range((void *)entry->site->ip, sizeof(u32));
+}
+
 /* Whether a word is the one that was written last, and may be written. */
 static int check_word(const struct entry_word *entry)
 {
 	const struct suture_site *site = entry->site;
 
+	/*
+	 * A cache line has other words beside this one. If somebody has written one of them
+	 * since the line was read here, it would be written back as it was.
+	 */
+	flush_word(entry);
 	if (suture_is_probed(site->ip))
 		return -EBUSY;
 	return get_unaligned((u32 *)site->ip) == site->word &&
@@ -254,15 +269,10 @@ int suture_write_entries(void)
 		return ret;
 	for (entry = words; entry < end; entry++)
 		write_word(entry->alias, entry->word);
-	/*
-	 * What was written at one address is executed at another, and read there: caches that go
-	 * by virtual addresses are told of both, others of nothing.
-	 */
 	for (entry = words; entry < end; entry++) {
 		unsigned long ip = entry->site->ip;
 
-		flush_kernel_vmap_range(entry->alias, sizeof(u32));
-		flush_kernel_vmap_range((void *)ip, sizeof(u32));
+		flush_word(entry);
 		flush_icache_range(ip, ip + sizeof(u32));
 	}
 	return 0;

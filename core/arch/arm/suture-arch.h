@@ -20,6 +20,7 @@
 #define _SUTURE_ARCH_H
 
 #include <linux/compiler.h>
+#include <linux/highmem.h>
 #include <linux/kprobes.h>
 #include <linux/ptrace.h>
 #include <linux/sched.h>
@@ -128,6 +129,8 @@ static inline int arch_write_text(u32 *address, u32 word)
 	} else {
 		__patch_text_real(address, word, true);
 	}
+	/* It is written at another address, and a cache may have what was here. */
+	flush_kernel_vmap_range(address, sizeof(word));
 	return READ_ONCE(*address) == word ? 0 : -EFAULT;
 }
 
