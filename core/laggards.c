@@ -173,8 +173,11 @@ static int switch_tasks(void *data)
 	ret = suture_each_task(look_at, NULL);
 	if (!ret)
 		ret = suture_each_unlisted(look_at, NULL);
-	if (ret)
+	if (ret) {
+		/* There was no room for one; no task has its reference yet. */
+		spare->count = 0;
 		return ret;
+	}
 	put_in_order(spare);
 	spare->left = spare->count;
 	for (i = 0; i < spare->count; i++)
