@@ -4,9 +4,10 @@
  *
  * Here: the life of a patch, from klp_enable_patch() until its module is let go. The
  * rest: whether a patch is for this kernel (table.c, never-left.c), its files
- * (sysfs.c), its objects (object.c), redirecting (redirect.c, entry.c, islands.c), which
- * functions a task uses (transition.c, laggards.c, dying.c, return-to-user.c) and whether it
- * is inside code that is left (codes.c, stack.c), patches that take the place of others (replace.c, state.c).
+ * (sysfs.c), its objects (object.c), redirecting (redirect.c, entry.c, entry-words.c,
+ * islands.c), which functions a task uses (transition.c, laggards.c, dying.c,
+ * return-to-user.c) and whether it is inside code that is left (codes.c, stack.c), patches
+ * that take the place of others (replace.c, state.c).
  *
  * Locking
  *

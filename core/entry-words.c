@@ -198,11 +198,29 @@ static int make_room(unsigned int count)
 	return words && pages ? 0 : -ENOMEM;
 }
 
+/* A transition waits for it, and nobody would know for what. */
+static void tell_of_changed(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < word_count; i++) {
+		const struct suture_site *site = words[i].site;
+		u32 found = get_unaligned((u32 *)site->ip);
+
+		if (found != site->word)
+			printk_once(KERN_NOTICE "suture: '%s': somebody else has changed its entry: %#010x instead of %#010x at %#lx: nothing is written until that is taken back\n",
+				    list_first_entry(&site->funcs, struct klp_func, stack_node)->old_name,
+				    found, site->word, site->ip);
+	}
+}
+
 /* What was added can be written, or is forgotten. */
 static int map_and_check(void)
 {
 	int ret = map_words() ?: check_words();
 
+	if (ret == -EINVAL)
+		tell_of_changed();
 	if (ret)
 		forget_words();
 	return ret;

@@ -104,6 +104,7 @@ describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architec
   let folder: string;
   let guest: Guest;
   let one: Uint8Array;
+  const nop = architecture === 'arm' ? 0xe1a00000 : 0x60000000;
   /** Of the word in version_proc_show that becomes a branch. */
   let address: string;
 
@@ -126,6 +127,7 @@ describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architec
     const { module } = await checkSignature(one);
     const { oldAddress, site } = readPatchModule(module, 'one.ko').redirects[0]!;
     address = `0x${(oldAddress + BigInt(site)).toString(16)}`;
+    files.push({ path: '/poke.ko', bytes: (await guestModules(kernel, { poke: [] })).poke });
     if (architecture === 'arm') files.push(...(await hogs(kernel)));
     guest = await bootGuest(guestKernel(kernel.stored), { files });
     await guest.succeed(`mount -t tracefs t ${tracing}; insmod /suture.ko`);
@@ -225,6 +227,17 @@ describe.each(withWay(stockKernels))('the entry way on $name', ({ name, architec
     await guest.succeed(`${noProbe}; ${until(`[ "$(${waits('one')})" = 0 ]`)}`);
     expect(await version()).toBe('one\n');
     await guest.succeed(`${takeBack('sleeper')}; ${takeBack('one')}`);
+  });
+
+  it('writes nothing over what somebody else has written, and says so', async () => {
+    const poke = `insmod /poke.ko address=${address} word=${nop}`;
+    await guest.succeed(`${load('sleeper')}; ${poke}`);
+    await fails('insmod /one.ko');
+    await said("'version_proc_show': somebody else has changed its entry");
+    await fails(`echo 0 > ${sysfs}/sleeper/enabled; echo 1 > ${sysfs}/sleeper/force`);
+    await said("'version_proc_show': somebody else has changed its entry");
+    expect(await guest.succeed(waits('sleeper'))).toBe('1\n');
+    await guest.succeed(`rmmod poke; ${unload('sleeper')}`);
   });
 
   it.each(['function', 'function_graph'])('works with the tracer %s on the same function', async (tracer) => {
