@@ -38,7 +38,7 @@ export interface ProvenPart {
 }
 
 /** Small enough that neither thread waits long for the other's last part, and large beside what a module costs by itself. */
-const partSize = 1024;
+const partSize = 256;
 
 /** The next part that nobody has taken; undefined when all are. */
 export function takePart(taken: Int32Array, functions: number): number | undefined {

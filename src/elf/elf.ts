@@ -3,6 +3,6 @@
 
 export { findSection, findSymbol, isSection, newModel, newSection, newSymbol, setData } from './edit.ts';
 export { type Note, readNotes } from './notes.ts';
-export { readElf } from './reader.ts';
+export { type ElfImage, readElf, readImage } from './reader.ts';
 export { cString, cStringBytes } from './strings.ts';
 export { writeElf } from './writer.ts';

@@ -24,6 +24,7 @@ import {
 import { type ElfFile, openElf, readSectionHeaders, readSegments, type SectionHeader, viewOf } from './headers.ts';
 import type { Layout } from './layout.ts';
 import type { ElfModel, ElfSymbol, Relocation, Section, SymbolPlace } from './model.ts';
+import { NameIndex } from './name-index.ts';
 import { relocationSectionName } from './names.ts';
 import { StringTable } from './strings.ts';
 import type { Unchecked } from './units.ts';
@@ -38,10 +39,29 @@ export function readElf(bytes: Uint8Array, name: string): ElfModel {
   return new Reader(bytes, name).model();
 }
 
+/** An image, with symbols of which each is read when somebody first asks. */
+export interface ElfImage extends ElfModel {
+  /** The symbols of a name, in file order. Throws `elf-malformed`, as `symbols` does. */
+  symbolsNamed(name: string): ElfSymbol[];
+}
+
+/**
+ * Reads a linked image, as `readElf` does: but what is wrong with a symbol shows only when somebody asks for it. Relocations are left
+ * where they are.
+ */
+export function readImage(bytes: Uint8Array, name: string): ElfImage {
+  return new Reader(bytes, name).image();
+}
+
 /** SHT_SYMTAB and what belongs to it. */
 interface SymbolTable {
   readonly header: SectionHeader;
+  /** How many symbols there are, the null symbol too. */
+  readonly count: number;
+  readonly view: DataView;
   readonly names: StringTable;
+  /** The bytes of the names. */
+  readonly strings: Uint8Array;
   /** Contents of SHT_SYMTAB_SHNDX. */
   readonly extendedIndexes: DataView | undefined;
 }
@@ -79,12 +99,49 @@ class Reader {
       this.#readRelocations();
       this.#refuseLinksToTables();
     }
+    return { ...this.#parts(), symbols: this.#symbols.slice(1) as ElfSymbol[] };
+  }
+
+  image(): ElfImage {
+    this.#findSymbolTable();
+    this.#readLinks();
+    let symbols: ElfSymbol[] | undefined;
+    let index: NameIndex | undefined;
+    const all = (): ElfSymbol[] => {
+      this.#readSymbols();
+      return this.#symbols.slice(1) as ElfSymbol[];
+    };
+    return {
+      ...this.#parts(),
+      get symbols() {
+        symbols ??= all();
+        return symbols;
+      },
+      symbolsNamed: (name) => {
+        const table = this.#symbolTable;
+        if (!table) return [];
+        index ??= this.#indexOf(table);
+        return index
+          .candidates(name)
+          .map((each) => this.#readSymbol(table, each))
+          .filter((symbol) => symbol.name === name);
+      },
+    };
+  }
+
+  #parts(): Omit<ElfModel, 'symbols'> {
     return {
       header: this.#file.header,
       sections: this.#headers.filter((header) => !this.#hidden.has(header)).map((header) => header.section),
-      symbols: this.#symbols.slice(1) as ElfSymbol[],
       segments: readSegments(this.#file, this.#headers[0]),
     };
+  }
+
+  #indexOf({ count, view, strings }: SymbolTable): NameIndex {
+    const { st_name, size } = this.#layout.symbol;
+    const nameAt = (index: number): number =>
+      checkNumber(st_name.read(view, index * size), strings.length) ?? strings.length;
+    return new NameIndex(count, nameAt, strings);
   }
 
   /** `sh_link` and `sh_info`, where they name sections. */
@@ -135,9 +192,15 @@ class Reader {
     if (strings.type !== SHT_STRTAB)
       malformed(`${header.place}: sh_link`, `section ${strings.index} is not a string table`);
     const extended = this.#headers.find((h) => h.type === SHT_SYMTAB_SHNDX && this.#headerAt(h.link) === header);
+    const count = this.#entries(header, this.#layout.symbol.size);
+    if (checkNumber(header.info, Math.max(count, 1)) === undefined)
+      malformed(`${header.place}: sh_info`, `${shown(header.info)} local symbols are more than the ${count} in it`);
     this.#symbolTable = {
       header,
+      count,
+      view: viewOf(header.section.data),
       names: new StringTable(strings.section.data, this.#copies),
+      strings: strings.section.data,
       extendedIndexes: extended && viewOf(extended.section.data),
     };
     this.#hidden.add(header);
@@ -147,26 +210,23 @@ class Reader {
 
   #readSymbols(): void {
     const table = this.#symbolTable;
-    if (!table) return;
+    for (let index = 1; index < (table?.count ?? 0); index++) this.#symbols.push(this.#readSymbol(table!, index));
+  }
+
+  #readSymbol(table: SymbolTable, index: number): ElfSymbol {
     const { symbol } = this.#layout;
-    const { header } = table;
-    const count = this.#entries(header, symbol.size);
-    if (checkNumber(header.info, Math.max(count, 1)) === undefined)
-      malformed(`${header.place}: sh_info`, `${shown(header.info)} local symbols are more than the ${count} in it`);
-    const view = viewOf(header.section.data);
-    for (let index = 1; index < count; index++) {
-      const at = index * symbol.size;
-      const info = symbol.st_info.read(view, at);
-      this.#symbols.push({
-        name: table.names.name(symbol.st_name.read(view, at), () => `${header.place}: symbol ${index}: st_name`),
-        value: symbol.st_value.read(view, at),
-        size: symbol.st_size.read(view, at),
-        binding: info >> 4,
-        type: info & 15,
-        other: symbol.st_other.read(view, at),
-        place: this.#symbolPlace(table, index, symbol.st_shndx.read(view, at)),
-      });
-    }
+    const { header, view } = table;
+    const at = index * symbol.size;
+    const info = symbol.st_info.read(view, at);
+    return {
+      name: table.names.name(symbol.st_name.read(view, at), () => `${header.place}: symbol ${index}: st_name`),
+      value: symbol.st_value.read(view, at),
+      size: symbol.st_size.read(view, at),
+      binding: info >> 4,
+      type: info & 15,
+      other: symbol.st_other.read(view, at),
+      place: this.#symbolPlace(table, index, symbol.st_shndx.read(view, at)),
+    };
   }
 
   #symbolPlace(table: SymbolTable, index: number, shndx: Unchecked): SymbolPlace {

@@ -33,20 +33,28 @@ export async function loadKernel(name: string): Promise<LoadedKernel> {
   const stored = await openKernel(name);
   const [image, modules] = await Promise.all([readImage(stored), sampleModules(stored)]);
   const kernel = await readKernel(architectureOf(stored), image, modules, basename(stored.image));
-  const furtherSymbols = await readCompanions(stored, kernel.image, (file) => read(file, stored));
-  return { stored, ...kernel, furtherSymbols };
+  const readSymbols = await readCompanions(stored, kernel.image, (file) => read(file, stored));
+  let furtherSymbols: SymbolAddresses | undefined;
+  return {
+    stored,
+    ...kernel,
+    get furtherSymbols() {
+      furtherSymbols ??= readSymbols();
+      return furtherSymbols;
+    },
+  };
 }
 
 /**
  * Reads what came with an image, and sees that it is of the same build: the headers, and the System.map and the vmlinux if
- * there are any, for whose symbols it returns. `readPart` reads a file or says that it is missing.
+ * there are any. What it returns gives all symbols with theirs. `readPart` reads a file or says that it is missing.
  * Throws `wrong-kernel`, and what `readFurtherSymbols` throws.
  */
 export async function readCompanions(
   parts: { readonly headers: string; readonly systemMap?: string | undefined; readonly vmlinux?: string | undefined },
   image: KernelImage,
   readPart: (file: string) => Promise<Uint8Array>,
-): Promise<SymbolAddresses> {
+): Promise<() => SymbolAddresses> {
   const header = async (file: string) => new TextDecoder().decode(await readPart(join(parts.headers, file)));
   const symvers = readSymvers(await header('Module.symvers'));
   // What modules get for their vermagic; kernel.release in include/config is another one in Debian's packages.
@@ -54,7 +62,11 @@ export async function readCompanions(
   checkHeaders(image, { symvers, release: utsRelease?.[1] ?? '' }, parts.headers);
   const named = async (file: string | undefined) =>
     file === undefined ? file : { name: file, bytes: await readPart(file) };
-  return readFurtherSymbols(image, { systemMap: await named(parts.systemMap), vmlinux: await named(parts.vmlinux) });
+  const files = { systemMap: await named(parts.systemMap), vmlinux: await named(parts.vmlinux) };
+  const readSymbols = () => readFurtherSymbols(image, files);
+  if (!files.systemMap && !files.vmlinux) return readSymbols;
+  const symbols = readSymbols();
+  return () => symbols;
 }
 
 /**

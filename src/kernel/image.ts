@@ -3,7 +3,7 @@
 import type { Architecture, KernelText } from '../arch/arch.ts';
 import { codeOffset } from '../arch/code-offset.ts';
 import { PT_LOAD, SHF_ALLOC, STT_FILE, STT_SECTION } from '../elf/constants.ts';
-import { readElf } from '../elf/elf.ts';
+import { type ElfImage, readImage } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol } from '../elf/model.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
@@ -12,6 +12,7 @@ import { largestUnpacked, unpackIfPacked } from './compression.ts';
 import { type KernelExport, readExports } from './exports.ts';
 import { findText, ImageBytes } from './image-bytes.ts';
 import { type Kallsym, readKallsyms } from './kallsyms.ts';
+import { symbolsNamed } from './old-function.ts';
 import { isZimage, unpackZimage } from './zimage.ts';
 
 export interface KernelImage extends KernelText {
@@ -43,7 +44,7 @@ export async function readKernelImage(bytes: Uint8Array, name: string, arch: Arc
   const unpacked = await unpackIfPacked(bytes, name);
   if (isZimage(unpacked) && arch.platform.image.payload === 'zimage')
     return new LoadedImage(await unpackZimage(unpacked, name), undefined, name, arch);
-  const elf = readElf(unpacked, name);
+  const elf = readImage(unpacked, name);
   if (elf.header.machine !== arch.elf.machine || elf.header.class !== arch.elf.class)
     throw unreadable(
       name,
@@ -89,15 +90,14 @@ class LoadedImage implements KernelImage {
   readonly buildId: KernelImage['buildId'];
   readonly kallsyms: readonly Kallsym[];
   readonly exports: ReadonlyMap<string, KernelExport>;
-  readonly symbolTable: readonly ElfSymbol[];
   readonly textRanges: KernelImage['textRanges'];
   readonly #image: ImageBytes;
-  readonly #elf: ElfModel | undefined;
-  /** By name; of one that several addresses have the first. */
-  readonly #addresses = new Map<string, LinkAddress>();
-  readonly #ambiguous = new Set<string>();
+  readonly #elf: ElfImage | undefined;
+  #symbolTable: readonly ElfSymbol[] | undefined;
+  /** What has been asked for, by name; undefined for one that several addresses have, or none. */
+  readonly #addresses = new Map<string, LinkAddress | undefined>();
 
-  constructor(bytes: Uint8Array, elf: ElfModel | undefined, name: string, arch: Architecture) {
+  constructor(bytes: Uint8Array, elf: ElfImage | undefined, name: string, arch: Architecture) {
     this.#elf = elf;
     this.#image = new ImageBytes(bytes, arch.elf.class === 32 ? 4 : 8);
     this.size = bytes.length;
@@ -107,12 +107,6 @@ class LoadedImage implements KernelImage {
     this.arch = found.arch;
     this.base = base;
     this.exports = exports;
-    this.symbolTable = namedPlaces(elf?.symbols ?? [], found.arch);
-
-    for (const symbol of this.kallsyms) this.#addAddress(symbol.name, symbol.address);
-    for (const symbol of this.symbolTable) this.#addAddress(symbol.name, linkAddress(symbol.value));
-    for (const symbol of exports.values()) this.#addAddress(symbol.name, symbol.address);
-
     this.textRanges = [this.#range('_stext', '_etext', name), this.#range('_sinittext', '_einittext', name)];
     this.banner = findBanner(this.#image, name);
     this.release = this.banner.split(' ')[2]!;
@@ -142,7 +136,16 @@ class LoadedImage implements KernelImage {
   }
 
   symbol(name: string): LinkAddress | undefined {
-    return this.#ambiguous.has(name) ? undefined : this.#addresses.get(name);
+    const known = this.#addresses.get(name);
+    if (known !== undefined || this.#addresses.has(name)) return known;
+    const address = this.#addressOf(name);
+    this.#addresses.set(name, address);
+    return address;
+  }
+
+  get symbolTable(): readonly ElfSymbol[] {
+    this.#symbolTable ??= namedPlaces(this.#elf?.symbols ?? [], this.arch);
+    return this.#symbolTable;
   }
 
   section(name: string): { address: LinkAddress; bytes: Uint8Array } | undefined {
@@ -172,10 +175,15 @@ class LoadedImage implements KernelImage {
     return Number(address - this.base);
   }
 
-  #addAddress(name: string, address: LinkAddress): void {
-    const known = this.#addresses.get(name);
-    if (known === undefined) this.#addresses.set(name, address);
-    else if (known !== address) this.#ambiguous.add(name);
+  /** Looked for when somebody asks: a kernel has a hundred thousand names. */
+  #addressOf(name: string): LinkAddress | undefined {
+    const exported = this.exports.get(name);
+    const [address, ...others] = new Set([
+      ...symbolsNamed(this.kallsyms, name).map((symbol) => symbol.address),
+      ...namedPlaces(this.#elf?.symbolsNamed(name) ?? [], this.arch).map(({ value }) => linkAddress(value)),
+      ...(exported ? [exported.address] : []),
+    ]);
+    return others.length > 0 ? undefined : address;
   }
 
   #range(from: string, to: string, place: string): { start: LinkAddress; end: LinkAddress } {
