@@ -5,12 +5,15 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import type { Piece } from '../diff/diff.ts';
+import { isCode } from '../diff/object.ts';
 import { SHF_MERGE, SHF_STRINGS, SHT_NOBITS, STB_LOCAL, STT_FUNC, STT_NOTYPE, STT_SECTION } from '../elf/constants.ts';
 import { newSection, newSymbol, setData } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 
 /** SHF_GROUP: a module has no groups of sections that another object may have as well (System V ABI, chapter 4). */
 const SHF_GROUP = 0x200n;
+
+const codeAlign = 4;
 
 /** Where a piece has come to lie. */
 export interface PlacedPiece {
@@ -54,7 +57,8 @@ export class PiecePlacer {
   place(piece: Piece): PlacedPiece {
     const section = this.#sectionFor(piece.section);
     // An offset that leaves the same remainder keeps the alignment, whatever part of it the piece needs.
-    const align = Math.max(piece.section.align, 1);
+    // Code begins where a word does: of cold functions in Thumb-2 code compilers ask for less, and a proof for that.
+    const align = Math.max(piece.section.align, isCode(piece) ? codeAlign : 1);
     const start = section.size + ((((piece.start - section.size) % align) + align) % align);
     const size = start + piece.end - piece.start;
     section.align = Math.max(section.align, align);

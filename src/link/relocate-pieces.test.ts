@@ -101,3 +101,14 @@ it('a label of a function that does not go along is refused', () => {
     message: expect.stringMatching(/a place within f, which does not go along/),
   });
 });
+
+it('a new function begins at a multiple of 4, also if its section asks for less', () => {
+  const [original, patched] = [0x4770, 0x4718].map((last) => ({ name: 'o', model: objectOf(last) }));
+  for (const { model } of [original!, patched!]) model.sections[0]!.align = 2;
+  const module = newModel(header);
+  module.sections.push(newSection('.text.f', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, new Uint8Array(6), { align: 2 }));
+  const placer = new PiecePlacer(module, thumb);
+  const { selection } = diffObjects(original!, patched!);
+  const { section, start } = placer.place(selection.included.find(({ name }) => name === 'f')!);
+  expect([start, section.align]).toEqual([8, 4]);
+});
