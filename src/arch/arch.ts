@@ -25,6 +25,8 @@ export interface Platform {
    * with its reason there.
    */
   readonly sectionedFlags: readonly string[];
+  /** The same of one file, by the words of the command that the kernel's build compiles it with. */
+  readonly flagsForFile?: (words: readonly string[]) => readonly string[];
   /** Changes the compiler's assembly so that code of the kernel's own files may go into a module; undefined where it may. */
   readonly assemblyForModule?: (assembly: string) => string;
   /** The image as the package ships it, `/boot/PREFIX-RELEASE`, and as `made` in the tree that a kernel was built in. */

@@ -56,8 +56,15 @@ export const sectionedFlags = (platform: Platform): string[] => [
   ...platform.sectionedFlags,
 ];
 
-/** The flags of both halves of a pair: the compiler describes the types that it used as well (.BTF), which changes no code. */
-export const pairFlags = (platform: Platform): string[] => [...sectionedFlags(platform), '-gbtf'];
+/**
+ * The flags of both halves of a pair, of a file that Kbuild compiles so: the compiler describes the types that it used as well
+ * (.BTF), which changes no code.
+ */
+export const pairFlags = (platform: Platform, run?: CompilerRun): string[] => [
+  ...sectionedFlags(platform),
+  ...((run && platform.flagsForFile?.(run.words)) ?? []),
+  '-gbtf',
+];
 
 /** `fs/proc/cmdline.c` → `fs/proc/cmdline.o`. */
 export const objectName = (path: string): string => path.replace(/\.[cS]$/, '.o');
@@ -133,7 +140,7 @@ async function compileBoth(
   }
   const compilerRun = readCompilerRun(await readFile(noted, 'utf8'), object);
   const plain = new Uint8Array(await readFile(join(tree.folder, object)));
-  const sectioned = await compileAgain(tree, path, compilerRun, tree.source, pairFlags(tree.platform));
+  const sectioned = await compileAgain(tree, path, compilerRun, tree.source, pairFlags(tree.platform, compilerRun));
   const module = compilerRun.words.includes('-DMODULE')
     ? (/^-DKBUILD_MODNAME="(.*)"$/.exec(
         compilerRun.words.find((word) => word.startsWith('-DKBUILD_MODNAME=')) ?? '',

@@ -378,7 +378,13 @@ async function compilePatched(
       await mkdir(objects);
       const own = await makeObjectTree(tree.kernel, tree.platform, tree.source, objects);
       if (existsSync(original.made)) await cp(original.made, objects, { recursive: true });
-      outputs[i] = await compileAgain(own, original.path, original.run, patched, pairFlags(tree.platform));
+      outputs[i] = await compileAgain(
+        own,
+        original.path,
+        original.run,
+        patched,
+        pairFlags(tree.platform, original.run),
+      );
       const { files, folders } = await bypassed(tree.source, patched, changed, outputs[i].read);
       for (const each of folders) real.add(each);
       if (files.length > 0 && folders.length === 0) {

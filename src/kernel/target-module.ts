@@ -49,7 +49,7 @@ export function checkModuleIsFor(
   place: string,
 ): void {
   const remedy = 'compile it against the headers of this very kernel';
-  if (architectureOfElf(model.header)?.platform !== arch.platform) {
+  if (architectureOfElf(model.header)?.platform.name !== arch.platform.name) {
     throw reasonError('wrong-kernel', place, `it is not for ${arch.platform.name}`, remedy);
   }
   const info = findSection(model, '.modinfo');

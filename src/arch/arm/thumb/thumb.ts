@@ -17,6 +17,7 @@
 import { reasonError } from '../../../reason.ts';
 import type { Architecture, Veneer } from '../../arch.ts';
 import type { ProofFacts } from '../../machine.ts';
+import { wholeAddresses } from '../platform.ts';
 import { R_ARM_THM_MOVT_ABS, R_ARM_THM_MOVW_ABS_NC, thumbRelocationKind } from '../relocations.ts';
 import { LR, SP } from '../row.ts';
 import { layOutStubs } from '../stub-section.ts';
@@ -69,6 +70,7 @@ const proofFacts = ({ forKernel: _, ...a32 }: ProofFacts): ProofFacts => ({
 /** The architecture of kernels in Thumb-2 code, from that of those in A32 code. */
 export const inThumb = (a32: Architecture): Architecture => ({
   ...a32,
+  platform: { ...a32.platform, fixFlags: [...a32.platform.fixFlags, wholeAddresses] },
   codeName: 'Thumb-2',
   codeBit: 1n,
   codeInVermagic: 'thumb2',
