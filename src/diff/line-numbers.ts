@@ -3,7 +3,7 @@
 // of those that the fix is about.
 //
 // So that nothing else is taken for a line number: every word that differs must load a number into just the argument in
-// which the next function that is called takes a line; or a message prints it whose warning has an entry in the bug table
+// which the next function that is called takes a line, on a straight way to it and as the last to load that argument; or a message prints it whose warning has an entry in the bug table
 // that has moved from and to the same line. The numbers need not have moved by one distance: code of functions
 // from elsewhere in the file is inlined.
 
@@ -86,7 +86,8 @@ export function onlyLinesDiffer(
     return false;
   };
   let end = 0;
-  for (const place of instructions(piece)) {
+  const places = instructions(piece);
+  for (const [i, place] of places.entries()) {
     const at = place - piece.start;
     // What is no instruction has no line in it that could be told.
     if (differ(end, at)) return false;
@@ -101,6 +102,12 @@ export function onlyLinesDiffer(
     while (next < references.length && (references[next]!.offset + base < at || !isCall(piece, next, b, code))) next++;
     const call = references[next];
     if (!call || call.offset + base > at + 4 * farthestLoad) return false;
+    // Only what the call gets: not what is overwritten before it, nor what control takes elsewhere.
+    for (const later of places.slice(i + 1)) {
+      if (later - piece.start >= call.offset + base) break;
+      if (branchAt(code, b, later - piece.start)) return false;
+      if (code.loadsArgument(wordAt(b, later - piece.start))?.argument === was.argument) return false;
+    }
     const name = calledName(call);
     if (name === printsWarning ? !movedLines.has(moved(was.value, is.value)) : takesLine[name] !== was.argument)
       return false;
