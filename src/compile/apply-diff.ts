@@ -110,7 +110,9 @@ function refusal(
       : `“${Buffer.from(line.replace(/\n$/, ''), 'latin1').toString('utf8').replaceAll('\r', '␍').trimEnd()}”`;
   const where = wanted + Math.max(differs, 0);
   const again = old.length > 0 && wanted >= done ? '; nowhere else does it fit just once' : '';
-  const sameButCr = old.every((line, i) => line.replace('\r', '') === lines[wanted + i]?.replace('\r', ''));
+  const sameButCr =
+    old.some((line, i) => line !== lines[wanted + i]) &&
+    old.every((line, i) => line.replace('\r', '') === lines[wanted + i]?.replace('\r', ''));
   return reasonError(
     'patch-does-not-apply',
     `${patch.path}:${where + 1}`,

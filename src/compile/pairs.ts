@@ -157,9 +157,14 @@ async function applyAll(
   const additions = new Map<string, ReadonlySet<string>>();
   const reasons: Reason[] = [];
   for (const file of files) {
-    const before = await readFile(join(source, file.oldPath), 'latin1').catch(() => undefined);
+    let isTaken = false;
+    const before = await readFile(join(source, file.oldPath), 'latin1').catch(({ code }: NodeJS.ErrnoException) => {
+      // A folder stands there, or a file where a folder should.
+      isTaken = code === 'EISDIR' || code === 'ENOTDIR';
+      return undefined;
+    });
     try {
-      if (file.change === 'create' && before !== undefined) {
+      if (file.change === 'create' && (before !== undefined || isTaken)) {
         throw reasonError('patch-does-not-apply', file.path, 'the patch makes this file, and it is there already');
       }
       if (file.change !== 'create' && before === undefined) {

@@ -103,6 +103,21 @@ rename to mm/to.c
     ['a binary change', 'diff --git a/x b/x\nGIT binary patch\n', /binary/],
     ['a hunk without a file', '@@ -1 +1 @@\n-a\n+b\n', /belongs to no file/],
     ['a hunk with a damaged header', edit.replace('-2,3', '-2,x'), /should read @@/],
+    ['a hunk with more lines than it says', edit.replace('-2,3 +2,4', '-2,2 +2,2'), /has more lines than it says/],
+    [
+      'a hunk whose last lines it does not count',
+      edit.replace(' four\n', ' four\n five\n+six\n'),
+      /has more lines than/,
+    ],
+    ['partly one as `diff -c` writes it', `${edit}*** a/f.c\n--- b/f.c\n${'*'.repeat(15)}\n`, /diff -c/],
+    ['one that makes a symbolic link', `diff --git a/x b/x\nnew file mode 120000\n${edit}`, /symbolic link/],
+    ['a path that no file can have', edit.replaceAll('cmdline', 'cmd\0line'), /no file can have/],
+    ['a path that is too long', edit.replaceAll('cmdline', 'x'.repeat(256)), /no file can have/],
+    [
+      'an edit of a file that it renames',
+      `diff --git a/fs/proc/cmdline.c b/x.c\nrename from fs/proc/cmdline.c\nrename to x.c\n${edit}`,
+      /two places/,
+    ],
   ])('is refused when it is %s', (_, text, message) => {
     expect(reasonOf(() => parse(text))).toMatchObject({
       code: 'patch-unreadable',

@@ -74,6 +74,7 @@ export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
   const nameIn = (at: number, name: string): string | undefined => {
     const path = name.replace(/\t.*$/, '').trimEnd();
     if (path === '/dev/null') return undefined;
+    if (noName.test(path)) throw unreadable(at, 'a path that no file can have');
     if (path.startsWith('"')) throw unreadable(at, 'a quoted path; files of the kernel have plain names');
     const parts = path.split('/').slice(1);
     if (parts.length === 0 || parts.some((part) => part === '' || part === '.' || part === '..')) {
@@ -96,6 +97,8 @@ export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
       endGit();
       inGit = true;
       at++;
+    } else if (inGit && /^(?:new|deleted) file mode (?!100)/.test(line)) {
+      throw unreadable(at, 'a file that is none of text: a symbolic link, or a tree of its own');
     } else if (inGit && /^(?:new|deleted) file mode /.test(line)) {
       header.change = line.startsWith('new') ? 'create' : 'delete';
       at++;
@@ -126,6 +129,8 @@ export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
         at = next;
       }
       if (hunks.length === 0) throw unreadable(at, 'a hunk (@@ -…) should stand here');
+      const more = firstLeftOver(lines, at);
+      if (more !== undefined) throw unreadable(more, `the hunk ${hunks.at(-1)!.header} has more lines than it says`);
       const [only] = hunks;
       if (change === 'edit' && hunks.length === 1) {
         if (isFromNothing(lines[from]!, only!, '+')) header.change = 'create';
@@ -134,15 +139,31 @@ export function parseUnifiedDiff(text: string, place: string): FilePatch[] {
       finish(from, hunks);
       inGit = false;
     } else {
+      if (/^\*{15}$/.test(line)) throw unreadable(at, 'a change as `diff -c` writes it');
       if (line.startsWith('@@ -')) throw unreadable(at, 'a hunk that belongs to no file: no ---/+++ lines before it');
       at++;
     }
   }
   endGit();
   if (files.length === 0) throw unreadable(0, 'there is no change of a file in it');
-  const twice = files.find(({ path }, i) => files.findIndex((other) => other.path === path) !== i);
-  if (twice) throw unreadable(0, `${twice.path} is changed in two places of the patch`);
+  const named = files.flatMap(({ path, oldPath }) => (path === oldPath ? [path] : [path, oldPath]));
+  const twice = named.find((path, i) => named.indexOf(path) !== i);
+  if (twice) throw unreadable(0, `${twice} is changed in two places of the patch`);
   return files;
+}
+
+/** A control character, or a component longer than file systems have it (NAME_MAX of linux/limits.h). */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is looked for.
+const noName = /[\0-\x1f\x7f]|[^/]{256}/;
+
+/**
+ * Where lines that look like a hunk's stand right behind the last of one: its counts are wrong, and part of it would be
+ * taken for talk. `-- ` is how mail ends, `---` how the next file begins.
+ */
+function firstLeftOver(lines: readonly string[], from: number): number | undefined {
+  for (let at = from; /^[ +-]/.test(lines[at] ?? '') && !/^--( ?$|-)/.test(lines[at]!); at++)
+    if (!lines[at]!.startsWith(' ')) return at;
+  return undefined;
 }
 
 /**
