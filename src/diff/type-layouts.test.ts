@@ -60,8 +60,8 @@ test('What has no name is a part of what it lies in; a typedef is what it names;
       ['outer', STRUCT, 1, false, 4, 'inner', 3, 0],
       ['', ARRAY, 0, false, 0, 1, 1, 1],
     );
-  expect(changes(outer('a', 1), outer('b', 1))).toEqual(['struct outer']);
-  expect(changes(outer('a', 1), outer('a', 5))).toEqual(['struct outer']);
+  expect(changes(outer('a', 1), outer('b', 1))).toEqual(['typedef alias', 'struct outer']);
+  expect(changes(outer('a', 1), outer('a', 5))).toEqual(['typedef alias', 'struct outer']);
   expect(changes(described(int), outer('a', 1))).toEqual([]);
 });
 

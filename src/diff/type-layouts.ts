@@ -53,8 +53,8 @@ const deepest = 32;
 const mostMembers = 1_000_000;
 
 /**
- * How structures and unions lie in memory, by `struct NAME` or `union NAME`: a text that is the same for the same layout; and what
- * number an enumerator is, by `enumerator NAME`.
+ * How structures and unions lie in memory, by `struct NAME` or `union NAME`, or by `typedef NAME` for one that has no other: a text that is
+ * the same for the same layout; and what number an enumerator is, by `enumerator NAME`.
  * Undefined for an object that describes no types. Throws `elf-malformed`; `place` names the object.
  */
 export function typeLayouts(object: ElfModel, place: string): ReadonlyMap<string, string> | undefined {
@@ -93,7 +93,10 @@ export function typeLayouts(object: ElfModel, place: string): ReadonlyMap<string
     // What the kernel has stored is a number, and the name says what it means.
     for (let at = 0; type.kind === 'enum' && at < type.rest.length; at += type.each)
       layouts.set(`enumerator ${names(type.rest[at]!)}`, type.rest.slice(at + 1, at + type.each).join());
-    if ((type.kind !== 'struct' && type.kind !== 'union') || type.name === '') continue;
+    const isBody = ({ kind }: Type) => kind === 'struct' || kind === 'union';
+    const target = type.kind === 'typedef' ? types[type.sizeOrType - 1] : undefined;
+    if (target && isBody(target) && target.name === '') layouts.set(`typedef ${type.name}`, body(target, 0));
+    if (!isBody(type) || type.name === '') continue;
     layouts.set(`${type.kind} ${type.name}`, body(type, 0));
   }
   return layouts;
