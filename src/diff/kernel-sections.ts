@@ -44,7 +44,7 @@ const registered: readonly (readonly [RegExp, Refusal])[] = [
   [/^\.\w*initcall|^\.(init_array|ctors|exitcall|init\.setup|pci_fixup)|^__earlycon/, init],
   [/^_{2,3}k(symtab|crctab)|^\.export_symbol/, exports],
   [/^\.BTF_ids/, typeNumbers],
-  [/^(__param|__tracepoints|_ftrace_events|__bpf_raw_tp|_error_injection|_kprobe_blacklist)/, interfaces],
+  [/^(__param|__tracepoints|_ftrace_events|__bpf_raw_tp|_error_injection)/, interfaces],
 ];
 
 /** Whether what is new in a section has an effect by itself, without any code that refers to it. */

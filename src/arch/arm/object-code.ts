@@ -84,6 +84,8 @@ export const objectCode: ObjectCode = {
   tables: [
     { section: '__ex_table', entrySize: 8, use: 'applied' },
     { section: '__bug_table', entrySize: 12, line: { offset: 8, size: 2 }, use: 'applied' },
+    // NOKPROBE_SYMBOL(): a probe in what probes themselves call would never end (linux/kprobes.h).
+    { section: '_kprobe_blacklist', entrySize: 4, use: 'applied' },
     { section: '__jump_table', entrySize: 12, use: 'followed' },
     { section: '.alt.smp.init', entrySize: 8, use: 'applied' },
     { section: '.pv_table', entrySize: 4, use: 'applied' },

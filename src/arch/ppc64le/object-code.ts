@@ -93,6 +93,8 @@ export const objectCode: ObjectCode = {
   tables: [
     { section: '__ex_table', entrySize: 8, use: 'applied' },
     { section: '__bug_table', entrySize: 12, line: { offset: 8, size: 2 }, use: 'applied' },
+    // NOKPROBE_SYMBOL(): a probe in what probes themselves call would never end (linux/kprobes.h).
+    { section: '_kprobe_blacklist', entrySize: 8, use: 'applied' },
     { section: '__jump_table', entrySize: 16, use: 'followed' },
     { section: '__ftr_fixup', entrySize: 48, fromStart: true, use: 'applied' },
     { section: '__mmu_ftr_fixup', entrySize: 48, fromStart: true, use: 'applied' },
