@@ -4,10 +4,11 @@
 import { type Correlation, isByContent } from './correlate.ts';
 import { branchAt } from './instructions.ts';
 import { moved, onlyLinesDiffer, withoutLines } from './line-numbers.ts';
-import { stem } from './names.ts';
+import { source, stem } from './names.ts';
 import {
   type DiffedObject,
   grouped,
+  isCode,
   isDescriptor,
   isNamelessCode,
   type Piece,
@@ -34,6 +35,7 @@ export class Comparison {
   /** For two constants: whether they are equal; false also while that is being found out. */
   readonly #equal = new Map<Piece, Map<Piece, boolean>>();
   readonly #commonEnds = new Map<Piece, Map<Piece, number>>();
+  #constants: Map<string, { readonly user: Piece; readonly constant: Piece }[]> | undefined;
   #nameless: Map<string, Piece[]> | undefined;
   readonly #entries: readonly [Map<Piece, Piece[]>, Map<Piece, Piece[]>];
 
@@ -80,6 +82,24 @@ export class Comparison {
   isInOriginal(piece: Piece): boolean {
     this.#nameless ??= grouped(this.#original.pieces.filter(isNamelessCode), placeOf);
     return (this.#nameless.get(placeOf(piece)) ?? []).some((each) => this.#equalContent(each, piece, 0));
+  }
+
+  /**
+   * The constant of the original that `piece`, of the patched object, was before: with the same name, used by the same function of the
+   * source as `from`, and holding the same. Undefined where there is none, or more than one.
+   */
+  unchangedConstant(from: Piece, piece: Piece): Piece | undefined {
+    this.#constants ??= grouped(
+      this.#original.pieces.flatMap((user) =>
+        user.references.flatMap(({ to }) =>
+          to.piece?.kind === 'variable' && isByContent(to.piece) ? [{ user, constant: to.piece }] : [],
+        ),
+      ),
+      ({ user, constant }) => usedKey(user, constant),
+    );
+    const candidates = new Set((this.#constants.get(usedKey(from, piece)) ?? []).map(({ constant }) => constant));
+    const [same, ...others] = [...candidates].filter((each) => this.#equalContent(each, piece, 0));
+    return others.length === 0 ? same : undefined;
   }
 
   /** The entries of tables that belong to two functions. */
@@ -217,6 +237,9 @@ export class Comparison {
     return bytes;
   }
 }
+
+const usedKey = (user: Piece, constant: Piece): string =>
+  `${isCode(user) ? source(user.name) : stem(user.name)} ${stem(constant.name)}`;
 
 const placeOf = ({ section, start, end }: Piece): string => `${section.name} ${end - start}`;
 

@@ -36,6 +36,10 @@ export const isExpendable = (name: string): boolean =>
     stem(name),
   );
 
+/** Constants that the compiler made of code: nobody tells one from another by its address. */
+export const isOfCompiler = (name: string): boolean =>
+  /^(C|CSWTCH|__func__|__FUNCTION__|__PRETTY_FUNCTION__)$/.test(stem(name));
+
 /** A static key of a tracepoint: nothing but tracing is lost where its jump label is left out. */
 export const isTracepoint = (name: string): boolean => name.startsWith('__tracepoint_');
 

@@ -70,14 +70,14 @@ export const isNamelessCode = (piece: Piece): boolean => piece.kind === 'rest' &
 /** Whether a variable is a pr_debug()'s: part of the code that it stands in, and copied with it (linux/dynamic_debug.h, 6.1). */
 export const isDescriptor = ({ section }: Piece): boolean => section.name === '__dyndbg';
 
-/** Pieces by what they have in common, in order. */
-export function grouped<Key>(pieces: readonly Piece[], keyOf: (piece: Piece) => Key): Map<Key, Piece[]> {
-  const groups = new Map<Key, Piece[]>();
-  for (const piece of pieces) {
-    const key = keyOf(piece);
+/** Things by what they have in common, in order. */
+export function grouped<Item, Key>(items: readonly Item[], keyOf: (item: Item) => Key): Map<Key, Item[]> {
+  const groups = new Map<Key, Item[]>();
+  for (const item of items) {
+    const key = keyOf(item);
     const group = groups.get(key);
-    if (group) group.push(piece);
-    else groups.set(key, [piece]);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
   }
   return groups;
 }

@@ -3,7 +3,8 @@
 //
 // - A call of a function that goes along leads to the new one. A pointer to it stays the old one's, which is redirected: so
 //   comparisons of pointers hold, and none that has been stored leads into a patch that is gone.
-// - Strings and constants are copied. Variables of the original are bound, new ones go along.
+// - Strings and the compiler's own constants are copied. Variables of the original are bound, and so are constants that the source
+//   gave a name and that hold what they held; new ones go along.
 // - Entries of the kernel's tables go along with the code that they are about.
 // - A TOC slot goes along with who loads from it, and not the section with all that its other slots refer to.
 
@@ -13,7 +14,7 @@ import type { Comparison } from './compare.ts';
 import { type Correlation, isByContent } from './correlate.ts';
 import { branchAt, wordAt } from './instructions.ts';
 import { isIgnored, isInit } from './kernel-sections.ts';
-import { isExpendable, isTracepoint, stem, tracepointLost } from './names.ts';
+import { isExpendable, isOfCompiler, isTracepoint, stem, tracepointLost } from './names.ts';
 import { called, type DiffedObject, isCode, isDescriptor, isWritable, type Piece, type Reference } from './object.ts';
 
 /** Where a reference of a piece that goes along is to lead. */
@@ -167,7 +168,11 @@ class Selector {
 
   #linkToVariable(from: Piece, piece: Piece, kept: Link): Link {
     const included: Link = { kind: 'included', piece };
-    if (isByContent(piece)) return included;
+    if (isByContent(piece)) {
+      // Its address may be stored where it outlives the patch, as inode->i_fop does (inode_init_always in fs/inode.c, Linux 6.1).
+      const same = isOfCompiler(piece.name) ? undefined : this.#comparison.unchangedConstant(from, piece);
+      return same ? { kind: 'original', piece: same } : included;
+    }
     // The switch of a pr_debug() is found through the module that it is in.
     if (isDescriptor(piece)) return included;
     // A lock's key is nothing without lockdep: neither does it hold anything, nor is it somewhere in particular.
