@@ -106,6 +106,8 @@ const table: readonly [line: string, end: string][] = [
   ['build --kernel other -o SCRATCH/other.ko EXAMPLE.c', 'kernel-unknown'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/none.c', 'file-missing'],
   ['build --kernel mine -o SCRATCH/none/other.ko EXAMPLE.c', 'output-failed'],
+  // Before the kernel is looked for.
+  ['build --kernel other -o SCRATCH/none/other.ko EXAMPLE.c', 'output-failed'],
   ['build --kernel mine -o SCRATCH/new/ EXAMPLE.c', 'done'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/fix.patch', 'patch-unreadable'],
   ['build --kernel mine -o SCRATCH/other.ko SCRATCH/whole.c', 'whole-module'],

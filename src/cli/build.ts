@@ -4,7 +4,7 @@ import { existsSync, realpathSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { compilePairs } from '../compile/pairs.ts';
 import type { LinkAddress } from '../elf/units.ts';
-import { makeFolder, writeOutput } from '../host/files.ts';
+import { checkFolderOf, makeFolder, writeOutput } from '../host/files.ts';
 import { openKernel } from '../host/kernel-store.ts';
 import { architectureOf, checkSupported, loadKernel } from '../host/read-kernel.ts';
 import { checkSignature } from '../kernel/module-signature.ts';
@@ -75,6 +75,7 @@ export const buildCommand: Addition = (program, act) => {
           );
         }
         checkPatchName(name);
+        await checkFolderOf(output.endsWith('/') ? output : target);
         const stored = await openKernel(options.kernel);
         await checkSupported(stored);
         const { progress } = context;

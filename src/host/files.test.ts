@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ReasonError } from '../reason.ts';
-import { filesBelow, makeFolder, readInput, writeOutput } from './files.ts';
+import { checkFolderOf, filesBelow, makeFolder, readInput, writeOutput } from './files.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -74,6 +74,15 @@ describe('writing', () => {
     expect(reason.message).not.toMatch(/E[A-Z]{4,}|\.next/);
     expect(reason.remedy).toContain('-o');
   });
+});
+
+test('A place that cannot be written to is told before there is anything to write', async () => {
+  await checkFolderOf(join(folder, 'out.ko'));
+  for (const name of ['none/out.ko', 'file/out.ko'])
+    expect(await reasonOf(checkFolderOf(join(folder, name)))).toMatchObject({
+      code: 'output-failed',
+      place: join(folder, name),
+    });
 });
 
 describe('making a folder', () => {

@@ -1,7 +1,7 @@
 // The user's own files: read whole, written whole or not at all.
 
 import { existsSync, realpathSync, rmSync, statSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { getSystemErrorMap } from 'node:util';
 import { type ReasonError, reasonError } from '../reason.ts';
@@ -53,6 +53,13 @@ export async function makeFolder(path: string): Promise<void> {
     if (existsSync(path) && statSync(path).isDirectory()) return;
     throw cannotWrite(path, error);
   }
+}
+
+/** Sees that the folder is there in which a file or a folder is to be made that the user named. Throws `output-failed`. */
+export async function checkFolderOf(path: string): Promise<void> {
+  await stat(`${dirname(resolve(path))}/.`).catch((error: unknown) => {
+    throw cannotWrite(path, error);
+  });
 }
 
 /**
