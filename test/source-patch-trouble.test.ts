@@ -91,6 +91,14 @@ describe.each(stockKernels)('$name', ({ name, package: wanted }) => {
     expect(treeState()).toEqual(before);
   };
 
+  it('says which functions go another way than was asked for', async () => {
+    const { status, stderr } = await suture([...command('two.patch', output), '--way', 'entry'], environment());
+    expect(status).toBe(0);
+    const said = /dummy_\w+ of dummy goes the ftrace way: here the entry way is for functions of the kernel itself/;
+    if (name.includes('powerpc')) expect(stderr).toMatch(said);
+    else expect(stderr).not.toContain('goes the ftrace way');
+  });
+
   describe('an interrupt', () => {
     // The compiler hangs where it is asked for this, and has begun a temporary file.
     it.each([

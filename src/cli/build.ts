@@ -103,6 +103,12 @@ export const buildCommand: Addition = (program, act) => {
                 ...(await proveBuilt(kernel, patch.bytes, patch.name, options.unproven === true, context)),
               }),
         };
+        for (const { oldName, module, way } of result.redirects) {
+          if (options.way === 'entry' && way === 'ftrace')
+            context.remark(
+              `${oldName} of ${module} goes the ftrace way: here the entry way is for functions of the kernel itself`,
+            );
+        }
         if (output.endsWith('/')) await makeFolder(output);
         await writeOutput(target, patch.bytes);
         return { result: { output: target, ...result }, text: describe(target, result) };
