@@ -70,6 +70,12 @@ if (unknown !== undefined || !Number.isSafeInteger(runs) || runs < 1) {
   process.exit(1);
 }
 
+/** The first of some names that no kernel of the cache has. */
+async function absent(names: readonly string[]): Promise<string | undefined> {
+  const cached = new Set((await listKernels()).map(({ name }) => name));
+  return names.find((name) => !cached.has(name));
+}
+
 /** The newest stock kernel of each architecture in the cache, fetched if there is none. */
 async function stockKernels(): Promise<string[]> {
   const cached = (await listKernels()).map(({ name }) => name);
@@ -91,6 +97,11 @@ const machine = {
   node: process.version,
   load: loadavg().map((load) => Number(load.toFixed(2))),
 };
+const missing = await absent(values.kernel);
+if (missing !== undefined) {
+  say(`no kernel ${missing} in the cache: \`bin/suture kernel list\` shows those that are`);
+  process.exit(1);
+}
 const kernels = values.kernel.length > 0 ? values.kernel : await stockKernels();
 const chosen = benches.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
 if (!values.json) {

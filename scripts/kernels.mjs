@@ -33,7 +33,14 @@ async function build(name) {
   }
 }
 
+const usage =
+  'npm run kernels [-- NAME …]: builds kernels for tests; without a name, which there are and which have been built';
+
 const names = process.argv.slice(2);
+if (names.some((name) => name.startsWith('-'))) {
+  console.log(usage);
+  process.exit(names.includes('--help') || names.includes('-h') ? 0 : 1);
+}
 for (const { name, purpose } of names.length > 0 ? [] : recipes) {
   console.log(`${name.padEnd(20)}${(await findKernel(name)) ? 'built' : '-'.padEnd(5)}  ${purpose}`);
 }

@@ -33,7 +33,8 @@ const branchField = { from: 0, width: 24, to: 0 };
 /**
  * Assembly that is not called by the procedure call standard, by the names that it has in arch/arm (Linux 6.1): accessors of
  * user memory (lib/getuser.S, putuser.S), arithmetic of the compiler's (lib/lib1funcs.S, div64.S), ftrace's hooks
- * (kernel/entry-ftrace.S), returns to user mode (kernel/entry-common.S), vectors and what runs without the MMU.
+ * (kernel/entry-ftrace.S), returns to user mode (kernel/entry-common.S), vectors and what runs without the MMU. What is C and shares
+ * a prefix is left out with them.
  */
 const ownConvention =
   /^(__(get|put)_user_|__aeabi_|__do_div64|__gnu_mcount_nc|mcount|ftrace_(caller|regs|graph|stub|call)|return_to_handler|ret_(fast|slow|from|to)_|vector_|__hyp_|__fixup_|__secondary_|secondary_startup|__turn_mmu|__enable_mmu|stext|_text|_stext|__\w*text_(start|end))/;
@@ -51,7 +52,8 @@ const ownRanges = [
 
 /** Why a function is none that is called as usual, by its name and by where it lies. */
 export function ownConventionByPlace({ name, address }: FunctionText, kernel: KernelText): string | undefined {
-  if (ownConvention.test(name)) return 'it is assembly that is not called as the procedure call standard has it';
+  if (ownConvention.test(name))
+    return 'its name is one of assembly that is not called as the procedure call standard has it, or of what ftrace itself runs on';
   for (const [first, last] of ownRanges) {
     const [start, end] = [kernel.symbol(first), kernel.symbol(last)];
     if (start !== undefined && end !== undefined && address >= start && address < end)

@@ -38,7 +38,7 @@ const half = (from: number) => ({ from, width: 16, to: 0 });
 /**
  * Assembly that is not called as the ABI has it, by the names that it has in arch/powerpc (Linux 6.1): what saves and restores
  * registers for functions (lib/crtsavres.S), ftrace's hooks, exceptions and returns from them (kernel/exceptions-64s.S,
- * interrupt_64.S), and where processors start.
+ * interrupt_64.S), and where processors start. What is C and shares a prefix is left out with them.
  */
 const ownConvention =
   /^(_(save|rest)|_mcount|mcount|ftrace_|return_to_|livepatch_|exc_|system_call|ret_from_|ret_to_|interrupt_return|fast_|replay_|do_final_|masked_|enter_|start_|generic_secondary|copy_to_here|_?__secondary|_switch|_stext|_text|__\w*(text|interrupts|handlers|code)_?(start|end)|start_(text|first)|end_first|__(start|end)_)/;
@@ -82,7 +82,8 @@ function isRunInto(before: number | undefined): boolean {
 }
 
 function ownConventionOf({ name, address }: FunctionText, kernel: KernelText): string | undefined {
-  if (ownConvention.test(name)) return 'it is assembly that is not called as the ABI has it';
+  if (ownConvention.test(name))
+    return 'its name is one of assembly that is not called as the ABI has it, or of what ftrace itself runs on';
   const head = kernel.symbol(lastOfHead);
   if (head !== undefined && address <= head) return 'it is in the head of the kernel, which is assembly for exceptions';
   const before = Array.from({ length: mostPadding }, (_, i) => kernel.word(linkAddress(address - BigInt(4 * (i + 1)))));
