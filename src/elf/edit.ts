@@ -61,3 +61,10 @@ export function findSymbol(model: ElfModel, name: string): ElfSymbol | undefined
 /** Whether a symbol is defined in a section. */
 export const isSection = (place: SymbolPlace | undefined): place is Section =>
   typeof place === 'object' && 'data' in place;
+
+/** Takes sections out of a model. What says that it belongs to one of them (sh_link) belongs to none from then on. */
+export function removeSections(model: ElfModel, isGone: (section: Section) => boolean): void {
+  const gone = new Set(model.sections.filter(isGone));
+  model.sections = model.sections.filter((section) => !gone.has(section));
+  for (const section of model.sections) if (section.link && gone.has(section.link)) section.link = undefined;
+}

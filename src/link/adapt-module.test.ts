@@ -508,6 +508,16 @@ describe('refused is', () => {
     expect(findSection(readElf(adapt(module), 'p.ko'), '.modinfo')!.link).toBe(undefined);
   });
 
+  it('nor over one that says it belongs to a table of relocations which are applied', () => {
+    const module = klpModule(({ maker, mine, data }) => {
+      const call = late(maker, '.klp.sym.target.theirs,0');
+      setApart(maker, mine, 'target', [{ offset: callAt, type: CALL, symbol: call, addend: -8n }]);
+      data.link = findSection(maker.model, '.klp.rela.target..text')!;
+    });
+    const targets = new Map([['target', target()]]);
+    expect(findSection(readElf(adapt(module, targets), 'p.ko'), '.data')!.link).toBe(undefined);
+  });
+
   it('an object that is named twice', () => {
     const module = klpModule(({ data }) => {
       // The target's entry becomes a second one of the kernel's, with the same functions.

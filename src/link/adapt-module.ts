@@ -7,7 +7,7 @@
 
 import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
 import { SHF_ALLOC } from '../elf/constants.ts';
-import { findSection, isSection, setData, writeElf } from '../elf/elf.ts';
+import { findSection, isSection, removeSections, setData, writeElf } from '../elf/elf.ts';
 import type { ElfModel, Section } from '../elf/model.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
@@ -226,12 +226,6 @@ function dropSection(module: ElfModel, name: string): void {
   if (!section) return;
   dropSymbols(module, section);
   removeSections(module, (each) => each === section);
-}
-
-/** What says that it belongs to a section which goes (sh_link) belongs to none from then on. */
-function removeSections(module: ElfModel, isGone: (section: Section) => boolean): void {
-  module.sections = module.sections.filter((section) => !isGone(section));
-  for (const section of module.sections) if (section.link && isGone(section.link)) section.link = undefined;
 }
 
 /** The symbols of a section that is made anew: nothing refers to them, or their places would have to be known. */

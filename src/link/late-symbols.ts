@@ -10,7 +10,7 @@
 
 import type { Architecture } from '../arch/arch.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, STB_GLOBAL, STB_LOCAL, STT_FUNC } from '../elf/constants.ts';
-import { newSymbol } from '../elf/elf.ts';
+import { newSymbol, removeSections } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import { isFunction, symbolsNamed } from '../kernel/old-function.ts';
@@ -124,7 +124,7 @@ function mergeTables(model: ElfModel, arch: Architecture, attempt: Attempt): voi
       });
     }
   }
-  model.sections = model.sections.filter(({ name, relocationTable }) => !relocationTable || !tableName.test(name));
+  removeSections(model, ({ name, relocationTable }) => relocationTable !== undefined && tableName.test(name));
 }
 
 /** Symbols of this kind, in a table of which nobody knows when it is to be applied. */

@@ -6,7 +6,7 @@
 
 import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
 import { SHF_ALLOC, STT_FUNC } from '../elf/constants.ts';
-import { isSection, writeElf } from '../elf/elf.ts';
+import { isSection, removeSections, writeElf } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
 import { ModuleCode } from '../kernel/module-code.ts';
@@ -112,7 +112,7 @@ export function linkPatch(input: PatchInput): LinkedPatch {
 /** Takes out what is not loaded, Kbuild's own call-site table, and the symbols that nothing needs any more. */
 export function stripObject(object: ElfModel): void {
   const stays = (s: Section) => (s.flags & SHF_ALLOC) !== 0n && s.name !== '__mcount_loc';
-  object.sections = object.sections.filter((s) => stays(s.relocationTable?.target ?? s));
+  removeSections(object, (s) => !stays(s.relocationTable?.target ?? s));
   const kept = new Set(object.sections);
   const used = new Set(object.sections.flatMap((s) => s.relocations.map((r) => r.symbol)));
   object.symbols = object.symbols.filter((symbol) =>
