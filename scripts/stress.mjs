@@ -1,8 +1,10 @@
 // npm run stress [-- [--cycles N] [--way ftrace|entry|auto] [KERNEL …]]: patches coming and going while two processors call what is patched and tracers are switched
-// on and off, in guests with the stock kernels; a line a phase. Ends with 0 if every phase held.
+// on and off, in guests with the stock kernels; a line a phase. Ends with 0 if every phase held. With --stale-code: how often the
+// emulator executes text that has been written over, so often tried as there are cycles.
 
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { staleCode } from '../dist/cli/stale-code.js';
 import { stressKernel } from '../dist/cli/stress.js';
 import { fetchKernel } from '../dist/host/fetch-kernel.js';
 import { listKernels } from '../dist/host/kernel-store.js';
@@ -10,7 +12,11 @@ import { listKernels } from '../dist/host/kernel-store.js';
 const say = (text) => process.stderr.write(`stress: ${text}\n`);
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { cycles: { type: 'string', default: '1000' }, way: { type: 'string', default: 'auto' } },
+  options: {
+    cycles: { type: 'string', default: '1000' },
+    way: { type: 'string', default: 'auto' },
+    'stale-code': { type: 'boolean', default: false },
+  },
 });
 const cycles = Number(values.cycles);
 if (!Number.isSafeInteger(cycles) || cycles < 1) {
@@ -56,6 +62,15 @@ const holds = ({ cycles, mixed, changes, leaks, alarms }) =>
 
 const folder = fileURLToPath(new URL('../test/stress', import.meta.url));
 let allHeld = true;
+if (values['stale-code']) {
+  for (const name of await kernels(positionals)) {
+    for (const oneThread of [false, true]) {
+      const { armed, missed } = await staleCode(name, folder, cycles, oneThread);
+      console.log(`${name}, ${oneThread ? 'one thread' : 'two threads'}: armed ${armed} times, missed ${missed} times`);
+    }
+  }
+  process.exit(0);
+}
 for (const name of await kernels(positionals)) {
   console.log(name);
   const said = (phase, done) => done % 100 === 0 && say(`${name}: ${phase}: ${done} cycles`);

@@ -42,6 +42,8 @@ export interface Platform {
     readonly memoryMegabytes: number;
     /** The console's device for `console=`. */
     readonly console: string;
+    /** ftrace writes call sites while other processors execute them, which QEMU does not always notice (docs/stress.md). */
+    readonly missesWrittenText?: boolean;
   };
 }
 

@@ -30,10 +30,13 @@ export async function stressModules(
     return adaptFolder(kernel, core, sources, 'stress_target', wanted);
   });
   const made = (module: keyof typeof modules): Uint8Array => adapted.get(module)!;
+  const way = chooseWay(kernel, wanted);
   return {
     core: new Uint8Array(await readFile(core.ko)),
     target: made('stress_target'),
-    way: chooseWay(kernel, wanted),
+    way,
+    // In the entry way the core writes, with the machine stopped.
+    oneThread: way === 'ftrace' && kernel.arch.platform.qemu.missesWrittenText === true,
     patches: [made('stress_a'), made('stress_b')],
   };
 }

@@ -32,5 +32,6 @@ export const platform: Platform = {
     arguments: ['-M', 'pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off', '-cpu', 'power9'],
     memoryMegabytes: 1024,
     console: 'hvc0',
+    missesWrittenText: true,
   },
 };
