@@ -93,7 +93,7 @@ function describe(output: string, { redirects, recipes, bound }: Awaited<ReturnT
     output,
     ...redirects.map((r) => {
       const where = r.module === null ? `at 0x${r.oldAddress.toString(16)}` : `of ${r.module}`;
-      return `  replaces ${r.oldName} ${where} by ${r.newName}`;
+      return `  replaces ${r.oldName} ${where} by ${r.newName}, ${r.way} way`;
     }),
     ...recipes.map((r) => `  ${r.place} waits for ${r.symbol} of ${r.module}`),
     ...bound.map((b) => `  uses ${b.name} at 0x${b.address.toString(16)}, which is not exported`),

@@ -193,7 +193,8 @@ function describe(target: string, { redirects, bound, files, recipes }: Shown): 
   const lines = redirects.map((r) => {
     const by = r.newName === r.oldName ? '' : ` by ${r.newName}`;
     const where = r.module === null ? `at 0x${r.oldAddress?.toString(16)}` : `of ${r.module}`;
-    return `  replaces ${r.oldName} ${where}${by}${r.way === 'livepatch' ? ', by the kernel’s own livepatch' : ''}`;
+    const how = r.way === 'livepatch' ? 'by the kernel’s own livepatch' : `${r.way} way`;
+    return `  replaces ${r.oldName} ${where}${by}, ${how}`;
   });
   const alongside = files.flatMap((file) => file.alongside.map((name) => `  brings ${name} of ${file.path}`));
   const bindings = bound.map((b) => `  uses ${b.name} at 0x${b.address.toString(16)}, which is not exported`);

@@ -27,7 +27,7 @@ function describe(patch: ReturnType<typeof describePatch> & { readonly signed: b
     `build id ${Buffer.from(patch.buildId).toString('hex')}`,
     patch.signed ? 'signed: unchanged since it was built' : 'not signed by Suture',
     ...redirects.flatMap((r) => [
-      `${r.oldName} ${r.module === null ? `at ${hex(r.oldAddress)}` : `of ${r.module}`} (${r.oldSize} bytes, ${r.maskedWords} of its words not compared) by ${r.newName}, ${r.way}:`,
+      `${r.oldName} ${r.module === null ? `at ${hex(r.oldAddress)}` : `of ${r.module}`} (${r.oldSize} bytes, ${r.maskedWords} of its words not compared) by ${r.newName}, ${r.way} way${r.stub.length > 0 ? ', by this stub:' : ', with no stub in between'}`,
       ...r.stub.map(({ word, text }) => `  ${word.toString(16).padStart(8, '0')}  ${text}`),
     ]),
     ...patch.modules.map((m) => `patches the module ${m.name}, build id ${Buffer.from(m.buildId).toString('hex')}`),
