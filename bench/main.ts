@@ -108,10 +108,10 @@ if (!values.json) {
   const { processors, node, load } = machine;
   console.log(`${processors} × ${machine.processor}, Node ${node}, load ${load[0]} at the start, best of ${runs}`);
 }
-const done: { name: string; title: string; rows: readonly Row[] }[] = [];
+const done: (Pick<Bench, 'name' | 'title' | 'limits'> & { readonly rows: readonly Row[] })[] = [];
 for (const bench of chosen) {
   const rows = await bench.run({ kernels, runs, say });
-  done.push({ name: bench.name, title: bench.title, rows });
+  done.push({ name: bench.name, title: bench.title, limits: bench.limits ?? {}, rows });
   if (!values.json) console.log(`\n${bench.title}\n${columns(cells(bench, rows))}`);
 }
 if (values.json)

@@ -28,6 +28,20 @@ const nops = [0xe320f000, 0xe1a00000];
 const [R_ARM_NONE, R_ARM_REL32, R_ARM_TARGET1, R_ARM_V4BX, R_ARM_MOVW_ABS_NC, R_ARM_MOVT_ABS] = [0, 3, 38, 40, 43, 44];
 const [R_ARM_ALU_PC_G0_NC, R_ARM_ALU_PC_G1_NC, R_ARM_LDR_PC_G2] = [57, 59, 63];
 
+/** What MOVW shows of an address, its low half, and MOVT, its high half; `compiled` and `linked` are their 16 bits before and after. */
+export function shownHalf(isHigh: boolean, compiled: number, linked: number): ShownTarget {
+  const [part, shift] = isHigh ? [1, 16n] : [0, 0n];
+  const addend = signed(compiled, 16);
+  const half = BigInt(linked);
+  return {
+    addend,
+    of: 2,
+    parts: [[part, half << shift]],
+    isContent: false,
+    fits: (symbol) => ((wrap(symbol + addend) >> shift) & 0xffffn) === half,
+  };
+}
+
 /** What a linked word shows of its relocation. */
 export function shownTarget({ type, compiled, linked, address }: LinkedPlace): Shown {
   const same = (mask: number) => ((compiled ^ linked) & mask) === 0;
@@ -54,19 +68,9 @@ export function shownTarget({ type, compiled, linked, address }: LinkedPlace): S
     case R_ARM_REL32:
       return whole(wrap(BigInt(linked) + address), signed(compiled, 32));
     case R_ARM_MOVW_ABS_NC:
-    case R_ARM_MOVT_ABS: {
+    case R_ARM_MOVT_ABS:
       if (!same(0xfff0f000)) return 'differs';
-      const addend = signed(imm16(compiled), 16);
-      const [part, shift] = type === R_ARM_MOVW_ABS_NC ? [0, 0n] : [1, 16n];
-      const half = BigInt(imm16(linked));
-      return {
-        addend,
-        of: 2,
-        parts: [[part, half << shift]],
-        isContent: false,
-        fits: (symbol) => ((wrap(symbol + addend) >> shift) & 0xffffn) === half,
-      };
-    }
+      return shownHalf(type === R_ARM_MOVT_ABS, imm16(compiled), imm16(linked));
     case R_ARM_ALU_PC_G0_NC:
     case R_ARM_ALU_PC_G1_NC:
     case R_ARM_LDR_PC_G2: {

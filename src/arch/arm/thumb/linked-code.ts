@@ -9,7 +9,7 @@
 // A branch has no bit 0, so it shows where the code is. The call of a weak symbol that nobody defines becomes `nop.w`.
 
 import type { KernelText, LinkedPlace, Shown } from '../../arch.ts';
-import { shownTarget as shownInA32 } from '../linked-code.ts';
+import { shownHalf, shownTarget as shownInA32 } from '../linked-code.ts';
 import { R_ARM_THM_CALL, R_ARM_THM_JUMP24, R_ARM_THM_MOVT_ABS, R_ARM_THM_MOVW_ABS_NC } from '../relocations.ts';
 import { farMask, pcAhead, readBranch, wideImmediate, wideMask, wideNop } from './instructions.ts';
 
@@ -46,16 +46,8 @@ export function shownTarget(place: LinkedPlace, _image: KernelText): Shown {
     case R_ARM_THM_MOVW_ABS_NC:
     case R_ARM_THM_MOVT_ABS: {
       if (!same(wideMask)) return 'differs';
-      const addend = BigInt.asIntN(16, BigInt(wideImmediate(...halves(compiled))));
-      const [part, shift] = type === R_ARM_THM_MOVW_ABS_NC ? [0, 0n] : [1, 16n];
-      const half = BigInt(wideImmediate(...halves(linked)));
-      return {
-        addend,
-        of: 2,
-        parts: [[part, half << shift]],
-        isContent: false,
-        fits: (symbol) => ((wrap(symbol + addend) >> shift) & 0xffffn) === half,
-      };
+      const [before, after] = [compiled, linked].map((word) => wideImmediate(...halves(word))) as [number, number];
+      return shownHalf(type === R_ARM_THM_MOVT_ABS, before, after);
     }
     default:
       return shownInA32(place);
