@@ -5,48 +5,29 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildSourcePatch, type SourcePatch } from '../src/cli/build-source-patch.ts';
+import { buildSourcePatch } from '../src/cli/build-source-patch.ts';
 import { makePatchedTree } from '../src/compile/patched-tree.ts';
 import { fetchKernel } from '../src/host/fetch-kernel.ts';
 import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
-import { checkSignature } from '../src/kernel/module-signature.ts';
-import { guestKernel } from '../src/lab/guest-kernel.ts';
-import { type Rehearsal, rehearse } from '../src/lab/rehearse.ts';
-import { modulesWithDependencies } from '../src/lab/target-modules.ts';
 import type { WantedWay } from '../src/link/choose-way.ts';
-import { Prover } from '../src/prove/prove-module.ts';
-import { ReasonError } from '../src/reason.ts';
 import { stockKernels } from './stock-kernels.ts';
-import { coreOf } from './support/patches.ts';
 import { editsAsPatch } from './support/source-patch.ts';
+import {
+  describeInGuest,
+  type Edit,
+  keptJumpLabel,
+  newStaticLocal,
+  otherFilesShow,
+  reasonsAgainst,
+  type SourcePatchCase,
+  staticLocalGoesOn,
+} from './support/source-patch-cases.ts';
 import { suture, sutureJson } from './suture.ts';
-
-/** A line of a file and what stands in its place. */
-type Edit = readonly [path: string, from: string, to: string];
-
-interface Case {
-  readonly name: string;
-  readonly edits: readonly Edit[];
-  /** `FILE: FUNCTION`. */
-  readonly replaced: readonly string[];
-  readonly alongside?: readonly string[];
-  /** For busybox's sh: what the guest shows, and how that looks while the patch is applied; `$before` is what it was. */
-  readonly show: string;
-  readonly applied: string;
-}
 
 const cmdline: Edit = ['fs/proc/cmdline.c', "seq_putc(m, '\\n');", '\tseq_puts(m, " patched\\n");'];
 
-const countCalls = `#include <linux/init.h>
-static noinline int one_more(void)
-{
-	static int calls;
-
-	return ++calls;
-}`;
-
 /** Each shows one thing more that a linker must get right. */
-const cases: readonly Case[] = [
+const cases: readonly SourcePatchCase[] = [
   {
     name: 'data that no table tells of',
     edits: [cmdline],
@@ -61,50 +42,10 @@ const cases: readonly Case[] = [
     show: 'grep -c "^name  " /proc/crypto',
     applied: '[ $(grep -c "^patched  " /proc/crypto) = "$before" ] && cat /proc/cpuinfo > /dev/null',
   },
-  {
-    name: 'a static local that goes on, and data of before',
-    edits: [['drivers/char/random.c', '"%pU", uuid);', '\tsnprintf(uuid_string, sizeof(uuid_string), "%pUB", uuid);']],
-    replaced: ['drivers/char/random.c: proc_do_uuid'],
-    show: 'cat /proc/sys/kernel/random/boot_id',
-    applied: '[ $(cat /proc/sys/kernel/random/boot_id) = $(echo $before | tr a-f A-F) ]',
-  },
-  {
-    name: 'data that only the code of other files shows',
-    edits: [
-      [
-        'fs/proc/uptime.c',
-        'seq_printf(m, "%lu.%02lu %lu.%02lu\\n",',
-        '\t{ extern int nr_threads; seq_printf(m, "%d threads, ", nr_threads); }\n\tseq_printf(m, "%lu.%02lu %lu.%02lu\\n",',
-      ],
-    ],
-    replaced: ['fs/proc/uptime.c: uptime_proc_show'],
-    show: 'grep -c threads /proc/uptime',
-    // The kernel counts all threads but the idle ones, and so does /proc; a few come and go with the check.
-    applied:
-      'more=$(($(cut -d" " -f1 /proc/uptime) - $(ls -d /proc/[1-9]*/task/* | wc -l))); [ $more -gt -6 ] && [ $more -lt 6 ]',
-  },
-  {
-    name: 'a new function with a static local',
-    edits: [
-      ['fs/proc/version.c', '#include <linux/init.h>', countCalls],
-      [
-        'fs/proc/version.c',
-        'seq_printf(m, linux_proc_banner,',
-        '\tseq_printf(m, "%d ", one_more());\n\tseq_printf(m, linux_proc_banner,',
-      ],
-    ],
-    replaced: ['fs/proc/version.c: version_proc_show'],
-    alongside: ['one_more'],
-    show: 'cat /proc/version',
-    applied: 'grep -q "^1 Linux" /proc/version && grep -q "^2 Linux" /proc/version',
-  },
-  {
-    name: 'a jump label of a tracepoint that the kernel keeps to itself',
-    edits: [['fs/exec.c', 'if (depth > 5)', '\t\tif (depth > 0)']],
-    replaced: ['fs/exec.c: bprm_execve'],
-    show: "printf '#!/bin/sh\\necho ran\\n' > /tmp/script; chmod +x /tmp/script; /tmp/script",
-    applied: '! /tmp/script 2> /dev/null',
-  },
+  staticLocalGoesOn,
+  otherFilesShow,
+  newStaticLocal,
+  keptJumpLabel,
   {
     name: 'two files of a module, and its data',
     edits: [
@@ -125,14 +66,6 @@ const cases: readonly Case[] = [
   },
 ];
 
-/** A check that shows the same before and after, and has the patch's effect seen meanwhile. */
-const checkOf = ({ show, applied }: Case): string => `
-case $SUTURE_PHASE in
-applied) before=$(cat /tmp/before); ${applied} ;;
-*) ${show} | tee /tmp/before ;;
-esac
-`;
-
 describe.each(stockKernels)('$name', ({ name, package: wanted, architecture: arch }) => {
   let kernel: LoadedKernel;
   let source: string;
@@ -141,14 +74,7 @@ describe.each(stockKernels)('$name', ({ name, package: wanted, architecture: arc
   const patchOf = (edits: readonly Edit[]) => editsAsPatch(source, edits);
   const build = (edits: readonly Edit[], module = 'lp', way: WantedWay = 'auto') =>
     buildSourcePatch(kernel, patchOf(edits), 'fix.patch', module, { way });
-  const reasonsOf = async (edits: readonly Edit[]) => {
-    const error = await build(edits).then(
-      () => undefined,
-      (thrown: unknown) => thrown,
-    );
-    if (!(error instanceof ReasonError)) throw error ?? new Error('nothing was refused');
-    return error.reasons;
-  };
+  const reasonsOf = (edits: readonly Edit[]) => reasonsAgainst(build(edits));
 
   beforeAll(async () => {
     await fetchKernel(wanted, { source: true });
@@ -158,42 +84,7 @@ describe.each(stockKernels)('$name', ({ name, package: wanted, architecture: arc
   });
   afterAll(() => rmSync(scratch, { recursive: true, force: true }));
 
-  describe('in a guest', () => {
-    const built: SourcePatch[] = [];
-    let rehearsal: Rehearsal;
-
-    beforeAll(async () => {
-      for (const [i, { edits }] of cases.entries()) built.push(await build(edits, `lp_${i}`));
-      rehearsal = await rehearse(guestKernel(kernel.stored), {
-        core: await coreOf(kernel),
-        targets: await modulesWithDependencies(kernel.stored.modules, ['zram']),
-        patches: cases.map((each, i) => ({ name: each.name, module: built[i]!.bytes, check: checkOf(each) })),
-      });
-    });
-
-    it.each(cases)('$name: applied, seen, and taken back', ({ name: patch }) => {
-      const steps = rehearsal.steps.filter((step) => step.patch === patch);
-      expect(steps.filter(({ status }) => status !== 0)).toEqual([]);
-      expect(steps).toHaveLength(5);
-    });
-
-    it.each(cases.map((each, i) => ({ ...each, i })))(
-      '$name: just these functions',
-      ({ i, replaced, alongside = [] }) => {
-        const { files } = built[i]!;
-        expect(files.flatMap((file) => file.replaced.map((each) => `${file.path}: ${each}`)).sort()).toEqual(replaced);
-        expect(files.flatMap((file) => file.alongside)).toEqual(alongside);
-      },
-    );
-
-    it.each(cases.map((each, i) => ({ ...each, i })))('$name: proven', async ({ i }) => {
-      const { module } = await checkSignature(built[i]!.bytes);
-      const verdicts = new Prover(kernel).proveModule(module, 'patch').map(({ verdict }) => verdict.verdict);
-      expect(new Set(verdicts)).toEqual(new Set(['proven']));
-    });
-
-    it('says nothing that it does not say without patches', () => expect(rehearsal.reasons).toEqual([]));
-  });
+  describeInGuest(cases, () => kernel, ['zram']);
 
   it('makes the same of the same, wherever it works', async () => {
     const patch = join(scratch, 'fix.patch');

@@ -4,50 +4,31 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { buildSourcePatch, type SourcePatch } from '../../src/cli/build-source-patch.ts';
+import { buildSourcePatch } from '../../src/cli/build-source-patch.ts';
 import { originalObjects } from '../../src/compile/original-objects.ts';
 import { diffObjects } from '../../src/diff/diff.ts';
 import { findSymbol, isSection, readElf } from '../../src/elf/elf.ts';
 import type { ElfModel } from '../../src/elf/model.ts';
 import { type LoadedKernel, loadKernel, moduleFiles } from '../../src/host/read-kernel.ts';
 import { namedPlaces } from '../../src/kernel/image.ts';
-import { checkSignature } from '../../src/kernel/module-signature.ts';
-import { guestKernel } from '../../src/lab/guest-kernel.ts';
-import { type Rehearsal, rehearse } from '../../src/lab/rehearse.ts';
-import { modulesWithDependencies } from '../../src/lab/target-modules.ts';
 import { checkFidelity, countFunctions } from '../../src/match/fidelity.ts';
 import { matchObject } from '../../src/match/match.ts';
 import { matchModule } from '../../src/match/match-module.ts';
-import { Prover } from '../../src/prove/prove-module.ts';
-import { ReasonError } from '../../src/reason.ts';
-import { coreOf } from '../support/patches.ts';
 import { editsAsPatch } from '../support/source-patch.ts';
+import {
+  describeInGuest,
+  type Edit,
+  keptJumpLabel,
+  newStaticLocal,
+  otherFilesShow,
+  reasonsAgainst,
+  type SourcePatchCase,
+  staticLocalGoesOn,
+} from '../support/source-patch-cases.ts';
 import { describeKernel } from './wanted-kernels.ts';
 
-/** A line of a file and what stands in its place. */
-type Edit = readonly [path: string, from: string, to: string];
-
-interface Case {
-  readonly name: string;
-  readonly edits: readonly Edit[];
-  /** `FILE: FUNCTION`. */
-  readonly replaced: readonly string[];
-  readonly alongside?: readonly string[];
-  /** For busybox's sh: what the guest shows, and how that looks while the patch is applied; `$before` is what it was. */
-  readonly show: string;
-  readonly applied: string;
-}
-
-const countCalls = `#include <linux/init.h>
-static noinline int one_more(void)
-{
-	static int calls;
-
-	return ++calls;
-}`;
-
 const kobject = 'samples/kobject/kobject-example.c';
-const cases: readonly Case[] = [
+const cases: readonly SourcePatchCase[] = [
   {
     name: 'a plain change, and data that no table tells of',
     edits: [['fs/proc/cmdline.c', "seq_putc(m, '\\n');", '\tseq_puts(m, " patched\\n");']],
@@ -69,43 +50,9 @@ const cases: readonly Case[] = [
     show: 'readlink /proc/self/fd/0 < /dev/zero 2> /dev/null 1> /tmp/fd; cat /tmp/fd',
     applied: 'readlink /proc/self/fd/1 < /dev/zero > /tmp/fd && grep -q "^/dev/zero$" /tmp/fd',
   },
-  {
-    name: 'a new function with a static local',
-    edits: [
-      ['fs/proc/version.c', '#include <linux/init.h>', countCalls],
-      [
-        'fs/proc/version.c',
-        'seq_printf(m, linux_proc_banner,',
-        '\tseq_printf(m, "%d ", one_more());\n\tseq_printf(m, linux_proc_banner,',
-      ],
-    ],
-    replaced: ['fs/proc/version.c: version_proc_show'],
-    alongside: ['one_more'],
-    show: 'cat /proc/version',
-    applied: 'grep -q "^1 Linux" /proc/version && grep -q "^2 Linux" /proc/version',
-  },
-  {
-    name: 'a static local that goes on, and data of before',
-    edits: [['drivers/char/random.c', '"%pU", uuid);', '\tsnprintf(uuid_string, sizeof(uuid_string), "%pUB", uuid);']],
-    replaced: ['drivers/char/random.c: proc_do_uuid'],
-    show: 'cat /proc/sys/kernel/random/boot_id',
-    applied: '[ $(cat /proc/sys/kernel/random/boot_id) = $(echo $before | tr a-f A-F) ]',
-  },
-  {
-    name: 'data that only the code of other files shows',
-    edits: [
-      [
-        'fs/proc/uptime.c',
-        'seq_printf(m, "%lu.%02lu %lu.%02lu\\n",',
-        '\t{ extern int nr_threads; seq_printf(m, "%d threads, ", nr_threads); }\n\tseq_printf(m, "%lu.%02lu %lu.%02lu\\n",',
-      ],
-    ],
-    replaced: ['fs/proc/uptime.c: uptime_proc_show'],
-    show: 'grep -c threads /proc/uptime',
-    // The kernel counts all threads but the idle ones, and so does /proc; a few come and go with the check.
-    applied:
-      'more=$(($(cut -d" " -f1 /proc/uptime) - $(ls -d /proc/[1-9]*/task/* | wc -l))); [ $more -gt -6 ] && [ $more -lt 6 ]',
-  },
+  newStaticLocal,
+  staticLocalGoesOn,
+  otherFilesShow,
   {
     // Nothing else in the guest may say what the kernel does not say without a patch.
     name: 'a function that ends within a word, before one at no multiple of 4',
@@ -142,13 +89,7 @@ const cases: readonly Case[] = [
     show: 'mkdir -p /tmp/~x; cat /proc/cmdline > /tmp/~x/f; cat /tmp/~x/f',
     applied: '! cat /tmp/~x/f 2> /dev/null && cat /proc/self/cmdline > /dev/null',
   },
-  {
-    name: 'a jump label of a tracepoint that the kernel keeps to itself',
-    edits: [['fs/exec.c', 'if (depth > 5)', '\t\tif (depth > 0)']],
-    replaced: ['fs/exec.c: bprm_execve'],
-    show: "printf '#!/bin/sh\\necho ran\\n' > /tmp/script; chmod +x /tmp/script; /tmp/script",
-    applied: '! /tmp/script 2> /dev/null',
-  },
+  keptJumpLabel,
   {
     name: 'a function of a module, and data of it',
     edits: [
@@ -169,27 +110,12 @@ const cases: readonly Case[] = [
   },
 ];
 
-/** A check that shows the same before and after, and has the patch's effect seen meanwhile. */
-const checkOf = ({ show, applied }: Case): string => `
-case $SUTURE_PHASE in
-applied) before=$(cat /tmp/before); ${applied} ;;
-*) ${show} | tee /tmp/before ;;
-esac
-`;
-
 await describeKernel('arm-thumb2', () => {
   let kernel: LoadedKernel;
   let source: string;
   const build = (edits: readonly Edit[], module = 'lp') =>
     buildSourcePatch(kernel, editsAsPatch(source, edits), 'fix.patch', module, {});
-  const reasonsOf = async (edits: readonly Edit[]) => {
-    const error = await build(edits).then(
-      () => undefined,
-      (thrown: unknown) => thrown,
-    );
-    if (!(error instanceof ReasonError)) throw error ?? new Error('nothing was refused');
-    return error.reasons;
-  };
+  const reasonsOf = (edits: readonly Edit[]) => reasonsAgainst(build(edits));
   const compiled = async (paths: readonly string[]) =>
     originalObjects(kernel.stored, kernel.arch.platform, source, paths, () => {});
 
@@ -286,42 +212,7 @@ await describeKernel('arm-thumb2', () => {
     });
   });
 
-  describe('in a guest', () => {
-    const built: SourcePatch[] = [];
-    let rehearsal: Rehearsal;
-
-    beforeAll(async () => {
-      for (const [i, { edits }] of cases.entries()) built.push(await build(edits, `lp_${i}`));
-      rehearsal = await rehearse(guestKernel(kernel.stored), {
-        core: await coreOf(kernel),
-        targets: await modulesWithDependencies(kernel.stored.modules, ['md5']),
-        patches: cases.map((each, i) => ({ name: each.name, module: built[i]!.bytes, check: checkOf(each) })),
-      });
-    });
-
-    it.each(cases)('$name: applied, seen, and taken back', ({ name: patch }) => {
-      const steps = rehearsal.steps.filter((step) => step.patch === patch);
-      expect(steps.filter(({ status }) => status !== 0)).toEqual([]);
-      expect(steps).toHaveLength(5);
-    });
-
-    it.each(cases.map((each, i) => ({ ...each, i })))(
-      '$name: just these functions',
-      ({ i, replaced, alongside = [] }) => {
-        const { files } = built[i]!;
-        expect(files.flatMap((file) => file.replaced.map((each) => `${file.path}: ${each}`)).sort()).toEqual(replaced);
-        expect(files.flatMap((file) => file.alongside)).toEqual(alongside);
-      },
-    );
-
-    it.each(cases.map((each, i) => ({ ...each, i })))('$name: proven', async ({ i }) => {
-      const { module } = await checkSignature(built[i]!.bytes);
-      const verdicts = new Prover(kernel).proveModule(module, 'patch').map(({ verdict }) => verdict.verdict);
-      expect(new Set(verdicts)).toEqual(new Set(['proven']));
-    });
-
-    it('says nothing that it does not say without patches', () => expect(rehearsal.reasons).toEqual([]));
-  });
+  describeInGuest(cases, () => kernel, ['md5']);
 
   describe('refuses', () => {
     it('a function whose first four bytes have a part of its call of mcount', async () => {
