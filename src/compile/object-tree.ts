@@ -56,7 +56,7 @@ export async function makeObjectTree(
 ): Promise<ObjectTree> {
   checkPath(folder, 'set TMPDIR to another folder');
   checkPath(source, 'move the source tree, and name it with --source');
-  const prepared = join(kernel.folder, 'objects', `prepared-${await buildIdentity(kernel, source)}-${preparedForm}`);
+  const prepared = await preparedTree(kernel, source);
   if (!existsSync(prepared)) {
     await withLock(`objects-${kernel.name}`, async () => {
       if (!existsSync(prepared)) await publish(prepared, (tree) => prepare({ kernel, platform, source, folder: tree }));
@@ -69,6 +69,11 @@ export async function makeObjectTree(
 
 /** Counts up when a prepared tree gets something that the older ones in caches lack. */
 const preparedForm = 2;
+
+/** Where the cache has, or is to have, what the object trees of a kernel and a source tree are copied from. */
+export async function preparedTree(kernel: StoredKernel, source: string): Promise<string> {
+  return join(kernel.folder, 'objects', `prepared-${await buildIdentity(kernel, source)}-${preparedForm}`);
+}
 
 /** A hash of what all objects of a kernel have in common: its configuration, the compiler, the place of the source. */
 export async function buildIdentity(kernel: StoredKernel, source: string): Promise<string> {

@@ -1,7 +1,9 @@
 // A cache of one's own with a kernel of the real one in it, by links, for what has to begin without objects of the kernel's files.
 
+import { existsSync } from 'node:fs';
 import { cp, mkdir, readdir, symlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { preparedTree } from '../../src/compile/object-tree.ts';
 import type { StoredKernel } from '../../src/host/kernel-store.ts';
 
 /**
@@ -14,11 +16,10 @@ export async function cacheWithoutObjects(kernel: StoredKernel, folder: string):
   for (const name of await readdir(kernel.folder)) {
     if (name !== 'objects') await symlink(join(kernel.folder, name), join(own, name));
   }
-  const objects = join(kernel.folder, 'objects');
-  for (const name of await readdir(objects).catch(() => [])) {
-    if (!name.startsWith('prepared-')) continue;
-    await cp(join(objects, name), join(own, 'objects', name), { recursive: true, preserveTimestamps: true });
-  }
+  // Of other source trees, in folders that may be gone by now, nothing is taken: a cache has any number of those.
+  const prepared = await preparedTree(kernel, kernel.source!);
+  const copy = join(own, 'objects', basename(prepared));
+  if (existsSync(prepared)) await cp(prepared, copy, { recursive: true, preserveTimestamps: true });
   await symlink(join(dirname(dirname(kernel.folder)), 'sources'), join(folder, 'suture/sources'));
   return folder;
 }
