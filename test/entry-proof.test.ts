@@ -14,10 +14,26 @@ import { PatchTable } from './support/patch-table.ts';
 /** Has a TOC set-up on ppc64le. */
 const name = 'cmdline_proc_show';
 
-/** A string, a structure, and assembly that is entered in its own ways, or copied elsewhere before it runs. */
+/**
+ * A string, a structure, and assembly that is entered in its own ways, or copied elsewhere before it runs; on ppc64le what assembly
+ * calls while an exception comes in or goes out, and what that calls.
+ */
 const notCalled: Record<string, readonly string[]> = {
   arm: ['cpu_v7_name', 'v7_crval', 'v7_secondary_startup', 'v7_early_abort', 'relocate_new_kernel'],
-  ppc64le: ['relocate', 'kexec_wait', 'copypage_power7', 'memcpy_power7'],
+  ppc64le: [
+    'relocate',
+    'kexec_wait',
+    'copypage_power7',
+    'memcpy_power7',
+    'do_slb_fault',
+    'interrupt_exit_user_prepare_main',
+  ],
+};
+
+/** Compiled without calls of mcount, and called by pointers only. */
+const pointedTo: Record<string, readonly string[]> = {
+  arm: ['perf_trace_sched_process_exec', 'tracing_free_buffer_write'],
+  ppc64le: ['perf_trace_sched_process_exec', 'tracing_free_buffer_write', 'udp_lib_close', 'fdt_string'],
 };
 
 describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, architecture }) => {
@@ -42,6 +58,15 @@ describe.each(stockKernels)('at the entries of $name', ({ name: kernelName, arch
     const codes = new Set(linked.flatMap(({ refused }) => refused.map(({ reasons }) => reasons[0]!.code)));
     expect(codes).toContain('entry-in-use');
     expect(codes).toContain('init-text');
+  });
+
+  it('functions that are called by pointers only are proven too, where the kernel shows them to be compiled', () => {
+    const functions = enteredFunctions(kernel).filter((each) => pointedTo[architecture]!.includes(each.name));
+    expect(functions.length).toBeGreaterThanOrEqual(pointedTo[architecture]!.length);
+    const linked = [...linkFunctions(kernel, functions, 'entry')];
+    expect(linked.flatMap(({ refused }) => refused)).toEqual([]);
+    const verdicts = linked.flatMap(({ bytes }) => prover.proveModule(bytes, 'pointed to'));
+    expect(verdicts.map(({ verdict }) => verdict.verdict)).toEqual(functions.map(() => 'proven'));
   });
 
   it('what nothing shows to be called as the ABI has it is refused: assembly, data in the text', () => {

@@ -1,7 +1,7 @@
 // What an architecture has to tell the rest of the house. All knowledge of an architecture sits in its folder behind
 // this interface; no other room may know a register, an opcode or a relocation number.
 
-import type { ElfModel, Section } from '../elf/model.ts';
+import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { ProofFacts, WaysIn } from './machine.ts';
 
@@ -60,6 +60,8 @@ export interface KernelText {
   section(name: string): { address: LinkAddress; bytes: Uint8Array } | undefined;
   /** The ranges that hold instructions, [start, end). */
   readonly textRanges: readonly { readonly start: LinkAddress; readonly end: LinkAddress }[];
+  /** The symbol table that an image brings, data included; left out or empty where it brings none. */
+  readonly symbolTable?: readonly ElfSymbol[];
 }
 
 /** A call of mcount, as ftrace knows it: `address` is the `ip` that ftrace lists and the handler is given. */

@@ -45,6 +45,13 @@ describe('a function is not redirected at its entry', () => {
     expect(entryWay.hindrance({ ...text(mflr, blr), name: 'pnv_cpu_offline' }, undefined)).toMatch(/switched off/);
   });
 
+  it('if it runs in real mode, traced or not', () => {
+    for (const name of ['__machine_check_early_realmode_p9', 'kvmppc_h_enter', 'xics_rm_h_eoi', 'native_hpte_clear'])
+      expect(entryWay.hindrance({ ...text(mflr, blr), name }, undefined)).toMatch(/real mode/);
+    for (const name of ['sys_inotify_rm_watch', 'cgroup_rm_cftypes'])
+      expect(entryWay.hindrance({ ...text(mflr, blr), name }, undefined)).toBeUndefined();
+  });
+
   it('if the code before runs into it, also by way of padding', () => {
     expect(entryWay.hindrance(text(mflr, blr), behind([nop, mflr]))).toMatch(/runs into it/);
     for (const end of [blr, encode('bl', { LI: 64 }), 0, undefined])

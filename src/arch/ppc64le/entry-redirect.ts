@@ -28,6 +28,7 @@ import { linkAddress } from '../../elf/units.ts';
 import type { EntryWay, FunctionText, KernelText } from '../arch.ts';
 import { tocSetUpWords } from './call-sites.ts';
 import { calledFunctions } from './called-functions.ts';
+import { isDescribed } from './described-functions.ts';
 import { makeStub, stackArgumentsOf } from './ftrace-redirect.ts';
 import { decode } from './instructions.ts';
 import { objectCode } from './object-code.ts';
@@ -45,6 +46,12 @@ const ownConvention =
 
 /** Where a processor waits that is switched off (platforms/powernv/smp.c and idle.c). */
 const parked = /^pnv_cpu_offline|^(power7|power9|power10|arch300)_idle/;
+
+/**
+ * What runs with translation off, where no code of a module can be reached: machine checks and KVM's hypercalls (kernel/mce_power.c,
+ * kvm/book3s_hv_rm_*.c), and what kexec calls last (mm/book3s64, platforms/pseries/lpar.c).
+ */
+const inRealMode = /realmode|^(kvmppc|kvmhv|icp|xics)_(rm|h)_|mmu_cleanup_all$|_hpte_clear(_all)?$/;
 
 const ownRanges = [['__noinstr_text_start', '__noinstr_text_end']] as const;
 
@@ -97,11 +104,13 @@ function ownConventionOf({ name, address }: FunctionText, kernel: KernelText): s
   return undefined;
 }
 
-/** `EntryWay.doubt`: what compiled code calls is called as the ABI has it. */
-function doubt({ address, words }: FunctionText, kernel: KernelText): string | undefined {
+/** `EntryWay.doubt`: what compiled code calls is called as the ABI has it, and so is what the kernel's symbols show to be compiled. */
+function doubt(text: FunctionText, kernel: KernelText): string | undefined {
+  const { address, words } = text;
   const called = calledFunctions(kernel);
   if (called.has(address) || called.has(linkAddress(address + BigInt(4 * tocSetUpWords(words))))) return undefined;
-  return 'nothing shows that it is called as the ABI has it: it has no call site, and no function that has one calls it, so it may be assembly, or data';
+  if (isDescribed(text, kernel)) return undefined;
+  return 'nothing shows that it is called as the ABI has it: it has no call site, no function that has one calls it, and the kernel’s symbols do not show it to be compiled and left alone by assembly';
 }
 
 export const entryWay: EntryWay = {
@@ -124,6 +133,7 @@ export const entryWay: EntryWay = {
   ofModules: false,
   hindrance(text, kernel) {
     if (parked.test(text.name)) return 'processors that are switched off wait in it, and nobody sees them leave it';
+    if (inRealMode.test(text.name)) return 'it runs in real mode, where no code of a module can be reached';
     const own = kernel && ownConventionOf(text, kernel);
     if (own !== undefined) return own;
     const entries = [0, tocSetUpWords(text.words)];
