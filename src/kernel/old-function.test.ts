@@ -2,10 +2,10 @@
 // or compares the wrong words.
 
 import { describe, expect, it } from 'vitest';
-import type { CallSite, SelfModified } from '../arch/arch.ts';
+import type { CallSite, EntryWay, SelfModified } from '../arch/arch.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { ReasonError } from '../reason.ts';
-import { findOldFunction, type KernelFunctions } from './old-function.ts';
+import { findOldFunction, type KernelFunctions, type OtherWay } from './old-function.ts';
 
 const base = 0xc0000000n;
 const at = (words: number): LinkAddress => linkAddress(base + BigInt(4 * words));
@@ -119,6 +119,24 @@ describe('refused is', () => {
 
   it('a function without a call site, though the next one has one', () => {
     expect(refusal(() => find('notrace'))[0]).toBe('no-call-site');
+  });
+
+  it('with a remedy that is true of the function: the other way, only where that would take it', () => {
+    const entry = (hindrance?: string): EntryWay =>
+      ({ site: () => 0, hindrance: () => hindrance, doubt: () => undefined }) as unknown as EntryWay;
+    const remedy = (name: string, way?: EntryWay, other?: OtherWay) => {
+      try {
+        return findOldFunction(kernel, sites, selfModified, name, 0, way, other);
+      } catch (error) {
+        return (error as ReasonError).reasons[0].remedy;
+      }
+    };
+    expect(remedy('notrace')).toBe('patch its callers instead');
+    expect(remedy('notrace', undefined, entry())).toMatch(/^redirect it at its entry \(--way entry\), or/);
+    expect(remedy('notrace', undefined, entry('it loops'))).toMatch(/^patch its callers instead; .*either: it loops$/);
+    expect(remedy('notrace', entry('it loops'), 'ftrace')).toBe('patch its callers instead');
+    expect(remedy('first', entry('it loops'), 'ftrace')).toMatch(/--way ftrace/);
+    expect(remedy('first', entry('it loops'))).toBe('patch its callers instead');
   });
 
   it('initialisation code, whose memory is gone', () => {

@@ -61,9 +61,12 @@ function lowerBound<T>(sorted: readonly T[], before: (item: T) => boolean): numb
   return low;
 }
 
+/** The way that was not asked for, where it could be: what a refusal says about it must be true of the function. */
+export type OtherWay = EntryWay | 'ftrace';
+
 /**
  * Finds the function that a name and a sympos mean (0: the name must be unique, as in `struct klp_func`), to be redirected at its
- * call site, or with `entry` at its entry.
+ * call site, or with `entry` at its entry. `other` is for remedies.
  * Throws `name-missing`, `name-ambiguous`, `init-text`, `no-call-site`, `self-modified-unknown`, `entry-rewritten`, `entry-in-use`.
  */
 export function findOldFunction(
@@ -73,6 +76,7 @@ export function findOldFunction(
   name: string,
   sympos: number,
   entry?: EntryWay,
+  other?: OtherWay,
 ): OldFunction {
   const candidates = symbolsNamed(kernel.kallsyms, name);
   const symbol = candidates[sympos === 0 ? 0 : sympos - 1];
@@ -119,7 +123,7 @@ export function findOldFunction(
       'no-call-site',
       name,
       `the function at ${hex(symbol.address)} has no call of mcount (it is notrace, assembly, or compiled without -pg)`,
-      'patch its callers instead, or redirect it at its entry (--way entry)',
+      remedyWithoutSite(other, (way) => findOldFunction(kernel, sites, selfModified, name, sympos, way)),
     );
   }
   if (selfModified.unknown.length > 0) {
@@ -128,13 +132,31 @@ export function findOldFunction(
   const text = { name, address: symbol.address, words: wordsOf(bytes) };
   const masked = maskedWords(symbol.address, end as LinkAddress, sites, first, selfModified);
   if (!entry) return { ...text, way: 'ftrace', site: site!.address, masked };
-  const index = entrySite(entry, text, masked, isTraced ? undefined : kernel, name);
+  const index = entrySite(entry, text, masked, isTraced ? undefined : kernel, name, remedyAtEntry(other, isTraced));
   return { ...text, way: 'entry', site: linkAddress(symbol.address + BigInt(4 * index)), masked };
 }
 
+const callersInstead = 'patch its callers instead';
+
+/** What to do about a function without a call site; `find` finds it to be redirected at its entry, or refuses. */
+export function remedyWithoutSite(other: OtherWay | undefined, find: (way: EntryWay) => OldFunction): string {
+  if (other === undefined || other === 'ftrace') return callersInstead;
+  try {
+    find(other);
+    return 'redirect it at its entry (--way entry), or patch its callers instead';
+  } catch (error) {
+    if (!(error instanceof ReasonError)) throw error;
+    return `${callersInstead}; at its entry it cannot be redirected either: ${error.reasons[0].message}`;
+  }
+}
+
+/** What to do about a function that cannot be redirected at its entry. */
+export const remedyAtEntry = (other: OtherWay | undefined, isTraced: boolean): string =>
+  other === 'ftrace' && isTraced ? 'redirect it at its call site (--way ftrace), or patch its callers' : callersInstead;
+
 /**
  * The index of the word that becomes a branch. `kernel` is the text around a function that nothing shows to be compiled from C.
- * Throws `entry-rewritten`, `entry-in-use`.
+ * Throws `entry-rewritten`, `entry-in-use`, with the remedy that is given.
  */
 export function entrySite(
   entry: EntryWay,
@@ -142,9 +164,9 @@ export function entrySite(
   masked: Uint32Array,
   kernel: KernelText | undefined,
   place: string,
+  remedy: string,
 ): number {
   const index = entry.site(text.words);
-  const remedy = 'patch its callers instead';
   if (masked.includes(index)) {
     throw reasonError(
       'entry-rewritten',

@@ -12,7 +12,15 @@ import { elfBuildId } from './build-id.ts';
 import { relocationsOf } from './loader-relocations.ts';
 import { readModinfo } from './modinfo.ts';
 import type { ModuleAbi } from './module-abi.ts';
-import { entrySite, type OldFunction, wholeWords, wordsOf } from './old-function.ts';
+import {
+  entrySite,
+  type OldFunction,
+  type OtherWay,
+  remedyAtEntry,
+  remedyWithoutSite,
+  wholeWords,
+  wordsOf,
+} from './old-function.ts';
 import { rewrittenCode } from './rewritten-code.ts';
 
 export interface TargetModule {
@@ -139,10 +147,16 @@ export const isTargetFunction = (symbol: TargetSymbol): boolean => isCode(symbol
 
 /**
  * A function of a module that is to be redirected, at its call site, or with `entry` at its entry. Its address is 0: what the
- * loader will make of it is not known, and `site` is the distance from the function's start.
+ * loader will make of it is not known, and `site` is the distance from the function's start. `other` is for remedies.
  * Throws what `findTargetSymbol` throws, and `no-call-site`, `self-modified-unknown`, `entry-rewritten`, `entry-in-use`.
  */
-export function findTargetFunction(target: TargetModule, name: string, sympos: number, entry?: EntryWay): OldFunction {
+export function findTargetFunction(
+  target: TargetModule,
+  name: string,
+  sympos: number,
+  entry?: EntryWay,
+  other?: OtherWay,
+): OldFunction {
   const symbol = findTargetSymbol(target, name, sympos);
   const place = `${target.name}: ${name}`;
   const { place: section } = symbol;
@@ -169,13 +183,13 @@ export function findTargetFunction(target: TargetModule, name: string, sympos: n
       'no-call-site',
       place,
       'the function has no call of mcount (it is notrace, assembly, or compiled without -pg)',
-      'patch its callers instead, or redirect it at its entry (--way entry)',
+      remedyWithoutSite(other, (way) => findTargetFunction(target, name, sympos, way)),
     );
   }
   const text = { name, address: linkAddress(0n), words };
   const masked = maskedWords(target, section, start, words, site, place);
   if (!entry) return { ...text, way: 'ftrace', site: linkAddress(BigInt(site! - start)), masked };
-  const index = entrySite(entry, text, masked, undefined, place);
+  const index = entrySite(entry, text, masked, undefined, place, remedyAtEntry(other, site !== undefined));
   return { ...text, way: 'entry', site: linkAddress(BigInt(4 * index)), masked };
 }
 

@@ -29,6 +29,7 @@ import {
   type LinkedObject,
   type LinkedRedirect,
   makeRedirect,
+  otherWay,
   replacedTwice,
 } from './redirects.ts';
 
@@ -131,10 +132,12 @@ function redirect(
   const { oldName, sympos, newFunction } = func;
   const refusal = refusalByName(oldName);
   if (refusal) throw refusal;
-  const entry = entryWayFor(arch, input.way ?? 'ftrace', target !== undefined);
+  const { way = 'ftrace' } = input;
+  const entry = entryWayFor(arch, way, target !== undefined);
+  const other = otherWay({ arch, callSites, image: sources.image }, way, target !== undefined);
   const old = target
-    ? findTargetFunction(target, oldName, sympos, entry)
-    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry);
+    ? findTargetFunction(target, oldName, sympos, entry, other)
+    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry, other);
   return makeRedirect(arch, old, sympos, newFunction, newFunction.name, code);
 }
 

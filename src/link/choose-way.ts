@@ -4,6 +4,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Way } from '../kernel/patch-module.ts';
 import { reasonError } from '../reason.ts';
 import { hasLivepatch } from './link-for-livepatch.ts';
+import { hasFtraceWay } from './redirects.ts';
 
 /** What a user may ask for. */
 export type WantedWay = Way | 'auto';
@@ -12,12 +13,9 @@ export type WantedWay = Way | 'auto';
  * The ftrace way on a kernel that has call sites: there a task that sleeps inside an old function holds back itself only. Else the
  * entry way, which needs none. A kernel with live patching of its own knows the ftrace way alone. Throws `way-missing`.
  */
-export function chooseWay(
-  { arch, callSites, image }: Pick<Kernel, 'arch' | 'callSites' | 'image'>,
-  wanted: WantedWay = 'auto',
-): Way {
-  const hook = arch.proofFacts && image.symbol(arch.proofFacts.hook.entry);
-  const hasFtrace = callSites.length > 0 && hook !== undefined && arch.withoutFtraceWay === undefined;
+export function chooseWay(kernel: Pick<Kernel, 'arch' | 'callSites' | 'image'>, wanted: WantedWay = 'auto'): Way {
+  const { arch, image } = kernel;
+  const hasFtrace = hasFtraceWay(kernel);
   if (wanted === 'entry' && hasLivepatch(image)) {
     throw reasonError(
       'way-missing',

@@ -26,6 +26,7 @@ import {
   type LinkedObject,
   type LinkedRedirect,
   makeRedirect,
+  otherWay,
   replacedTwice,
 } from './redirects.ts';
 
@@ -180,10 +181,15 @@ function redirect(
   if (refusal) throw refusal;
   const { arch, sources, callSites, selfModified } = input;
   const target = module === '' ? undefined : targetOf(module, input.targets ?? new Map());
-  const entry = entryWayFor(arch, input.way ?? 'ftrace', target !== undefined);
+  const { way = 'ftrace' } = input;
+  const entry = entryWayFor(arch, way, target !== undefined);
+  // Of a function that is left out nobody reads a remedy.
+  const other = input.leaveOut
+    ? undefined
+    : otherWay({ arch, callSites, image: sources.image }, way, target !== undefined);
   const old = target
-    ? findTargetFunction(target, oldName, sympos, entry)
-    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry);
+    ? findTargetFunction(target, oldName, sympos, entry, other)
+    : findOldFunction(sources.image, callSites, selfModified, oldName, sympos, entry, other);
   if (!symbol) throw reasonError('compile-failed', newName, 'the compiled fix does not hold this function');
   return makeRedirect(arch, old, sympos, symbol, newName, code);
 }

@@ -7,8 +7,9 @@ import { isSection, newSymbol } from '../elf/elf.ts';
 import type { ElfModel, ElfSymbol, Section } from '../elf/model.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
+import type { Kernel } from '../kernel/kernel.ts';
 import type { ModuleCode } from '../kernel/module-code.ts';
-import { type OldFunction, wordsOf } from '../kernel/old-function.ts';
+import { type OldFunction, type OtherWay, wordsOf } from '../kernel/old-function.ts';
 import {
   type PatchRecipe,
   patchSection,
@@ -122,6 +123,21 @@ export function entryWayFor(arch: Architecture, way: Way, ofModule: boolean): En
     );
   }
   return ofModule && !entryWay.ofModules ? undefined : entryWay;
+}
+
+type Ways = Pick<Kernel, 'arch' | 'callSites' | 'image'>;
+
+/** Whether functions of a kernel can go the ftrace way at all. */
+export function hasFtraceWay({ arch, callSites, image }: Ways): boolean {
+  const hook = arch.proofFacts && image.symbol(arch.proofFacts.hook.entry);
+  return callSites.length > 0 && hook !== undefined && arch.withoutFtraceWay === undefined;
+}
+
+/** The way that a user may ask for instead of `way`, of a function of the kernel or of a module; undefined where there is none. */
+export function otherWay(kernel: Ways, way: Way, ofModule: boolean): OtherWay | undefined {
+  if (way === 'entry') return hasFtraceWay(kernel) ? 'ftrace' : undefined;
+  const { entryWay } = kernel.arch;
+  return ofModule && !entryWay?.ofModules ? undefined : entryWay;
 }
 
 /** Names of one object may be aliases of one function, as those of a system call are; what counts is where they lead. */
