@@ -20,8 +20,29 @@ export interface PatchFile {
   readonly signed: boolean;
 }
 
-/** Reads a patch module. Throws `file-missing`, `not-a-patch-module`, `own-livepatch`, `patch-malformed` for one that has changed, and what `readPatchModule` throws. */
+/** A module for a kernel's own livepatch. */
+export interface LivepatchFile {
+  readonly model: ElfModel;
+  readonly signed: boolean;
+}
+
+/** Reads a patch module. Throws `own-livepatch`, and what `readAnyPatch` throws. */
 export async function readPatch(file: string): Promise<PatchFile> {
+  const read = await readAnyPatch(file);
+  if ('patch' in read) return read;
+  throw reasonError(
+    'own-livepatch',
+    file,
+    'it is a module for a kernel’s own livepatch, which makes the redirects: it has none of ours',
+    'load it as it is; `suture rehearse` tries it out, `suture info` says what it replaces',
+  );
+}
+
+/**
+ * Reads a patch module, ours or one for a kernel's own livepatch. Throws `file-missing`, `not-a-patch-module`, `patch-malformed` for one
+ * that has changed, and what `readPatchModule` throws.
+ */
+export async function readAnyPatch(file: string): Promise<PatchFile | LivepatchFile> {
   const bytes = await readInput(file);
   if (!identification.magic.every((byte, i) => bytes[i] === byte)) {
     throw reasonError('not-a-patch-module', file, 'it is no ELF file', '`suture build` makes patch modules');
@@ -35,18 +56,12 @@ export async function readPatch(file: string): Promise<PatchFile> {
       'build it or copy it again; a kernel would refuse it with "Key was rejected by service"',
     );
   }
+  const signed = intact === true;
   const model = readElf(module, file);
   // One that is yet to be adapted was compiled against our header, and has other names undefined.
   const isOwn = isLivepatch(model) && model.symbols.some(({ name }) => name === 'klp_enable_patch');
-  if (isOwn && !findSection(model, patchSection)) {
-    throw reasonError(
-      'own-livepatch',
-      file,
-      'it is a module for a kernel’s own livepatch, which makes the redirects: it has none of ours',
-      'load it as it is; `suture rehearse` tries it out',
-    );
-  }
-  return { patch: readPatchModule(module, file), bytes, signed: intact === true };
+  if (isOwn && !findSection(model, patchSection)) return { model, signed };
+  return { patch: readPatchModule(module, file), bytes, signed };
 }
 
 /** Whether a module says that it is for a kernel's own livepatch (include/linux/module.h, `is_livepatch_module`). */

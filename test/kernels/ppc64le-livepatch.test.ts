@@ -10,7 +10,7 @@ import { run } from '../../src/host/run.ts';
 import { withGuest } from '../../src/lab/guest.ts';
 import { guestKernel } from '../../src/lab/guest-kernel.ts';
 import { modulesWithDependencies } from '../../src/lab/target-modules.ts';
-import { sutureJson } from '../suture.ts';
+import { suture, sutureJson } from '../suture.ts';
 import { versionPatch } from './version-patch.ts';
 import { describeKernel } from './wanted-kernels.ts';
 
@@ -105,7 +105,14 @@ await describeKernel(kernel, () => {
     expect(stdout).toContain('.klp.sym.vmlinux.nr_processes,0');
     expect(stdout).toContain('.klp.sym.vmlinux.saved_command_line,0');
     const codeOf = async (...args: string[]) => (await sutureJson(args)).reasons[0]?.code;
-    expect(await codeOf('info', output)).toBe('own-livepatch');
+    expect((await sutureJson(['info', output])).result).toMatchObject({
+      depends: [],
+      modules: [],
+      redirects: [{ oldName: 'cmdline_proc_show', module: null, way: 'livepatch' }],
+      unexported: [{ name: 'saved_command_line' }, { name: 'nr_processes' }],
+    });
+    const { stdout: said } = await suture(['info', output]);
+    expect(said).toMatch(/replaces 1 function of 6\.1[^\n]*\nfor the kernel’s own livepatch: it is loaded as it is/);
     expect(await codeOf('prove', '--kernel', kernel, output)).toBe('own-livepatch');
     await rehearse('fix.ko', 'cmdline.sh');
   });
@@ -129,6 +136,11 @@ await describeKernel(kernel, () => {
       redirects: [{ oldName: 'foo_show', module: 'kobject_example', way: 'livepatch' }],
       recipes: [{ module: 'kobject_example', symbol: 'foo' }],
     });
+    expect((await sutureJson(['info', output])).result).toMatchObject({
+      modules: [{ name: 'kobject_example', redirects: 1 }],
+      redirects: [{ oldName: 'foo_show', module: 'kobject_example', newName: 'my_show' }],
+      recipes: [{ module: 'kobject_example', symbol: 'foo' }],
+    });
     await rehearse('of-module.ko', 'foo.sh', '--load', 'kobject-example');
 
     const stored = await openKernel(kernel);
@@ -143,6 +155,18 @@ await describeKernel(kernel, () => {
       await guest.succeed('echo 7 >/sys/kernel/kobject_example/foo');
       expect(await guest.succeed('cat /sys/kernel/kobject_example/foo')).toBe('patched 7\n');
     });
+  });
+
+  it('says of a module of its own build system what it replaces', async () => {
+    const { modules } = await openKernel(kernel);
+    const sample = (name: string) => join(modules, `kernel/samples/livepatch/livepatch-${name}.ko`);
+    const { result } = await sutureJson(['info', sample('shadow-fix1')]);
+    expect(result.redirects.map(({ oldName }: { oldName: string }) => oldName)).toEqual(['dummy_alloc', 'dummy_free']);
+    expect((await sutureJson(['info', sample('callbacks-demo')])).result.modules).toMatchObject([
+      { name: 'livepatch_callbacks_mod', redirects: 0 },
+      { name: 'livepatch_callbacks_busymod', redirects: 1 },
+    ]);
+    expect((await sutureJson(['info', sample('callbacks-mod')])).reasons[0].code).toBe('not-a-patch-module');
   });
 
   it('takes a module of its own build system that uses what it does not export', async () => {
