@@ -4,6 +4,10 @@ import { describe, expect, test } from 'vitest';
 import { reasonError } from '../reason.ts';
 import { type Addition, runCommandLine } from './command.ts';
 
+/** In milliseconds. */
+let time = 0;
+const clock = { now: () => time, after: () => () => {} };
+
 const commands: Addition = (program, act) => {
   const group = program.command('group').description('a group');
   group
@@ -33,6 +37,14 @@ const commands: Addition = (program, act) => {
       status: 'refused',
       reasons: [{ code: 'stack-arguments', place: 'f', message: 'two\nlines', remedy: '' }],
     })),
+  );
+  program.command('slow').action(
+    act(async (context) => {
+      context.progress('begun');
+      time += 60_000;
+      context.progress('half done');
+      return { result: null, text: '' };
+    }),
   );
   program.command('fail').action(act(async () => Promise.reject(reasonError('tool-missing', 'make', 'not there'))));
   program
@@ -71,6 +83,7 @@ async function cli(line: string, watched = false) {
     },
     watched,
     colours: false,
+    clock,
   });
   return { status, out, err };
 }
@@ -82,8 +95,11 @@ describe('for people', () => {
     expect(await cli('group say hello')).toEqual({ status: 0, out: 'hello\n', err: 'by the way\n' });
   });
 
-  test('progress is for whoever watches', async () => {
+  test('progress is for whoever watches; a log gets a line of what takes long, and none beside --json', async () => {
     expect((await cli('group say hello', true)).err).toBe('thinking\nby the way\n');
+    expect((await cli('slow')).err).toBe('half done (60 s so far)\n');
+    expect((await cli('slow', true)).err).toBe('begun\nhalf done\n');
+    expect((await cli('slow --json')).err).toBe('');
   });
 
   test('a refusal shows code, place, message and remedy, and ends with 2', async () => {

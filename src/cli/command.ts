@@ -10,12 +10,13 @@ import { onInterrupt } from '../host/interrupt.ts';
 import { packageFile } from '../host/package-file.ts';
 import { type Reason, ReasonError } from '../reason.ts';
 import { print, type Report, type Status, type Terminal } from './output.ts';
+import { type Progress, seldom } from './progress.ts';
 
 /** What a command's handler is given besides its arguments. */
 export interface Context {
   /** The kernel that the command is about, for the report. Preset from --kernel. */
   kernel: string | null;
-  /** Says what is being done, to somebody who watches. */
+  /** Says what is being done: all of it to somebody who watches, a little of it to a log, nothing beside --json. */
   readonly progress: (text: string) => void;
   /** Says something that matters beside the result; goes to stderr, watched or not. */
   readonly remark: (text: string) => void;
@@ -60,15 +61,17 @@ export async function runCommandLine(
     async (...given) => {
       // Commander adds the options and the command itself behind the arguments.
       const command = given.at(-1) as Command;
+      const remark = (text: string) => terminal.stderr(`${text}\n`);
+      const { tell, stop } = progressOf(terminal, json, remark);
       const context: Context = {
         kernel: (command.opts().kernel as string | undefined) ?? null,
-        progress: (text) => {
-          if (terminal.watched) terminal.stderr(`${text}\n`);
-        },
-        remark: (text) => terminal.stderr(`${text}\n`),
+        progress: tell,
+        remark,
       };
       running = { command: wordsOf(command), context };
-      finish(await reportOf(running.command, context, () => handler(context, ...given)));
+      const report = await reportOf(running.command, context, () => handler(context, ...given));
+      stop();
+      finish(report);
     };
 
   program
@@ -132,6 +135,12 @@ export async function runCommandLine(
     forget();
   }
   return status;
+}
+
+function progressOf(terminal: Terminal, json: boolean, say: (line: string) => void): Progress {
+  const none = () => {};
+  if (terminal.watched) return { tell: say, stop: none };
+  return json ? { tell: none, stop: none } : seldom(say, terminal.clock);
 }
 
 async function reportOf(command: string, context: Context, handler: () => Promise<Outcome>): Promise<Report> {

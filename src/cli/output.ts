@@ -5,6 +5,7 @@
 
 import picocolors from 'picocolors';
 import type { Reason } from '../reason.ts';
+import type { Clock } from './progress.ts';
 
 export type Status = 'done' | 'refused' | 'fault';
 
@@ -28,9 +29,11 @@ export interface Report {
 export interface Terminal {
   readonly stdout: (text: string) => void;
   readonly stderr: (text: string) => void;
-  /** Whether somebody watches stderr: progress is for them, and so are colours. */
+  /** Whether somebody watches stderr: they see all progress, and colours. A log gets a line now and then. */
   readonly watched: boolean;
   readonly colours: boolean;
+  /** This machine's if it is left out. */
+  readonly clock?: Clock;
 }
 
 /** Prints a report, and returns the exit status. */
