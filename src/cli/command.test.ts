@@ -201,6 +201,14 @@ describe('with --json', () => {
     });
   });
 
+  test('a usage error names the kernel, where the line does', async () => {
+    const kernelOf = async (line: string) => (await document(line)).kernel;
+    for (const line of ['group say --kernel k', 'group say one --such --kernel k', 'make --kernel k it too'])
+      expect(await kernelOf(line)).toBe('k');
+    for (const line of ['group say one --kernel', 'make it', 'such --kernel k'])
+      expect(await kernelOf(line)).toBe(null);
+  });
+
   test.each([
     ['verdit', "unknown command 'verdit'\n(Did you mean verdict?)"],
     ['verdit --help', "unknown command 'verdit'\n(Did you mean verdict?)"],

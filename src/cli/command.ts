@@ -64,7 +64,7 @@ export async function runCommandLine(
       const remark = (text: string) => terminal.stderr(`${text}\n`);
       const { tell, stop } = progressOf(terminal, json, remark);
       const context: Context = {
-        kernel: (command.opts().kernel as string | undefined) ?? null,
+        kernel: kernelOf(command),
         progress: tell,
         remark,
       };
@@ -115,11 +115,12 @@ export async function runCommandLine(
     }
     // Help and version were asked for and have been printed.
     if (error.exitCode === 0) return 0;
-    const command = wordsOf(commandOf(program, args));
+    const named = commandOf(program, args);
+    const command = wordsOf(named);
     if (error.code === 'commander.missingMandatoryOptionValue') {
       // An option that is mistyped (`--kernal`) is the better answer, but commander asks for those that are missing first.
       const first = said;
-      withoutMandatory(commandOf(program, args));
+      withoutMandatory(named);
       await parse(args).then(
         () => {
           said = first;
@@ -130,7 +131,7 @@ export async function runCommandLine(
     const message = said.replace(/^error: /, '').trim() || 'a command is missing';
     const remedy = `\`${['suture', command, '--help'].filter((word) => word).join(' ')}\` says what it takes`;
     const reasons = [{ code: 'usage', place: command, message, remedy } as const];
-    finish({ command, kernel: null, status: 'fault', result: null, reasons, text: '' });
+    finish({ command, kernel: kernelOf(named), status: 'fault', result: null, reasons, text: '' });
   } finally {
     forget();
   }
@@ -189,6 +190,9 @@ const endOfOptions = (args: readonly string[]): number => {
 function wordsOf(command: Command): string {
   return command.parent ? `${wordsOf(command.parent)} ${command.name()}`.trim() : '';
 }
+
+/** What --kernel names, as far as the line was read. */
+const kernelOf = (command: Command): string | null => (command.opts().kernel as string | undefined) ?? null;
 
 /** The command that a line names, as far as it names one. */
 function commandOf(program: Command, args: readonly string[]): Command {
