@@ -22,10 +22,19 @@ export interface BuiltPatch extends LinkedPatch {
   readonly replacements: readonly Replacement[];
 }
 
-/** The name of the patch module when the user gives none, after kpatch-build: `livepatch_` and the fix's name. */
-export function patchName(fix: string): string {
-  return `livepatch_${basename(fix).replace(/\.[^.]*$/, '')}`.replace(/[^A-Za-z0-9_]/g, '_').slice(0, 48);
+/**
+ * The name of the patch module when the user gives none, after kpatch-build: `livepatch_` and what its file is called, or for want of
+ * such a name the fix. So no patch has the name of what it patches, and two files made of one fix can be loaded together.
+ */
+export function patchName(fix: string, file?: string): string {
+  const named = file?.endsWith('.ko') ? file : fix;
+  const name = basename(named)
+    .replace(/\.[^.]*$/, '')
+    .replace(/[^A-Za-z0-9_]/g, '_');
+  return (name.startsWith(prefix) ? name : `${prefix}${name}`).slice(0, 48);
 }
+
+const prefix = 'livepatch_';
 
 /** Refuses what no patch module can be called: `usage`. */
 export function checkPatchName(name: string): void {

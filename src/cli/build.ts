@@ -55,14 +55,18 @@ export const buildCommand: Addition = (program, act) => {
       '--most-files <count>',
       'how many files may be compiled for the sake of a header that a source patch changes',
     )
-    .option('-n, --name <name>', 'the module’s name; livepatch_FIX if left out')
+    .option(
+      '-n, --name <name>',
+      'the module’s name; livepatch_ and the name of the -o file, or of the fix, if left out',
+    )
     .addOption(wayOption())
     .option(unprovenOption.flags, unprovenOption.description)
     .action(
       act(async (context, fix: string, options: BuildOptions) => {
-        const name = options.name ?? patchName(fix);
         const { output = '.' } = options;
-        const target = outputFile(output, name);
+        const name = options.name ?? patchName(fix, isFolder(output) ? undefined : output);
+        // A folder is one that is there, or one that ends in a slash and will be made.
+        const target = isFolder(output) ? join(output, `${name}.ko`) : output;
         // Before the kernel is read, which takes seconds: what can be refused at once.
         const read = await readFix(fix);
         const sourceOptions = checkSourceOptions(read, options);
@@ -121,11 +125,8 @@ function settledValue<T>(settled: PromiseSettledResult<T>): T {
   return settled.value;
 }
 
-/** OUT is a file, or a folder that gets `NAME.ko`: one that is there, or one that ends in a slash and will be made. */
-function outputFile(output: string, name: string): string {
-  const isFolder = output.endsWith('/') || (existsSync(output) && statSync(output).isDirectory());
-  return isFolder ? join(output, `${name}.ko`) : output;
-}
+const isFolder = (output: string): boolean =>
+  output.endsWith('/') || (existsSync(output) && statSync(output).isDirectory());
 
 /** What only a source patch can make use of. Throws `usage`. */
 function checkSourceOptions({ kind }: Fix, { source, mostFiles }: BuildOptions) {
