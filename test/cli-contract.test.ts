@@ -159,6 +159,7 @@ const table: readonly [line: string, end: string][] = [
   ['rehearse --kernel mine SCRATCH/fix.ko --expect-log (', 'usage'],
   ['rehearse --kernel mine SCRATCH/fix.ko --timeout soon', 'usage'],
   ['rehearse SCRATCH/fix.ko', 'usage'],
+  ['rehearse --kernel mine SCRATCH/fix.ko SCRATCH/fix.ko', 'usage'],
   ['corpus SCRATCH/tree SCRATCH/tree --kernel mine --state SCRATCH/corpus', 'done'],
   ['corpus SCRATCH/tree SCRATCH/tree --kernel mine --state SCRATCH/corpus --seed 2', 'usage'],
   ['corpus SCRATCH/tree SCRATCH/none --kernel mine --state SCRATCH/other', 'usage'],
@@ -232,6 +233,14 @@ describe('without --json', () => {
     const { status, stdout, stderr } = await suture(['kernel', 'list'], { XDG_CACHE_HOME: join(scratch, 'empty') });
     expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
     expect(stderr).toMatch(/suture kernel fetch/);
+  });
+
+  test('rehearse says of two patches what can be done with them', async () => {
+    const { kernel, reasons } = await sutureJson(['rehearse', '--kernel', 'k', 'a.ko', 'b.ko']);
+    expect({ kernel, reasons }).toMatchObject({
+      kernel: 'k',
+      reasons: [{ code: 'usage', place: 'b.ko', remedy: expect.stringMatching(/^build one patch of all the fixes/) }],
+    });
   });
 
   test('the help of rehearse tells all that a check has to keep to', async () => {

@@ -1,6 +1,6 @@
 // suture rehearse: a patch on a twin of the machine, there and back.
 
-import { InvalidArgumentError } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { buildCore } from '../compile/core-module.ts';
 import { readInput } from '../host/files.ts';
 import { type LoadedKernel, loadKernel } from '../host/read-kernel.ts';
@@ -8,6 +8,7 @@ import { guestKernel } from '../lab/guest-kernel.ts';
 import { type Rehearsal, rehearse, type Step } from '../lab/rehearse.ts';
 import { modulesThatAnswerTo, modulesWithDependencies } from '../lab/target-modules.ts';
 import { hasLivepatch } from '../link/link-for-livepatch.ts';
+import { reasonError } from '../reason.ts';
 import type { Addition } from './command.ts';
 import { checkPatchIsFor, readLivepatchModule, readPatch } from './read-patch.ts';
 
@@ -39,6 +40,8 @@ export const rehearseCommand: Addition = (program, act) => {
       'apply a patch to a guest with the same kernel and take it back, checking before, meanwhile, afterwards',
     )
     .argument('<patch>', 'the patch module')
+    // Counted below, where more can be said of it.
+    .allowExcessArguments()
     .requiredOption('--kernel <name>', 'the kernel it is for (see `suture kernel list`)')
     .option(
       '--check <F.sh>',
@@ -53,7 +56,8 @@ export const rehearseCommand: Addition = (program, act) => {
     .option('--timeout <seconds>', 'what one step may take (default: 60)', seconds)
     .addHelpText('after', contract)
     .action(
-      act(async (context, patch: string, options: RehearseOptions) => {
+      act(async (context, patch: string, options: RehearseOptions, { args }: Command) => {
+        if (args.length > 1) throw severalPatches(args);
         const kernel = await loadKernel(options.kernel);
         const { stored } = kernel;
         const own = hasLivepatch(kernel.image);
@@ -85,6 +89,14 @@ export const rehearseCommand: Addition = (program, act) => {
       }),
     );
 };
+
+const severalPatches = (patches: readonly string[]) =>
+  reasonError(
+    'usage',
+    patches.slice(1).join(' '),
+    `one patch is rehearsed at a time, and ${patches.length} were given; how patches stand on each other is not rehearsed`,
+    'build one patch of all the fixes (one diff, or one C file) and rehearse that; or rehearse each by itself',
+  );
 
 async function readOurs(kernel: LoadedKernel, file: string): Promise<Uint8Array> {
   const patch = await readPatch(file);
