@@ -7,13 +7,16 @@ import { inWords } from '../../test/support/diff-in-words.ts';
 import { models } from '../../test/support/elf-models.ts';
 import { goldenCases } from '../../test/support/golden.ts';
 import { textObject } from '../../test/support/text-object.ts';
-import { ET_EXEC, SHT_NOBITS } from '../elf/constants.ts';
-import { readElf, writeElf } from '../elf/elf.ts';
+import { ET_EXEC, SHF_ALLOC, SHT_NOBITS, SHT_PROGBITS, STT_SECTION } from '../elf/constants.ts';
+import { newSection, newSymbol, readElf, writeElf } from '../elf/elf.ts';
 import type { ElfModel } from '../elf/model.ts';
 import { type ReasonCode, ReasonError } from '../reason.ts';
 import { diffObjects } from './diff.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
+
+/** 64-Bit ELF V2 ABI, section 3.5.4. */
+const R_PPC64_ADDR32 = 1;
 
 const diff = (original: ElfModel, patched: ElfModel) =>
   diffObjects({ name: 'before.o', model: original }, { name: 'after.o', model: patched });
@@ -132,6 +135,24 @@ describe('files that nobody made in good faith', () => {
     const data = names.map((name) => `data ${name} 4`).join('\n');
     const [before, after] = [textObject(`${code}\n${data}`), textObject(`${code.replaceAll('x.59', 'x.0')}\n${data}`)];
     expect(diff(before, after).changed.length).toBe(60);
+  });
+});
+
+describe('new code that refers to a section in which nothing is', () => {
+  it('is refused, with the names of both: nothing can be taken along, and the kernel has no name for it', () => {
+    const [before, after] = ['word 60000000', 'word 60000001'].map((word) => {
+      const model = textObject(`code f\n ${word}`);
+      const empty = newSection('__ftr_alt_97', SHT_PROGBITS, SHF_ALLOC, new Uint8Array());
+      const symbol = newSymbol('', { place: empty, type: STT_SECTION });
+      const text = model.sections.find(({ name }) => name === '.text.f')!;
+      text.relocations.push({ offset: 0, type: R_PPC64_ADDR32, symbol, addend: 0n });
+      model.sections.push(empty);
+      model.symbols.push(symbol);
+      return model;
+    });
+    expect(diff(before!, after!).reasons).toMatchObject([
+      { code: 'relocation-unsupported', place: 'f', message: expect.stringContaining('__ftr_alt_97') },
+    ]);
   });
 });
 

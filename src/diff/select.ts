@@ -8,6 +8,7 @@
 // - Entries of the kernel's tables go along with the code that they are about.
 // - A TOC slot goes along with who loads from it, and not the section with all that its other slots refer to.
 
+import { isSection } from '../elf/elf.ts';
 import type { ElfSymbol, Section } from '../elf/model.ts';
 import type { Reason } from '../reason.ts';
 import type { Comparison } from './compare.ts';
@@ -125,6 +126,7 @@ class Selector {
     const { to } = reference;
     if (reference.slot) this.#include(reference.slot);
     const link: Link = to.piece ? this.#linkTo(from, reference, to.piece) : { kind: 'external', symbol: to.symbol };
+    if (link.kind === 'external' && link.symbol?.name === '') this.#refuseNameless(from, link.symbol);
     this.#links.set(reference, link);
     // The slot's own reference leads where the reference through it does.
     if (reference.slot) this.#links.set(reference.slot.references[0]!, link);
@@ -189,6 +191,16 @@ class Selector {
       called(from),
       `it uses ${called(piece)}, of which it cannot be told which variable of the original it is, if any`,
       'give the static local a name that the file has only once, or leave the order of such variables as it was',
+    );
+  }
+
+  /** As entries of __ftr_fixup do whose alternative is empty. */
+  #refuseNameless(from: Piece, { place }: ElfSymbol): void {
+    this.#refuse(
+      'relocation-unsupported',
+      called(from),
+      `it refers to ${isSection(place) ? `the section ${place.name}, at a place where nothing is` : 'something without a name'}, so there is nothing to take along or to look for in the kernel`,
+      from.kind === 'entry' ? 'patch the function in C that uses this code' : 'leave that reference out of the fix',
     );
   }
 
