@@ -16,7 +16,9 @@ export async function explainRefusal(error: unknown, { arch, stored }: LoadedKer
     if (code === 'no-call-site') {
       const file = pairs.pairs.find(({ plain }) => plain.symbols.some(({ name }) => name === place));
       if (!file || file.plain.symbols.some(({ name }) => name === mcount)) return reason;
-      const why = `all of ${file.path} is compiled without -pg, as its Makefile says (CC_FLAGS_FTRACE)`;
+      const why = file.path.endsWith('.S')
+        ? `${file.path} is assembly, which the compiler adds none to`
+        : `all of ${file.path} is compiled without -pg, as its Makefile says (CC_FLAGS_FTRACE)`;
       return { ...reason, message: `${message.replace(/ \(.*\)$/, '')}: ${why}` };
     }
     if (code === 'build-differs') {
