@@ -76,7 +76,6 @@ describe('a function of the kernel', () => {
 
   it('has all of its last word, where Thumb-2 code ends in the middle of it', () => {
     expect([...find('halved').words]).toEqual([13, 14]);
-    expect(refusal(() => find('half'))[0]).toBe('image-unreadable');
   });
 
   it('is not compared at its call sites and where the kernel rewrites itself', () => {
@@ -137,6 +136,14 @@ describe('refused is', () => {
     expect(remedy('notrace', entry('it loops'), 'ftrace')).toBe('patch its callers instead');
     expect(remedy('first', entry('it loops'), 'ftrace')).toMatch(/--way ftrace/);
     expect(remedy('first', entry('it loops'))).toBe('patch its callers instead');
+  });
+
+  it('a label that the next one follows before there is room for a branch', () => {
+    const tooShort = expect.stringMatching(/^it has 2 bytes up to the next symbol/);
+    expect(refusal(() => find('half'))).toEqual(['no-call-site', tooShort]);
+    const entry = { site: () => 0, hindrance: () => undefined, doubt: () => undefined } as unknown as EntryWay;
+    const atEntry = () => findOldFunction(kernel, sites, selfModified, 'half', 0, entry);
+    expect(refusal(atEntry)).toEqual(['entry-in-use', tooShort]);
   });
 
   it('initialisation code, whose memory is gone', () => {

@@ -102,7 +102,7 @@ export function findOldFunction(
 
   const bounds = kernel.enclosing(symbol.address);
   const size = bounds ? Number(bounds.end - symbol.address) : 0;
-  const bytes = size < wordSize ? undefined : kernel.bytes(symbol.address, wholeWords(size));
+  const bytes = size <= 0 ? undefined : kernel.bytes(symbol.address, size < wordSize ? size : wholeWords(size));
   if (!bytes) {
     throw reasonError('image-unreadable', name, `its code at ${hex(symbol.address)} is not in the image`);
   }
@@ -112,6 +112,14 @@ export function findOldFunction(
       name,
       `it is initialisation code at ${hex(symbol.address)}; the kernel gave that memory back`,
       'such a function has run already and will not run again: there is nothing to patch',
+    );
+  }
+  if (size < wordSize) {
+    throw reasonError(
+      entry ? 'entry-in-use' : 'no-call-site',
+      name,
+      `it has ${size} bytes up to the next symbol, and a branch takes ${wordSize}: it is a label within a function of assembly`,
+      callersInstead,
     );
   }
   const end = symbol.address + BigInt(bytes.length);
