@@ -21,6 +21,7 @@ import { publish, withLock } from '../host/cache.ts';
 import type { StoredKernel } from '../host/kernel-store.ts';
 import { run } from '../host/run.ts';
 import { reasonError } from '../reason.ts';
+import { dropGoneSources, sourceNote } from './gone-sources.ts';
 import { checkPath, runBuildTool } from './kbuild.ts';
 
 /** An object tree: its folder, which make runs in, and what it is built from. */
@@ -45,7 +46,8 @@ const sourceTools = [
 ] as const;
 
 /**
- * Makes an object tree in an empty folder: a copy of the kernel's prepared one, which is made once and kept.
+ * Makes an object tree in an empty folder: a copy of the kernel's prepared one, which is made once and kept as long as the source
+ * tree is there.
  * Throws `kernel-incomplete`, `usage` for a path that make cannot work with, `tool-missing`, `tool-failed`.
  */
 export async function makeObjectTree(
@@ -59,7 +61,9 @@ export async function makeObjectTree(
   const prepared = await preparedTree(kernel, source);
   if (!existsSync(prepared)) {
     await withLock(`objects-${kernel.name}`, async () => {
-      if (!existsSync(prepared)) await publish(prepared, (tree) => prepare({ kernel, platform, source, folder: tree }));
+      if (existsSync(prepared)) return;
+      await publish(prepared, (tree) => prepare({ kernel, platform, source, folder: tree }));
+      await dropGoneSources(kernel);
     });
   }
   // make goes by the files' times.
@@ -121,6 +125,7 @@ async function prepare(tree: ObjectTree): Promise<void> {
     [0],
   );
   await writeFile(join(folder, topFolders), stdout);
+  await writeFile(join(folder, sourceNote), tree.source);
 }
 
 /** Where this machine has no compiler of its own, Kbuild says of a file what it lacks. */

@@ -20,6 +20,7 @@ import type { StoredKernel } from '../host/kernel-store.ts';
 import { withTemporaryFolder } from '../host/temporary.ts';
 import { reasonError } from '../reason.ts';
 import { type CompilerRun, listedDependencies, otherRun, readCompilerRun } from './compile-command.ts';
+import { objectNote } from './gone-sources.ts';
 import { runBuildTool } from './kbuild.ts';
 import { buildIdentity, makeObjectTree, makeTargets, type ObjectTree } from './object-tree.ts';
 
@@ -43,6 +44,8 @@ const entryFile = z.strictObject({
   source: z.string(),
   /** What the compiler read: from the source tree, and from the object tree what Kbuild made first. */
   dependencies: z.array(z.string()),
+  /** The source tree, so that its objects can go when it is gone; older entries do not say. */
+  tree: z.string().optional(),
 });
 
 /**
@@ -237,8 +240,14 @@ async function keep(key: string, tree: ObjectTree, compiled: Compiled): Promise<
       await copyFile(join(tree.folder, name), join(folder, 'made', name));
     }
     const { words } = compiled.run;
-    const text = JSON.stringify({ module: compiled.module, words, source: compiled.run.source, dependencies });
-    await writeFile(join(folder, 'object.json'), text);
+    const text = JSON.stringify({
+      module: compiled.module,
+      words,
+      source: compiled.run.source,
+      dependencies,
+      tree: source,
+    });
+    await writeFile(join(folder, objectNote), text);
   }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error;
   });
@@ -255,7 +264,7 @@ async function lookUp(
   const entries = await readdir(key).catch(() => []);
   for (const name of entries) {
     const entry = join(key, name);
-    const text = await readFile(join(entry, 'object.json'), 'utf8').catch(() => '{}');
+    const text = await readFile(join(entry, objectNote), 'utf8').catch(() => '{}');
     const { success, data } = entryFile.safeParse(JSON.parse(text));
     if (!success || !data.dependencies.includes(join(source, path))) continue;
     const made = join(entry, 'made');
