@@ -18,6 +18,8 @@
 struct callback_head;
 struct kprobe;
 struct module;
+struct seq_file;
+
 /* The bytes "SUTC" in a little-endian u32. */
 #define SUTURE_CORE_MAGIC	0x43545553
 
@@ -57,6 +59,13 @@ extern struct module *find_module(const char *name) __weak;
 /* kernel/kprobes.c: what has its breakpoint there, with preemption disabled. */
 #ifdef CONFIG_KPROBES
 extern struct kprobe *get_kprobe(void *address) __weak;
+#endif
+
+/* kernel/kprobes.c: these lock and unlock kprobe_mutex; the arguments do not matter. */
+#if defined(CONFIG_KPROBES) && defined(CONFIG_DEBUG_FS)
+#define SUTURE_BINDS_KPROBE_MUTEX
+extern void *kprobe_blacklist_seq_start(struct seq_file *m, loff_t *pos) __weak;
+extern void kprobe_blacklist_seq_stop(struct seq_file *m, void *v) __weak;
 #endif
 
 /*

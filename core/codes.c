@@ -196,10 +196,10 @@ static void add_nops(const struct klp_patch *patch)
 	}
 }
 
-/* Whoever is inside may have saved a word that is about to be written (entry.c). */
+/* Whoever is inside may have saved a word that is about to be written, unless none can be. */
 static void add_register_kprobe(void)
 {
-#ifdef CONFIG_KPROBES
+#if !SUTURE_LOCKS_KPROBES
 	unsigned long start = arch_code_address((unsigned long)register_kprobe);
 
 	add(start, start + suture_symbol_size(start), "register_kprobe");

@@ -5,15 +5,22 @@
  *
  * The kernel's own ways to write text (__patch_text_real(), patch_instruction()) map the
  * page anew for each word, which is most of what a word costs. So all pages are mapped
- * before the machine is stopped, beside where they are executed; then a word is a store, and
- * what the kernel does for its caches. Where text is write-protected the kernel maps it
- * likewise, a page for a word, and Xen's livepatch maps all of Xen's own.
+ * before the machine is stopped, beside where they are executed; then a word is a store.
+ * Where text is write-protected the kernel maps it likewise, a page for a word, and Xen's
+ * livepatch maps all of Xen's own.
  *
- * What can fail is done before: memory, the mapping, finding out which words change. What may
- * change meanwhile is asked again with the machine stopped: that each word is the one that was
- * written last, and that no kprobe is on it.
+ * What can fail is done before: memory, the mapping, and finding out that each word is the one
+ * that was written last and has no kprobe. From that check until the words are written no
+ * kprobe comes, goes or is armed: kprobe_mutex is held. Nobody else in the kernel writes these
+ * words. Who does so all the same, and takes no lock, is found out afterwards, for each word
+ * that is replaced is kept: he gets his word back, as if he had come a moment later.
  *
- * All with suture_mutex held.
+ * Processors whose caches must be told of each word by itself, and kernels whose kprobe_mutex
+ * is out of reach, have the check with the machine stopped.
+ *
+ * All with suture_mutex held. kprobe_mutex comes below it: nothing calls the core with it held.
+ * It is held from suture_prepare_entries() to suture_finish_entries(); what comes below it
+ * there is stop_machine() alone, as in the kernel (arm_kprobe()).
  */
 #include <linux/cacheflush.h>
 #include <linux/highmem.h>
@@ -27,11 +34,10 @@
 #include "suture.h"
 
 struct entry_word {
-	struct suture_site *site;
-	struct page *first;	/* of the text, where the word begins */
-	struct page *last;	/* and where it ends: in Thumb code perhaps the next one */
 	u32 *alias;		/* where it can be written */
+	struct suture_site *site;
 	u32 word;		/* what it is to become */
+	u32 found;		/* what it was when it became that */
 };
 
 /* From suture_prepare_entries() to suture_finish_entries(). */
@@ -73,13 +79,6 @@ static unsigned int count_words(struct klp_object *obj, int state)
 	return count;
 }
 
-/* The page of text that an address of an object's code is in. */
-static struct page *text_page(const struct klp_object *obj, unsigned long address)
-{
-	return obj->name ? vmalloc_to_page((void *)address) :
-			   virt_to_page((void *)address);
-}
-
 static void add_words(struct klp_object *obj, int state)
 {
 	struct klp_func *func;
@@ -93,8 +92,6 @@ static void add_words(struct klp_object *obj, int state)
 			continue;
 		words[word_count++] = (struct entry_word){
 			.site = site,
-			.first = text_page(obj, site->ip),
-			.last = text_page(obj, site->ip + sizeof(u32) - 1),
 			.word = wanted_word(site, state),
 		};
 	}
@@ -110,9 +107,16 @@ static int by_address(const void *a, const void *b)
 	       one->site->ip > other->site->ip;
 }
 
+/* The page that an address of text is in, the kernel's or a module's; or NULL. */
+static struct page *text_page(unsigned long address)
+{
+	return virt_addr_valid((void *)address) ? virt_to_page((void *)address) :
+						  vmalloc_to_page((void *)address);
+}
+
 /*
  * Maps the pages of all words, each once, in the order of their addresses: so a word that
- * ends in the next page does so in the mapping too.
+ * ends in the next page (in Thumb-2 code) does so in the mapping too.
  */
 static int map_words(void)
 {
@@ -121,16 +125,18 @@ static int map_words(void)
 	sort(words, word_count, sizeof(*words), by_address, NULL);
 	for (i = 0; i < word_count; i++) {
 		struct entry_word *entry = &words[i];
-		unsigned long offset = offset_in_page(entry->site->ip);
+		unsigned long ip = entry->site->ip;
+		struct page *first = text_page(ip);
+		struct page *last = text_page(ip + sizeof(u32) - 1);
 
-		if (!entry->first || !entry->last)
+		if (!first || !last)
 			return -EFAULT;
-		if (!count || pages[count - 1] != entry->first)
-			pages[count++] = entry->first;
+		if (!count || pages[count - 1] != first)
+			pages[count++] = first;
 		/* An offset in the mapping as yet. */
-		entry->alias = (u32 *)((count - 1) * PAGE_SIZE + offset);
-		if (entry->last != entry->first)
-			pages[count++] = entry->last;
+		entry->alias = (u32 *)((count - 1) * PAGE_SIZE + offset_in_page(ip));
+		if (last != first)
+			pages[count++] = last;
 	}
 	mapping = suture_out_of_memory() ? NULL :
 		  vmap(pages, count, VM_MAP, PAGE_KERNEL);
@@ -214,15 +220,25 @@ static void tell_of_changed(void)
 	}
 }
 
-/* What was added can be written, or is forgotten. */
+/* What was added can be written, and kprobe_mutex is held; or it is forgotten. */
 static int map_and_check(void)
 {
-	int ret = map_words() ?: check_words();
+	int ret = map_words();
 
+	if (ret) {
+		forget_words();
+		return ret;
+	}
+	suture_lock_kprobes();
+	ret = check_words();
+	if (!ret) {
+		suture_test_checked(words->alias);
+		return 0;
+	}
 	if (ret == -EINVAL)
 		tell_of_changed();
-	if (ret)
-		forget_words();
+	suture_unlock_kprobes();
+	forget_words();
 	return ret;
 }
 
@@ -261,42 +277,109 @@ int suture_prepare_entries(struct klp_patch *patch, int state)
 /*
  * What is aligned is one store, so that who is not stopped (an NMI) finds one word or the
  * other. Of Thumb-2 code nobody stands behind the first halfword (suture_stop_machine()).
+ *
+ * Return: the word that was there.
  */
-static void write_word(u32 *alias, u32 word)
+static __always_inline u32 exchange_word(u32 *alias, u32 word)
 {
-	if (IS_ALIGNED((unsigned long)alias, sizeof(u32)))
+	union {
+		u32 word;
+		u16 halves[2];
+	} found, written = { word };
+	u16 *halves = (u16 *)alias;
+
+	if (ARCH_CODE_ALIGN >= sizeof(u32) ||
+	    IS_ALIGNED((unsigned long)alias, sizeof(u32))) {
+		found.word = READ_ONCE(*alias);
 		WRITE_ONCE(*alias, word);
-	else
-		put_unaligned(word, alias);
+	} else {
+		found.halves[0] = READ_ONCE(halves[0]);
+		found.halves[1] = READ_ONCE(halves[1]);
+		WRITE_ONCE(halves[0], written.halves[0]);
+		WRITE_ONCE(halves[1], written.halves[1]);
+	}
+	return found.word;
+}
+
+/* What has been written is what is fetched; the other processors: arch_synchronize(). */
+static void tell_caches(void)
+{
+	const struct entry_word *entry = words;
+	unsigned int left = word_count;
+
+	if (arch_tells_caches_once()) {
+		/* Stores first, also for Cortex-A9 (erratum 764369); then all that is cleaned. */
+		mb();
+#pragma GCC unroll 8
+		for (; left; left--, entry++)
+			arch_clean_word(entry->alias);
+		mb();
+		arch_words_are_clean(words->site->ip);
+		return;
+	}
+	for (; left; left--, entry++) {
+		unsigned long ip = entry->site->ip;
+
+		flush_word(entry);
+		flush_icache_range(ip, ip + sizeof(u32));
+	}
 }
 
 /**
  * suture_write_entries() - writes what has been prepared
  *
- * Under suture_stop_machine().
+ * Under suture_stop_machine(). What a function takes here lengthens the pause by as much: one
+ * pass that does nothing but store and keep what was there, and one for the caches.
  *
  * Return: 0; else nothing is written: -EBUSY if there is a kprobe, -EINVAL if somebody else
  * has written there.
  */
 int suture_write_entries(void)
 {
-	const struct entry_word *entry, *end = words + word_count;
-	int ret = check_words();
+	struct entry_word *entry = words;
+	unsigned int left;
+	int ret;
 
-	if (ret)
-		return ret;
-	for (entry = words; entry < end; entry++)
-		write_word(entry->alias, entry->word);
-	for (entry = words; entry < end; entry++) {
-		unsigned long ip = entry->site->ip;
-
-		flush_word(entry);
-		flush_icache_range(ip, ip + sizeof(u32));
+	if (!word_count)
+		return 0;
+	if (!SUTURE_LOCKS_KPROBES || !arch_tells_caches_once()) {
+		ret = check_words();
+		if (ret)
+			return ret;
 	}
+#pragma GCC unroll 8
+	for (left = word_count; left; left--, entry++)
+		entry->found = exchange_word(entry->alias, entry->word);
+	tell_caches();
+	return 0;
+}
+
+/* Puts back what somebody has written between the check and the stop, unless he does it again. */
+static int give_back(void *data)
+{
+	const struct entry_word *entry, *end = words + word_count;
+
+	for (entry = words; entry < end; entry++) {
+		if (entry->found != entry->site->word &&
+		    get_unaligned(entry->alias) == entry->word)
+			exchange_word(entry->alias, entry->found);
+	}
+	tell_caches();
 	return 0;
 }
 
 /* ---- afterwards ---- */
+
+static bool somebody_wrote(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < word_count; i++) {
+		if (words[i].found != words[i].site->word)
+			return true;
+	}
+	return false;
+}
 
 /**
  * suture_finish_entries() - what suture_prepare_entries() has prepared is done with
@@ -306,8 +389,18 @@ void suture_finish_entries(bool written)
 {
 	unsigned int i;
 
-	for (i = 0; written && i < word_count; i++)
-		words[i].site->word = words[i].word;
+	if (!words)
+		return;
+	if (written) {
+		if (somebody_wrote())
+			suture_stop_machine(give_back, NULL);
+		for (i = 0; i < word_count; i++)
+			words[i].site->word = words[i].word;
+		/* Each must read back as it was written. */
+		if (check_words() == -EINVAL)
+			tell_of_changed();
+	}
+	suture_unlock_kprobes();
 	forget_words();
 }
 

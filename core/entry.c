@@ -11,7 +11,7 @@
  * its branch, or for a nop, and without one, the kernel's own word. Before it is written
  * it must be what was written last: anything else is somebody else's, and is left alone.
  * A kprobe there has saved the word, and would go on executing it; so while there is one,
- * nothing is written. Who is just making one is inside register_kprobe(), and waited for.
+ * nothing is written, and none is made meanwhile (suture_lock_kprobes()).
  *
  * All with suture_mutex held. What a branch and an island are to the processor, src/arch
  * knows; here they are arithmetic (include/suture/patch-table.h).
@@ -121,6 +121,29 @@ bool suture_is_probed(unsigned long address)
 	preempt_enable();
 #endif
 	return probed;
+}
+
+/**
+ * suture_lock_kprobes() - keeps kprobes from being made, armed, disarmed and removed
+ *
+ * kprobe_mutex is data, whose address kallsyms may not have; so it is taken by the functions
+ * that do so for a file in debugfs, and nothing else that matters here (kernel/kprobes.c,
+ * Linux 6.1). Nothing at all unless SUTURE_LOCKS_KPROBES.
+ */
+void suture_lock_kprobes(void)
+{
+#ifdef SUTURE_BINDS_KPROBE_MUTEX
+	loff_t first = 0;
+
+	kprobe_blacklist_seq_start(NULL, &first);
+#endif
+}
+
+void suture_unlock_kprobes(void)
+{
+#ifdef SUTURE_BINDS_KPROBE_MUTEX
+	kprobe_blacklist_seq_stop(NULL, NULL);
+#endif
 }
 
 /**

@@ -9,6 +9,8 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 
+#include "bound.h"
+
 /* A range of addresses, [start, end). */
 struct suture_range {
 	unsigned long start;
@@ -183,6 +185,14 @@ void klp_unpatch_objects(struct klp_patch *patch);
 void klp_unpatch_objects_dynamic(struct klp_patch *patch);
 
 /* entry.c */
+
+/* Whether no kprobe comes or goes between suture_lock_kprobes() and suture_unlock_kprobes(). */
+#if defined(SUTURE_BINDS_KPROBE_MUTEX) || !defined(CONFIG_KPROBES)
+#define SUTURE_LOCKS_KPROBES	1
+#else
+#define SUTURE_LOCKS_KPROBES	0
+#endif
+
 bool suture_is_entry(const struct klp_func *func);
 bool suture_is_strict(const struct klp_patch *patch);
 bool suture_entry_is_sound(const struct suture_entry *entry);
@@ -191,6 +201,8 @@ bool suture_make_branch(const struct suture_entry *entry, unsigned long from,
 int suture_get_branch(struct klp_patch *patch, struct klp_func *func);
 void suture_put_branch(struct klp_func *func);
 bool suture_is_probed(unsigned long address);
+void suture_lock_kprobes(void);
+void suture_unlock_kprobes(void);
 bool suture_entry_word(unsigned long address, u32 *word);
 const struct klp_func *suture_find_probed(struct klp_patch *patch);
 
@@ -291,13 +303,18 @@ int suture_apply_recipes(const struct module *patch_mod,
 			 const struct suture_object *object,
 			 struct module *mod);
 
-/* test.c: memory runs out when a test says so; not in a core that is shipped. */
+/* test.c: what a test says happens at these places; nothing in a core that is shipped. */
 #ifdef SUTURE_TEST
 bool suture_out_of_memory(void);
+void suture_test_checked(u32 *alias);
 #else
 static inline bool suture_out_of_memory(void)
 {
 	return false;
+}
+
+static inline void suture_test_checked(u32 *alias)
+{
 }
 #endif
 

@@ -5,7 +5,11 @@
  * A number N in /sys/module/suture/parameters/fail_allocation has the N-th thing that
  * the core needs memory for, and all after it, fail as if there were none. It counts
  * down to 1; 0 ends that.
+ *
+ * A 1 in hold_checked has entries wait between their check and the stop, and becomes 2 when
+ * they do; 0 lets them go on. Then the word in meddle is written over the first one.
  */
+#include <linux/delay.h>
 #include <linux/module.h>
 
 #include "suture.h"
@@ -22,4 +26,24 @@ bool suture_out_of_memory(void)
 		return false;
 	}
 	return fail_allocation;
+}
+
+static unsigned int hold_checked;
+module_param(hold_checked, uint, 0644);
+MODULE_PARM_DESC(hold_checked, "1: wait before entries are written; 2: it does");
+
+static unsigned int meddle;
+module_param(meddle, uint, 0644);
+MODULE_PARM_DESC(meddle, "what somebody writes at an entry that has been checked, once");
+
+/* With suture_mutex held. */
+void suture_test_checked(u32 *alias)
+{
+	if (READ_ONCE(hold_checked))
+		WRITE_ONCE(hold_checked, 2);
+	while (READ_ONCE(hold_checked))
+		msleep(1);
+	if (meddle)
+		WRITE_ONCE(*alias, meddle);
+	meddle = 0;
 }

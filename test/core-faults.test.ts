@@ -1,14 +1,18 @@
 // Whatever allocation of enabling a patch fails, the kernel is as it was before. The patch replaces others, so nops are made
-// for it as well, and one goes the entry way; core/test.c has the core run out of memory.
+// for it as well, and one goes the entry way; core/test.c has the core run out of memory. Between the check of an entry and the
+// stop in which it is written there are others, too: a kprobe must wait, and somebody else's word must not be lost.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadKernel } from '../src/host/read-kernel.ts';
+import { checkSignature } from '../src/kernel/module-signature.ts';
+import { readPatchModule } from '../src/kernel/read-patch-module.ts';
 import { bootGuest, type Guest } from '../src/lab/guest.ts';
 import { guestKernel } from '../src/lab/guest-kernel.ts';
 import { stockKernels } from './stock-kernels.ts';
+import { guestModules } from './support/guest-modules.ts';
 import { faultyCoreOf, patchOf } from './support/patches.ts';
 
 const says = (file: string, text: string) => `
@@ -47,11 +51,13 @@ static int loadavg_proc_show(struct seq_file *m, void *v)
 `;
 
 const sysfs = '/sys/kernel/livepatch';
-const parameter = '/sys/module/suture/parameters/fail_allocation';
+const tracing = '/sys/kernel/tracing';
+const parameters = '/sys/module/suture/parameters';
+const parameter = `${parameters}/fail_allocation`;
 
 /** What must not change. */
 const state = `cat /proc/version /proc/cmdline ${sysfs}/*/enabled ${sysfs}/*/transition; find ${sysfs} | sort
-cut -d' ' -f1,3 /proc/modules; cut -d' ' -f1 /sys/kernel/tracing/enabled_functions`;
+cut -d' ' -f1,3 /proc/modules; cut -d' ' -f1 ${tracing}/enabled_functions`;
 
 /**
  * The same for a patch of the entry way, whose words need memory when they are written, again and again until it is there. Until
@@ -90,9 +96,20 @@ done
 echo 0 > ${parameter}
 echo $n > /count`;
 
+/** The entry way, in a core that waits between the check of an entry and the stop as long as this is not 0. */
+const hold = `${parameters}/hold_checked`;
+const probed = `${tracing}/events/kprobes/late/enable`;
+const until = (condition: string) => `until ${condition}; do usleep 10000; done`;
+const load = `insmod /entered.ko; ${until(`grep -q 0 ${sysfs}/entered/transition`)}`;
+const takeBack = `echo 0 > ${sysfs}/entered/enabled; ${until('rmmod entered 2> /dev/null')}`;
+/** A word that nobody ever executes. */
+const somebodys = 0x12345678;
+
 describe.each(stockKernels)('the core on $name', ({ name }) => {
   let folder: string;
   let guest: Guest;
+  /** Of the word in uptime_proc_show that becomes a branch. */
+  let address: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-faults-'));
@@ -105,9 +122,13 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     }
     const entered = join(folder, 'entered.c');
     await writeFile(entered, says('uptime', 'entered'));
-    files.push({ path: '/entered.ko', bytes: await patchOf(kernel, entered, 'entered', 'entry') });
+    const bytes = await patchOf(kernel, entered, 'entered', 'entry');
+    const { oldAddress, site } = readPatchModule((await checkSignature(bytes)).module, 'entered.ko').redirects[0]!;
+    address = `0x${(oldAddress + BigInt(site)).toString(16)}`;
+    files.push({ path: '/entered.ko', bytes });
+    files.push({ path: '/poke.ko', bytes: (await guestModules(kernel, { poke: [] })).poke });
     guest = await bootGuest(guestKernel(kernel.stored), { files });
-    await guest.run('mount -t tracefs t /sys/kernel/tracing');
+    await guest.run(`mount -t tracefs t ${tracing}`);
     await guest.succeed('insmod /suture.ko; insmod /first.ko');
   });
   afterAll(async () => {
@@ -127,6 +148,39 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     expect((await guest.succeed('cat /waited')).trim().split('\n').length).toBeGreaterThanOrEqual(3);
     expect(await guest.succeed('cat /proc/uptime')).toBe('entered\n');
     await guest.succeed(`echo 0 > ${sysfs}/entered/enabled; until rmmod entered 2> /dev/null; do usleep 10000; done`);
+  });
+
+  it.each([
+    ['the patch comes', ':', load, /^entered$/m],
+    ['it is taken back', load, takeBack, /^\d/],
+  ])(
+    'lets no kprobe be made between the check of an entry and its writing, when %s',
+    async (_, before, change, after) => {
+      const probe = `echo 'p:late ${address}' > ${tracing}/kprobe_events && echo 1 > ${probed}; echo $? > /made`;
+      await guest.succeed(`${before}; rm -f /made /changed; dmesg -c > /dev/null; echo 1 > ${hold}
+      (${change}; echo > /changed) > /dev/null 2>&1 &
+      ${until(`grep -q 2 ${hold}`)}; (${probe}) > /dev/null 2>&1 & echo $! > /prober`);
+      // It sleeps uninterruptibly for the mutex. Had it been let in, it would be done.
+      await guest.succeed(until('[ -e /made ] || grep -q "^State:.D" /proc/$(cat /prober)/status'));
+      expect((await guest.run('cat /made')).status).not.toBe(0);
+      await guest.succeed(`echo 0 > ${hold}; ${until('[ -e /changed ] && [ -e /made ]')}; grep 0 /made`);
+      expect(await guest.succeed('cat /proc/uptime')).toMatch(after);
+      await guest.succeed(`echo 0 > ${probed}; echo > ${tracing}/kprobe_events`);
+      expect(await guest.succeed('dmesg')).not.toContain('somebody else');
+      if (change === load) await guest.succeed(takeBack);
+      expect(await guest.succeed('cat /proc/uptime')).toMatch(/^\d/);
+    },
+  );
+
+  it('gives somebody his word back who has written between the check of an entry and its writing', async () => {
+    // Nobody calls the function now.
+    await guest.succeed(`dmesg -c > /dev/null; echo ${somebodys} > ${parameters}/meddle; ${load}`);
+    const said = /entry: (0x[0-9a-f]+) instead of (0x[0-9a-f]+) at (0x[0-9a-f]+)/.exec(await guest.succeed('dmesg'));
+    expect(Number(said?.[1])).toBe(somebodys);
+    expect((await guest.run(`echo 0 > ${sysfs}/entered/enabled; cat ${sysfs}/entered/transition`)).output).toBe('1\n');
+    // He puts back what he has found, and it goes on.
+    await guest.succeed(`insmod /poke.ko address=${said?.[3]} word=${said?.[2]}`);
+    await guest.succeed(`${until('rmmod entered 2> /dev/null')}; rmmod poke`);
   });
 
   it('counts nobody whom it has not looked at when a transition is forced', async () => {
@@ -153,7 +207,7 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     await guest.succeed(
       `echo 0 > ${parameter}; ${disable}; until rmmod replacing 2> /dev/null; do usleep 10000; done; rmmod first suture`,
     );
-    expect(await guest.succeed('cat /proc/modules /sys/kernel/tracing/enabled_functions')).toBe('');
+    expect(await guest.succeed(`cat /proc/modules ${tracing}/enabled_functions`)).toBe('');
     expect(guest.consoleText).not.toMatch(/\b(Oops|BUG:|WARNING:|Unable to handle)/);
   });
 });

@@ -17,6 +17,8 @@ const coreFunctions: readonly string[] = [
   'task_work_cancel_match',
   'find_module',
   'get_kprobe',
+  'kprobe_blacklist_seq_start',
+  'kprobe_blacklist_seq_stop',
   'return_to_handler',
   '__kretprobe_trampoline',
 ];

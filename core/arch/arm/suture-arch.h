@@ -182,9 +182,49 @@ static inline bool arch_word_under_kprobe(const u32 *address, u32 *word)
 }
 #endif
 
-/* Has this processor execute what others have written; their caches are told already. */
+/* What instructions begin at, in bytes. */
+#define ARCH_CODE_ALIGN	(IS_ENABLED(CONFIG_THUMB2_KERNEL) ? sizeof(u16) : sizeof(u32))
+
+/*
+ * Whether caches can be told of many words at once. In a kernel for ARMv7 and later alone: data
+ * caches go by physical addresses there (ARM DDI 0406C, B2.2.6), so each word is cleaned
+ * by the address where it was written, and each processor drops all that it has fetched.
+ */
+static inline bool arch_tells_caches_once(void)
+{
+	return __LINUX_ARM_ARCH__ >= 7;
+}
+
+/*
+ * To the point of unification, where instructions come from: DCCMVAU (B4.2.1). A word of
+ * Thumb-2 code may lie in two lines.
+ */
+static inline void arch_clean_word(void *address)
+{
+	asm volatile("mcr p15, 0, %0, c7, c11, 1" : : "r" (address) : "memory");
+	if (IS_ENABLED(CONFIG_THUMB2_KERNEL))
+		asm volatile("mcr p15, 0, %0, c7, c11, 1" : : "r" (address + sizeof(u16)) : "memory");
+}
+
+/* After all words; the rest is each processor's own. */
+static inline void arch_words_are_clean(unsigned long ip)
+{
+}
+
+/*
+ * Has this processor execute what others have written, to whom it has listened (a load with
+ * acquire): instruction cache and branch predictor are invalidated, ICIALLU and BPIALL
+ * (B4.2.1). Both are local, so this needs no other processor and none with the multiprocessing
+ * extensions. Before ARMv7 flush_icache_range() has done it.
+ */
 static inline void arch_synchronize(void)
 {
+	if (__LINUX_ARM_ARCH__ >= 7) {
+		dsb(ish);
+		asm volatile("mcr p15, 0, %0, c7, c5, 0\n\t"
+			     "mcr p15, 0, %0, c7, c5, 6" : : "r" (0) : "memory");
+		dsb(ish);
+	}
 	isb();
 }
 

@@ -22,6 +22,8 @@
 #include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/uaccess.h>
+#include <asm/cacheflush.h>
+#include <asm/cpu_has_feature.h>
 #include <asm/inst.h>
 #include <asm/interrupt.h>
 #include <asm/processor.h>
@@ -94,6 +96,30 @@ static inline bool arch_word_under_kprobe(const u32 *address, u32 *word)
 	return probe;
 }
 #endif
+
+/* What instructions begin at, in bytes. */
+#define ARCH_CODE_ALIGN	sizeof(u32)
+
+/*
+ * Whether caches can be told of many words at once: an instruction cache that snoops only
+ * needs what has been prefetched to be dropped (flush_icache_range(), which does no more for
+ * any range; arch/powerpc/mm/cacheflush.c, Linux 6.1). So it is from POWER5 on, and thus on
+ * all little-endian ones.
+ */
+static inline bool arch_tells_caches_once(void)
+{
+	return cpu_has_feature(CPU_FTR_COHERENT_ICACHE);
+}
+
+static inline void arch_clean_word(void *address)
+{
+}
+
+/* After all words; @ip is that of one of them. */
+static inline void arch_words_are_clean(unsigned long ip)
+{
+	flush_icache_range(ip, ip + sizeof(u32));
+}
 
 /* Has this processor execute what others have written; their caches are told already. */
 static inline void arch_synchronize(void)
