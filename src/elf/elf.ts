@@ -1,6 +1,7 @@
 // The door of the room: everything that others need of ELF, except the constants (constants.ts), the types of the
 // model (model.ts) and the units (units.ts).
 
+export { type Dangling, findDangling } from './dangling.ts';
 export {
   findSection,
   findSymbol,

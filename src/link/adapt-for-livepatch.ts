@@ -9,6 +9,7 @@ import { collectReasons, reasonError, throwReasons } from '../reason.ts';
 import {
   type AdaptedModule,
   type AdaptInput,
+  checkWhole,
   dropDebugInformation,
   exportsOfOthers,
   otherVersions,
@@ -46,5 +47,6 @@ export function adaptForLivepatch({ arch, abi, module, file, targets, ...input }
   throwReasons(reasons);
   replaceVersions({ ...input, arch, abi, module, file, targets }, bound);
   addLooseSymbols(module);
+  checkWhole(module, file);
   return { name: moduleNameOf(module, abi) ?? '', bytes: writeElf(module), bound };
 }

@@ -11,6 +11,7 @@ import {
   SHN_LIVEPATCH,
   SHT_NOTE,
   SHT_PROGBITS,
+  SHT_REL,
   SHT_RELA,
   STB_LOCAL,
   STT_FUNC,
@@ -516,6 +517,31 @@ describe('refused is', () => {
     });
     const targets = new Map([['target', target()]]);
     expect(findSection(readElf(adapt(module, targets), 'p.ko'), '.data')!.link).toBe(undefined);
+  });
+
+  it('one in which a symbol is in a table of relocations which are applied', () => {
+    const module = klpModule(({ maker, mine }) => {
+      const call = late(maker, '.klp.sym.target.theirs,0');
+      setApart(maker, mine, 'target', [{ offset: callAt, type: CALL, symbol: call, addend: -8n }]);
+      const place = findSection(maker.model, '.klp.rela.target..text')!;
+      maker.model.symbols.push(newSymbol('astray', { place }));
+    });
+    const targets = new Map([['target', target()]]);
+    expect(reasonsOf(() => adapt(module, targets))).toMatchObject([
+      { code: 'elf-malformed', place: 'p.ko: astray', message: expect.stringContaining('.klp.rela.target..text') },
+    ]);
+  });
+
+  it('one in which a table of relocations is for a section that is made anew', () => {
+    const module = klpModule(({ maker, mine }) => {
+      const versions = findSection(maker.model, '__versions')!;
+      const table = newSection('.rel.text', SHT_REL, 0n, undefined, { info: versions });
+      table.relocationTable = { target: versions, relocations: mine.relocations };
+      maker.model.sections.push(table);
+    });
+    expect(reasonsOf(() => adapt(module))).toMatchObject([
+      { code: 'elf-malformed', place: 'p.ko: .rel.text', message: expect.stringContaining('__versions') },
+    ]);
   });
 
   it('an object that is named twice', () => {

@@ -7,7 +7,7 @@
 
 import type { Architecture, CallSite, SelfModified } from '../arch/arch.ts';
 import { SHF_ALLOC } from '../elf/constants.ts';
-import { findSection, isSection, removeSections, setData, writeElf } from '../elf/elf.ts';
+import { findDangling, findSection, isSection, removeSections, setData, writeElf } from '../elf/elf.ts';
 import type { ElfModel, Section } from '../elf/model.ts';
 import { readModinfo } from '../kernel/modinfo.ts';
 import type { ModuleAbi } from '../kernel/module-abi.ts';
@@ -119,7 +119,20 @@ export function adaptModule(input: AdaptInput): AdaptedModule {
   replaceVersions(input, bound);
   replaceModinfo(module, bound);
   addLooseSymbols(module);
+  checkWhole(module, input.file);
   return { name: moduleNameOf(module, input.abi) ?? '', bytes: writeElf(module), bound };
+}
+
+/** Refuses a module that refers to what is not in it any more, as only a damaged one does: `elf-malformed`. */
+export function checkWhole(module: ElfModel, file: string): void {
+  const dangling = findDangling(module);
+  if (!dangling) return;
+  throw reasonError(
+    'elf-malformed',
+    `${file}: ${dangling.from}`,
+    `it refers to ${dangling.to}, which is taken out of the module or made anew`,
+    'make the module anew: it is damaged, or it was made to mislead',
+  );
 }
 
 function redirect(
