@@ -10,6 +10,8 @@ import { findText, type ImageBytes } from './image-bytes.ts';
 
 const ntGnuBuildId = 3;
 const owner = 'GNU';
+/** Its letters and the zero behind them, little-endian. */
+const ownerAsNumber = 0x00554e47;
 /** namesz, descsz, type, then the name with its zero. */
 const headerSize = 12 + owner.length + 1;
 /** SHA-1, or MD5 and UUID, as ld's --build-id makes them. */
@@ -21,15 +23,17 @@ const mostNotes = 64;
 
 /** The offset and size of the kernel's own build id; undefined if there is none, or more than one. */
 export function findBuildId(image: ImageBytes): { offset: number; size: number } | undefined {
-  const notes = findText(image.bytes, `${owner}\0`, mostNotes)
-    .map((at) => at - 12)
-    .filter(
-      (at) =>
-        at % 4 === 0 &&
-        image.u32(at) === owner.length + 1 &&
-        sizes.includes(image.u32(at + 4) ?? 0) &&
-        image.u32(at + 8) === ntGnuBuildId,
-    );
+  const notes: number[] = [];
+  for (const name of image.findNumber(ownerAsNumber)) {
+    const at = name - (headerSize - 4);
+    if (
+      image.u32(at) === owner.length + 1 &&
+      sizes.includes(image.u32(at + 4) ?? 0) &&
+      image.u32(at + 8) === ntGnuBuildId &&
+      notes.push(at) === mostNotes
+    )
+      break;
+  }
   const embedded = embeddedNotes(image, notes);
   const own = notes.filter((at) => !embedded.some(({ start, end }) => at >= start && at < end));
   const [note, ...others] = own;

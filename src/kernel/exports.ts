@@ -14,7 +14,7 @@ import type { Architecture } from '../arch/arch.ts';
 import { Allowance } from '../elf/checks.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { reasonError } from '../reason.ts';
-import { findText, type ImageBytes } from './image-bytes.ts';
+import type { ImageBytes } from './image-bytes.ts';
 import type { Kallsym } from './kallsyms.ts';
 import { isFunction } from './old-function.ts';
 
@@ -37,7 +37,7 @@ const longestName = 512;
 const namePattern = /^[A-Za-z_.$][\w.$]*$/;
 /** An image begins on a page. */
 const pageSize = 4096n;
-/** How many places of one anchor are looked at. */
+/** How many pointers to one anchor are looked at. */
 const mostPlaces = 256;
 /** Entries that may be read in all: a kernel has some ten thousand, but an image can be made of what looks like one. */
 const searchSteps = 1_000_000;
@@ -93,13 +93,13 @@ function findExports(
   for (const name of anchors) {
     const symbols = kallsyms.filter((symbol) => symbol.name === name);
     if (symbols.length !== 1) continue;
-    const names = findText(image.bytes, `${name}\0`, mostPlaces);
     for (const entry of image.findPointer(linkAddress(symbols[0]!.address | bit), mostPlaces)) {
-      const pointer = image.pointer(entry + image.word);
-      for (const at of names) {
-        const base = linkAddress((pointer ?? -1n) - BigInt(at));
-        if (base < 0n || base % pageSize !== 0n) continue;
-        const table = new ExportTable(image, base, allowance).around(entry);
+      const pointer = image.pointer(entry + image.word) ?? 0n;
+      // Pages are where they are linked to be, so a name is as far into one in the image as its address says.
+      for (let at = Number(pointer % pageSize); at < image.bytes.length; at += Number(pageSize)) {
+        const base = linkAddress(pointer - BigInt(at));
+        if (base < 0n) break;
+        const table = image.holds(at, name) && new ExportTable(image, base, allowance).around(entry);
         if (table) return { base, exports: new Map(table.map((each) => [each.name, each])) };
       }
     }
