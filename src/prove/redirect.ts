@@ -17,6 +17,7 @@
 // and a stub cannot be unwound where a tracer would have to unwind it (`prove-module.ts` looks at the unwind tables).
 
 import type { EntryBranch, Stub } from '../arch/arch.ts';
+import { ByWords } from '../arch/by-words.ts';
 import { type Callee, NotUnderstood, type ProofFacts } from '../arch/machine.ts';
 import type { Failure } from './obligations.ts';
 import { runScene } from './run.ts';
@@ -35,7 +36,7 @@ export interface Redirect extends Callee {
   /** The old function's words from its entry up to and with the call site, or with the word that becomes a branch. */
   readonly prologue: Uint32Array;
   /** In the entry way: what the branch takes where it does not reach. */
-  readonly island?: EntryBranch['island'];
+  readonly island?: EntryBranch['island'] | undefined;
   /** What the handler sends the hook to, or the branch leads to; without words, that is the new function itself. */
   readonly stub: Pick<Stub, 'relocations'> & { readonly words: Uint32Array };
   /** What is known of the old function, where the new one's is in the redirect itself. */
@@ -71,9 +72,10 @@ export function proofKey({ convention }: ProofFacts, redirect: Redirect): string
   const setUp = convention.toc?.setUpWords(prologue) ?? 0;
   const known = ({ stackArguments, usesParameterArea, siblingCalls }: Callee): string =>
     `${stackArguments},${usesParameterArea},${siblingCalls}`;
-  const places = stub.relocations.map(({ offset, type, addend }) => `${offset}:${type}:${addend}`);
+  let places = '';
+  for (const { offset, type, addend } of stub.relocations) places += `${offset}:${type}:${addend},`;
   // In the entry way the last word is not run either.
-  const through = island ? `entry ${JSON.stringify(island)}` : 'ftrace';
+  const through = island ? textOfIsland(island) : 'ftrace';
   const code = `${through};${setUp}:${textOf(prologue.subarray(setUp, -1))}${textOf(stub.words)}${places}`;
   return `${code};${known(redirect)};${known(oldFunction ?? {})}`;
 }
@@ -81,12 +83,27 @@ export function proofKey({ convention }: ProofFacts, redirect: Redirect): string
 /** As many halves of words as may be arguments of one call. */
 const mostHalves = 4096;
 
-/** A text that only these words have, whatever comes behind it: how many they are, and their halves. Not one to read. */
-function textOf(words: Uint32Array): string {
+/** A kernel's prologues and stubs are few, and short. */
+const texts = new ByWords<string>(1 << 15);
+
+/** A text that only these words have, whatever comes behind it. */
+const textOf = (words: Uint32Array): string => texts.of(words, makeText);
+
+/** How many they are, and their halves. Not one to read. */
+function makeText(words: Uint32Array): string {
   const halves = new Uint16Array(words.buffer, words.byteOffset, 2 * words.length);
   let text = `${words.length}:`;
   for (let at = 0; at < halves.length; at += mostHalves)
     text += String.fromCharCode(...halves.subarray(at, at + mostHalves));
+  return text;
+}
+
+const islands = new WeakMap<EntryBranch['island'], string>();
+
+/** The same for an island, of which a module has one for all its redirects. */
+function textOfIsland(island: EntryBranch['island']): string {
+  const text = islands.get(island) ?? `entry ${JSON.stringify(island)}`;
+  islands.set(island, text);
   return text;
 }
 

@@ -16,6 +16,7 @@
 // that the tables do not know, a branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
 // on stack arguments that it does not touch, and no word would show it.
 
+import { ByWords } from '../by-words.ts';
 import type { WaysIn } from '../machine.ts';
 import { type Found, NeedsConstants, registerArguments, Uncertain } from './argument-accesses.ts';
 import { Walk } from './argument-walk.ts';
@@ -75,33 +76,12 @@ function walkUnreached(walk: Walk, start: number): void {
  * is how a module leads into them; where that is not known, what no branch leads to is guessed at.
  */
 export function findStackArguments(words: Uint32Array, waysIn?: WaysIn): StackArguments {
-  if (waysIn) return walkAsNeeded(words, waysIn);
   // Whoever proves a module asks for the very words that its maker has asked for just before.
-  const key = sumOf(words);
-  const known = answers.get(key);
-  if (known && isSame(known.words, words)) return known.answer;
-  const answer = walkAsNeeded(words, undefined);
-  if (answers.size === mostAnswers) answers.clear();
-  answers.set(key, { words: words.slice(), answer });
-  return answer;
+  return waysIn ? walkAsNeeded(words, waysIn) : answers.of(words, () => walkAsNeeded(words, undefined));
 }
 
-function sumOf(words: Uint32Array): number {
-  let sum = words.length;
-  for (let i = 0; i < words.length; i++) sum = (Math.imul(sum, 31) + (words[i]! | 0)) | 0;
-  return sum;
-}
-
-function isSame(a: Uint32Array, b: Uint32Array): boolean {
-  let same = a.length === b.length ? 0 : -1;
-  while (same >= 0 && same < a.length && a[same] === b[same]) same++;
-  return same === a.length;
-}
-
-/** Answers for words alone, by a sum of the words, which are compared one by one before an answer is given again. */
-const answers = new Map<number, { readonly words: Uint32Array; readonly answer: StackArguments }>();
-/** A patch module has 4096 redirects at most. */
-const mostAnswers = 8192;
+/** For the new functions of a patch module, which are 4096 at most and mostly shorter than this. */
+const answers = new ByWords<StackArguments>(4096 * 128);
 
 function walkAsNeeded(words: Uint32Array, waysIn: WaysIn | undefined): StackArguments {
   try {
