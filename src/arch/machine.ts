@@ -164,8 +164,11 @@ export interface ProcessorArea {
 /** The pointer to a module's table of contents, where code relies on one. */
 export interface TocConvention {
   readonly register: number;
-  /** How many words at a function's entry make its own pointer from its own address; behind them is its local entry. */
-  setUpWords(words: Uint32Array): number;
+  /**
+   * How many words at a function's entry, which is the first word if `at` is left out, make its own pointer from its own address;
+   * behind them is its local entry.
+   */
+  setUpWords(words: Uint32Array, at?: number): number;
   /** Whether an instruction reads the register for anything else than to keep it; undefined for a word that is not known. */
   isUsedBy(word: number): boolean | undefined;
   /** The doubleword of a frame that keeps the frame's owner's pointer across calls into other modules, and nothing else. */

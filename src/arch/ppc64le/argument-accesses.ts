@@ -20,7 +20,7 @@ import {
   type Value,
   withoutConstant,
 } from './frame-address.ts';
-import { type Encoding, encodings, field } from './instructions.ts';
+import { type Encoding, encodings, fieldIn } from './instructions.ts';
 import { displacementIn, registerIn, registersRead, touches, useOf } from './register-use.ts';
 
 /** The doublewords of the parameter save area that registers stand for. */
@@ -94,24 +94,24 @@ const isVariable = (value: Value, sp: number) => typeof value === 'number' && is
 /** What an instruction other than an addition makes of an address in the stack. */
 function partOfAddress({ name }: Encoding, word: number, before: Registers): Value {
   const pageShift = 16;
-  const isMask = (name === 'rldicl' || name === 'rldicr') && field('sh', word) === 0;
+  const isMask = (name === 'rldicl' || name === 'rldicr') && fieldIn.sh(word) === 0;
   if (!isMask && name !== 'andi.') return 'lost';
-  const value = valueIn(before, field('RS', word));
+  const value = valueIn(before, fieldIn.RS(word));
   const whole = alignedDown(value, 0);
   // To a physical address, whose first four bits are cleared (`__pa` in arch/powerpc/include/asm/page.h).
-  if (name === 'rldicl' && field('mb', word) < 64 - pageShift) return whole;
+  if (name === 'rldicl' && fieldIn.mb(word) < 64 - pageShift) return whole;
   // To a remainder: of a variable's address it is worth no more than the address itself, of sp it is sp in another form.
   if (name !== 'rldicr') return isIndexed(whole) && isLocal(whole.from, spOf(before)) ? 'other' : 'lost';
   // To a variable that is aligned more than sp.
-  const aligned = alignedDown(value, 63 - field('me', word));
+  const aligned = alignedDown(value, 63 - fieldIn.me(word));
   return isIndexed(aligned) && isLocal(aligned.from, spOf(before)) ? aligned : 'lost';
 }
 
 /** The registers after `mflr` or `mtlr`. */
 function movedLr({ name }: Encoding, word: number, before: Registers): Registers {
   if (name === 'mfspr')
-    return assigned(before, field('RT', word), before.lr === link.returnAddress ? 'return address' : 'other');
-  const isBack = valueIn(before, field('RS', word)) === 'return address';
+    return assigned(before, fieldIn.RT(word), before.lr === link.returnAddress ? 'return address' : 'other');
+  const isBack = valueIn(before, fieldIn.RS(word)) === 'return address';
   return withLink(before, isBack ? link.returnAddress : link.other);
 }
 
@@ -169,13 +169,13 @@ export class Accesses {
 
   private effect(encoding: Encoding, word: number, before: Registers, index: number): Registers {
     const { name, update } = encoding;
-    if (looks[encoding.index] === look.always && !update && field('spr', word) === LR)
+    if (looks[encoding.index] === look.always && !update && fieldIn.spr(word) === LR)
       return movedLr(encoding, word, before);
     const makesConstant = this.constants && makers.has(name);
     if (!makesConstant && !update && !touches(encoding.index, word, before.fromSp, before.known)) return before;
     const isAccess = useOf(encoding).size > 0;
     if (this.filled?.has(index)) {
-      const base = isAccess ? [field('RA', word)] : registersRead({ encoding, word });
+      const base = isAccess ? [fieldIn.RA(word)] : registersRead({ encoding, word });
       if (base.some((r) => isMadeFromSp(valueIn(before, r))))
         throw new Uncertain(`the loader fills in what meets an address in the stack at ${placeOf(index)}`);
     }
@@ -244,21 +244,26 @@ export class Accesses {
     const { name } = encoding;
     const { writes } = useOf(encoding);
     const target = writes.length > 0 ? registerIn(writes[0]!, word) : undefined;
-    const value = (f: 'RA' | 'RB' | 'RS') => valueIn(before, field(f, word));
     let result: Value = 'other';
     if (name === 'addi' || name === 'addis') {
       const shift = name === 'addis' ? 16 : 0;
-      result = shifted(field('RA', word) === 0 ? 'other' : value('RA'), field('SI', word) * 2 ** shift);
-    } else if (name === 'add') result = this.combined(sum, value('RA'), value('RB'));
-    else if (name === 'subf') result = this.combined(difference, value('RB'), value('RA'));
-    else if (name === 'or' && field('RS', word) === field('RB', word)) result = value('RS');
-    else if (name === 'ori' && field('UI', word) === 0) result = value('RS');
+      result = shifted(
+        fieldIn.RA(word) === 0 ? 'other' : valueIn(before, fieldIn.RA(word)),
+        fieldIn.SI(word) * 2 ** shift,
+      );
+    } else if (name === 'add')
+      result = this.combined(sum, valueIn(before, fieldIn.RA(word)), valueIn(before, fieldIn.RB(word)));
+    else if (name === 'subf')
+      result = this.combined(difference, valueIn(before, fieldIn.RB(word)), valueIn(before, fieldIn.RA(word)));
+    else if (name === 'or' && fieldIn.RS(word) === fieldIn.RB(word)) result = valueIn(before, fieldIn.RS(word));
+    else if (name === 'ori' && fieldIn.UI(word) === 0) result = valueIn(before, fieldIn.RS(word));
     else if (registersRead({ encoding, word }).some((r) => isMadeFromSp(valueIn(before, r)))) {
       if (target === undefined && !movesNothing.has(name))
         throw new Uncertain(`${name} at ${placeOf(index)} has an address in the stack`);
       if (target !== undefined) result = partOfAddress(encoding, word, before);
       // Only a variable of the function's own is aligned, and by a mask of a known address.
-      if (name === 'rldicr' && typeof value('RS') === 'number' && isIndexed(result)) this.found.hasVariables = true;
+      if (name === 'rldicr' && typeof valueIn(before, fieldIn.RS(word)) === 'number' && isIndexed(result))
+        this.found.hasVariables = true;
     }
     return target === undefined ? before : assigned(before, target, this.followed(result));
   }

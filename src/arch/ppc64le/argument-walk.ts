@@ -10,7 +10,7 @@ import { Accesses, type Found, placeOf, Uncertain } from './argument-accesses.ts
 import { standsAsCallSite } from './call-sites.ts';
 import { afterCall, joinedRegisters, link, type Registers, SP, spOf, valueIn, withLink } from './followed-registers.ts';
 import { mayLeave } from './frame-address.ts';
-import { encodingIndex, encodings, field } from './instructions.ts';
+import { encodingIndex, encodings, fieldIn } from './instructions.ts';
 import { switchTargets } from './switch-table.ts';
 import { isPadding, WalkedCode } from './walked-code.ts';
 
@@ -29,15 +29,24 @@ const mayLead: ReadonlySet<string> = new Set([
 const leads = Uint8Array.from(encodings, ({ name }) => Number(mayLead.has(name)));
 
 /** Where control can go from a branch: BO 1z1zz is "always" (Book I, section 2.4). */
-const branchesAlways = (word: number) => (field('BO', word) & 0b10100) === 0b10100;
+const branchesAlways = (word: number) => (fieldIn.BO(word) & 0b10100) === 0b10100;
 
 /** Whether a word is `tw 31,…` or `twi 31,…`. */
 export function trapsAlways(word: number): boolean {
   const name = encodings[encodingIndex(word)]?.name;
-  return (name === 'tw' || name === 'twi') && field('TO', word) === 31;
+  return (name === 'tw' || name === 'twi') && fieldIn.TO(word) === 31;
 }
 
-/** Its methods throw what those of `Accesses` throw. */
+/** For one walk at a time: memory for each by itself would cost as much as many a walk. */
+let room = new Uint32Array(1 << 12);
+
+/** So many zeros. */
+function emptied(length: number): Uint32Array {
+  if (room.length < length) room = new Uint32Array(2 * length);
+  return room.subarray(0, length).fill(0);
+}
+
+/** A walk, which ends when the next one is made. Its methods throw what those of `Accesses` throw. */
 export class Walk {
   /** What instructions do, and what has been found of it. */
   readonly accesses: Accesses;
@@ -65,7 +74,7 @@ export class Walk {
     this.waysIn = waysIn;
     this.accesses = new Accesses(waysIn?.filled, constants);
     this.code = new WalkedCode(words, waysIn);
-    this.reached = new Uint32Array(this.code.words.length);
+    this.reached = emptied(this.code.words.length);
   }
 
   get found(): Found {
@@ -207,7 +216,7 @@ export class Walk {
   private lead(encoding: number, word: number, before: Registers, index: number): void {
     const { name } = encodings[encoding]!;
     if (name === 'b' || name === 'bc') {
-      const distance = field(name === 'b' ? 'LI' : 'BD', word) / 4;
+      const distance = (name === 'b' ? fieldIn.LI(word) : fieldIn.BD(word)) / 4;
       // A branch to itself is one whose relocation has not been applied.
       const target = distance === 0 ? undefined : this.code.target(index, distance);
       if (target === undefined) {
@@ -238,8 +247,8 @@ export class Walk {
   }
 
   private call(name: string, word: number, before: Registers, index: number): void {
-    const isReadPc = name === 'bcl' && field('BD', word) === 4;
-    const distance = name === 'bl' ? field('LI', word) / 4 : name === 'bcl' ? field('BD', word) / 4 : 0;
+    const isReadPc = name === 'bcl' && fieldIn.BD(word) === 4;
+    const distance = name === 'bl' ? fieldIn.LI(word) / 4 : name === 'bcl' ? fieldIn.BD(word) / 4 : 0;
     const target = distance === 0 ? undefined : this.code.target(index, distance);
     // A call of itself leads to one of its entries, or a relocation has not been applied.
     if (!isReadPc && target !== undefined && target > setUpWords)

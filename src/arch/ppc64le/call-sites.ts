@@ -96,9 +96,9 @@ const tocSetUps: readonly (readonly [SetUpWord, SetUpWord])[] = [
 /** TOC set-up, `mflr r0`, `std r0,16(r1)`. */
 const longestPrologue = 4;
 
-/** How many words at a function's entry set up its TOC pointer from its own address: 0 or 2. */
-export const tocSetUpWords = (words: Uint32Array): number =>
-  words.length >= 2 && isTocSetUp(words[0]!, words[1]!) ? 2 : 0;
+/** How many words at a function's entry, the word `at`, set up its TOC pointer from its own address: 0 or 2. */
+export const tocSetUpWords = (words: Uint32Array, at = 0): number =>
+  words.length >= at + 2 && isTocSetUp(words[at]!, words[at + 1]!) ? 2 : 0;
 
 function isTocSetUp(first: number, second: number): boolean {
   for (const [[firstMask, firstValue], [secondMask, secondValue]] of tocSetUps)
@@ -112,7 +112,7 @@ function isTocSetUp(first: number, second: number): boolean {
  */
 export function checkPrologue(old: FunctionText, site: LinkAddress): void {
   const index = Number(site - old.address) / 4;
-  const before = Array.from(old.words.subarray(0, Math.max(index, 0)));
+  const { words } = old;
   const refuse = (what: string) =>
     reasonError(
       'prologue-unknown',
@@ -120,13 +120,13 @@ export function checkPrologue(old: FunctionText, site: LinkAddress): void {
       `${what}, so what the code before the call of ${mcount} does is not known`,
       'Patch a caller of the function instead.',
     );
-  if (!Number.isInteger(index) || !isBl(old.words[index] ?? 0)) {
+  if (!Number.isInteger(index) || !isBl(words[index] ?? 0)) {
     throw refuse(`there is no call at 0x${site.toString(16)}`);
   }
   // Behind some functions stand nameless bodies of overridden weak ones, with call sites of their own.
-  if (before.length > longestPrologue) throw refuse('the call is far behind the entry, in code without a name');
-  if (before.at(-1) === STD_R0_16_R1) before.pop();
-  if (before.pop() !== MFLR_R0) throw refuse('the words before the call are not mflr r0 and, at most, std r0,16(r1)');
-  if (before.length !== 0 && !(before.length === 2 && isTocSetUp(before[0]!, before[1]!)))
+  if (index > longestPrologue) throw refuse('the call is far behind the entry, in code without a name');
+  const move = index - (words[index - 1] === STD_R0_16_R1 ? 2 : 1);
+  if (words[move] !== MFLR_R0) throw refuse('the words before the call are not mflr r0 and, at most, std r0,16(r1)');
+  if (move !== 0 && !(move === 2 && isTocSetUp(words[0]!, words[1]!)))
     throw refuse('the function’s first words are not a TOC set-up');
 }

@@ -129,22 +129,33 @@ export function fieldMask(name: FieldName): number {
 /** How many bits a field has. */
 const widthOf = ({ bits }: Field): number => bits.reduce((width, [first, last]) => width + last - first + 1, 0);
 
-/** Whole kernels are decoded: where each part of a field is, as a shift and a mask, is worked out once. */
-const extraction = new Map(
-  Object.entries(fields).map(([name, field]: [string, Field]) => {
-    const parts = field.bits.map(([first, last]) => ({ shift: 31 - last, size: 2 ** (last - first + 1) }));
-    return [name, { parts, scale: field.scale, range: 2 ** widthOf(field), signed: isSigned(field.kind) }];
-  }),
-);
+/** A function that takes one field out of a word. */
+function readerOf(field: Field): (word: number) => number {
+  const { bits, scale } = field;
+  const [[first, last], ...others] = bits as readonly [readonly [number, number], ...(readonly [number, number])[]];
+  if (others.length === 0) {
+    const [left, right] = [first, 31 - last + first];
+    return isSigned(field.kind)
+      ? (word) => ((word << left) >> right) * scale
+      : (word) => ((word << left) >>> right) * scale;
+  }
+  const parts = bits.map(([first, last]) => ({ shift: 31 - last, size: 2 ** (last - first + 1) }));
+  const range = 2 ** widthOf(field);
+  const half = isSigned(field.kind) ? range / 2 : range;
+  return (word) => {
+    let value = 0;
+    for (const { shift, size } of parts) value = value * size + ((word >>> shift) & (size - 1));
+    return (value >= half ? value - range : value) * scale;
+  };
+}
+
+/** `field` by name, for whoever goes through whole kernels. */
+export const fieldIn = Object.fromEntries(
+  Object.entries(fields).map(([name, field]: [string, Field]) => [name, readerOf(field)]),
+) as Record<FieldName, (word: number) => number>;
 
 /** The field's value in a word: sign-extended and scaled, so that a displacement is in bytes. */
-export function field(name: FieldName, word: number): number {
-  const { parts, scale, range, signed } = extraction.get(name)!;
-  let value = 0;
-  for (const { shift, size } of parts) value = value * size + ((word >>> shift) & (size - 1));
-  if (signed && value >= range / 2) value -= range;
-  return value * scale;
-}
+export const field = (name: FieldName, word: number): number => fieldIn[name](word);
 
 /** The word's bits for a field's value. Throws `RangeError` for a value that the field cannot hold. */
 export function fieldBits(name: FieldName, value: number): number {

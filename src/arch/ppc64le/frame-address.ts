@@ -71,7 +71,8 @@ export function shifted(value: Value, by: number): Value {
 
 /** One value plus another. */
 export function sum(a: Value, b: Value): Value {
-  const [indexA, indexB] = [indexOf(a), indexOf(b)];
+  const indexA = indexOf(a);
+  const indexB = indexOf(b);
   if (indexA !== undefined && indexB !== undefined) return indexA + indexB === 0 ? 'other' : { plus: indexA + indexB };
   const from = (origin(a) ?? indexA ?? Number.NaN) + (origin(b) ?? indexB ?? Number.NaN);
   return (indexA === undefined && indexB === undefined) || Number.isNaN(from) ? 'lost' : { from };
@@ -96,11 +97,12 @@ export function alignedDown(value: Value, bits: number): Value {
  */
 export function joined(a: Value, b: Value, sp: number): Value {
   if (isSame(a, b)) return a;
-  const [isA, isB] = [isMadeFromSp(a), isMadeFromSp(b)];
+  const isA = isMadeFromSp(a);
+  const isB = isMadeFromSp(b);
   if (!isA && !isB) return 'other';
-  const first = origin(isA ? a : b);
+  const first = isA ? a : b;
+  const from = origin(first);
   const second = origin(isB ? b : a);
-  return first !== undefined && second !== undefined && isLocal(first, sp) && isLocal(second, sp)
-    ? { from: first }
-    : 'lost';
+  if (from === undefined || second === undefined || !isLocal(from, sp) || !isLocal(second, sp)) return 'lost';
+  return isIndexed(first) ? first : { from };
 }

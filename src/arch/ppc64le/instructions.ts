@@ -5,7 +5,7 @@ import { type FieldName, field, fieldBits, fieldMask, isFieldName, printField } 
 
 import type { Row, Semantics } from './row.ts';
 
-export { type FieldName, field } from './fields.ts';
+export { type FieldName, field, fieldIn } from './fields.ts';
 
 /** One encoding. */
 export interface Encoding {
@@ -90,20 +90,34 @@ const masks = Int32Array.from(encodings, ({ mask }) => mask);
 const values = Int32Array.from(encodings, ({ value }) => value);
 const updates = Uint8Array.from(encodings, ({ update }) => Number(update));
 
+/** The encodings that a word may be, by the bits that are looked at. */
+const candidates = (word: number, bits: number): readonly Encoding[] =>
+  encodings.filter(({ mask, value }) => ((word ^ value) & mask & bits) === 0);
+
+/** By the primary opcode, bits 0 to 5 of a word (Book I, section 1.6). */
+const byPrimary = Array.from({ length: 64 }, (_, opcode) => candidates(opcode << 26, 0xfc000000));
+const withSeveral = byPrimary.filter(({ length }) => length > 1);
+
+/** How many extended opcodes a word can have: most are in bits 21 to 30. */
+const extended = 1 << 10;
+
 /**
- * By bits 0 to 5 of a word, the primary opcode, and 21 to 30, where most extended opcodes are (Book I, section 1.6): the place of the
- * one encoding that it may be; where there are several, a number that says which of `lists` has them. Each is found out once.
+ * By the primary opcode: the place of the one encoding that a word may be, or -1; or behind the number of encodings, where its extended
+ * opcodes begin in `byExtended`. Both are small, because whole kernels are decoded and they are to stay at hand.
  */
-const byOpcodes = new Int32Array(1 << 16).fill(-1);
+const first = Int32Array.from(byPrimary, (found) =>
+  found.length > 1 ? encodings.length + extended * withSeveral.indexOf(found) : (found[0]?.index ?? -1),
+);
+/** The same by extended opcodes: behind the number of encodings, which of `lists` has several; -1 where nobody has looked yet. */
+const byExtended = new Int16Array(extended * withSeveral.length).fill(-1);
 const lists: Uint16Array[] = [];
 
-function candidates(word: number, opcodes: number): number {
-  const bits = 0xfc0007fe;
-  const found = encodings.filter(({ mask, value }) => ((word ^ value) & mask & bits) === 0);
-  const [first] = found;
-  byOpcodes[opcodes] = found.length === 1 ? first!.index : encodings.length + lists.length;
+/** What `byExtended` has of a word, found out. */
+function findExtended(word: number, at: number): number {
+  const found = candidates(word, 0xfc0007fe);
   if (found.length !== 1) lists.push(Uint16Array.from(found, ({ index }) => index));
-  return byOpcodes[opcodes]!;
+  byExtended[at] = found.length === 1 ? found[0]!.index : encodings.length + lists.length - 1;
+  return byExtended[at]!;
 }
 
 /** Of accesses that update RA the forms that sections 3.3.2 and 3.3.3 call invalid: an update of r0, or of the register that is being loaded. */
@@ -113,17 +127,21 @@ function isInvalidForm({ fields }: Encoding, word: number): boolean {
 
 /** The place in `encodings` of what a word is, or -1 if the table does not claim it: `decode` for whoever goes through many. */
 export function encodingIndex(word: number): number {
-  const opcodes = ((word >>> 26) << 10) | ((word >>> 1) & 0x3ff);
-  const known = byOpcodes[opcodes]!;
-  let index = known < 0 ? candidates(word, opcodes) : known;
+  let index = first[word >>> 26]!;
   if (index >= encodings.length) {
-    const list = lists[index - encodings.length]!;
-    let at = 0;
-    while (at < list.length && (word & masks[list[at]!]!) !== values[list[at]!]) at++;
-    index = list[at] ?? -1;
+    const at = index - encodings.length + ((word >>> 1) & (extended - 1));
+    const known = byExtended[at]!;
+    index = known < 0 ? findExtended(word, at) : known;
+    if (index >= encodings.length) index = chosenFrom(lists[index - encodings.length]!, word);
   }
   if (index < 0 || (word & masks[index]!) !== values[index]) return -1;
   return updates[index] !== 0 && isInvalidForm(encodings[index]!, word) ? -1 : index;
+}
+
+/** Of several encodings the one that a word is, or -1. */
+function chosenFrom(list: Uint16Array, word: number): number {
+  for (let at = 0; at < list.length; at++) if ((word & masks[list[at]!]!) === values[list[at]!]) return list[at]!;
+  return -1;
 }
 
 /** The instruction that a word is, or undefined if the table does not claim it. */

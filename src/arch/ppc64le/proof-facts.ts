@@ -18,9 +18,9 @@ import {
   withNumber,
 } from '../machine.ts';
 import { tocSetUpWords } from './call-sites.ts';
-import { decode, encode, field } from './instructions.ts';
+import { decode, encode, encodingIndex, encodings, field } from './instructions.ts';
 import { mayBeMissing } from './newer-instructions.ts';
-import { registersRead } from './register-use.ts';
+import { touches } from './register-use.ts';
 import { R_PPC64_REL16_HA, R_PPC64_REL16_LO, relocationKind } from './relocations.ts';
 import { instructionSet } from './semantics.ts';
 import { findStackArguments, registerArguments } from './stack-arguments.ts';
@@ -109,11 +109,12 @@ function readCallee(code: Uint32Array, waysIn?: WaysIn): Callee {
 
 /** `std r2,24(r1)` keeps it; of the hints `or r2,r2,r2` and `ori r2,r2,0` (Book II, section 3.2) it is the name alone. */
 function usesToc(word: number): boolean | undefined {
-  const instruction = decode(word);
-  if (!instruction) return undefined;
-  const { name } = instruction.encoding;
+  const index = encodingIndex(word);
+  if (index < 0) return undefined;
+  if (!touches(index, word, 1 << TOC, 0)) return false;
+  const { name } = encodings[index]!;
   const isKept = name === 'std' && field('RS', word) === TOC && field('RA', word) === SP;
-  return !isKept && !hints.has(word >>> 0) && registersRead(instruction).includes(TOC);
+  return !isKept && !hints.has(word >>> 0);
 }
 
 export const proofFacts: ProofFacts = {

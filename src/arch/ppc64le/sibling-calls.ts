@@ -6,7 +6,7 @@
 
 import type { LinkAddress } from '../../elf/units.ts';
 import type { FunctionText } from '../arch.ts';
-import { encode, field } from './instructions.ts';
+import { encode, fieldIn } from './instructions.ts';
 import { findStackArguments, registerArguments } from './stack-arguments.ts';
 
 /** `b`, whatever its target (Book I, section 2.4, I-form: primary opcode, AA and LK). */
@@ -40,15 +40,17 @@ export function siblingCallsRemover(
   };
 
   const without = (text: FunctionText, depth: number): Uint32Array => {
-    let words = text.words;
-    text.words.forEach((word, i) => {
-      if (!isBranch(word)) return;
-      const distance = 4 * i + field('LI', word);
-      if (distance >= 0 && distance < 4 * text.words.length) return;
-      if (reads((text.address + BigInt(distance)) as LinkAddress, depth)) return;
-      if (words === text.words) words = text.words.slice();
+    const { words: own } = text;
+    let words = own;
+    for (let i = 0; i < own.length; i++) {
+      const word = own[i]!;
+      if (!isBranch(word)) continue;
+      const distance = 4 * i + fieldIn.LI(word);
+      if (distance >= 0 && distance < 4 * own.length) continue;
+      if (reads((text.address + BigInt(distance)) as LinkAddress, depth)) continue;
+      if (words === own) words = own.slice();
       words[i] = blr;
-    });
+    }
     return words;
   };
 
