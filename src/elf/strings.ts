@@ -80,10 +80,17 @@ function decoded(bytes: Uint8Array): string | undefined {
   }
 }
 
+/** How many bytes a text takes in UTF-8. */
+function sizeInBytes(text: string): number {
+  let ascii = 0;
+  while (ascii < text.length && text.charCodeAt(ascii) < 0x80) ascii++;
+  return ascii === text.length ? ascii : encoder.encode(text).length;
+}
+
 /** Makes a string table; each name is in it once, in the order of adding. */
 export class StringTableBuilder {
+  /** The offset of each name, the empty one first. */
   readonly #offsets = new Map<string, number>([['', 0]]);
-  readonly #parts: Uint8Array[] = [new Uint8Array(1)];
   #size = 1;
 
   /** The offset of the name in the table. */
@@ -92,10 +99,8 @@ export class StringTableBuilder {
     if (known !== undefined) return known;
     if (name.includes('\0')) throw reasonError('bug', name, 'a name in an ELF file cannot hold a zero byte');
     const offset = this.#size;
-    const bytes = cStringBytes(name);
     this.#offsets.set(name, offset);
-    this.#parts.push(bytes);
-    this.#size += bytes.length;
+    this.#size += sizeInBytes(name) + 1;
     return offset;
   }
 
@@ -103,11 +108,9 @@ export class StringTableBuilder {
     return this.#size;
   }
 
+  /** Writes the table, and nothing behind it. */
   write(target: Uint8Array, at: number): void {
-    let offset = at;
-    for (const part of this.#parts) {
-      target.set(part, offset);
-      offset += part.length;
-    }
+    const text = `${[...this.#offsets.keys()].join('\0')}\0`;
+    encoder.encodeInto(text, target.subarray(at, at + this.#size));
   }
 }

@@ -49,9 +49,6 @@ const instructionSize = 4;
 /** How far behind the code a distance in a table may seem to lead that counts from the start of its entry. */
 const mostLead = 64;
 
-/** Words that set up a TOC pointer, at most. */
-const mostSetUp = 2;
-
 /** With REL the addend stands in the word, and whoever reads the word reads it. */
 const addendInPlace = 0n;
 
@@ -167,7 +164,8 @@ export class StubLoader {
     const [written] = this.#writtenLate(stub, end);
     if (written) throw unknown(redirect, written.offset - stub.offset, 'the core writes here for another module');
     const relocations = this.#relocations(redirect);
-    return { words: stub.words, relocations, ...this.#newFunction(redirect, size, refuse) };
+    const { newFunction: words, waysIn } = this.#newFunction(redirect, size, refuse);
+    return { words: stub.words, relocations, newFunction: words, waysIn };
   }
 
   /** Where the core writes between a place and the end of something there. */
@@ -291,7 +289,7 @@ export class StubLoader {
       throw unknown(redirect, 0, 'its new function’s words do not set up its TOC pointer where its symbol says so');
     if (setUp > 0) return;
     // Behind a function may lie another one, nameless, that sets up its own.
-    const isSetUp = (index: number): boolean => toc.setUpWords(words.subarray(index, index + mostSetUp)) > 0;
+    const isSetUp = (index: number): boolean => toc.setUpWords(words, index) > 0;
     // What is no instruction there may be data, and in the function itself is anything.
     const own = Math.floor(size / instructionSize);
     const isUser = (word: number, index: number): boolean => toc.isUsedBy(word) ?? index < own;

@@ -15,5 +15,7 @@ export function* relocationTables(
 }
 
 /** Those that change one section, whichever table they stand in. */
-export const relocationsOf = (model: ElfModel, section: Section): Relocation[] =>
-  [...relocationTables(model)].flatMap(({ target, relocations }) => (target === section ? relocations : []));
+export function relocationsOf(model: ElfModel, section: Section): readonly Relocation[] {
+  const tables = [...relocationTables(model)].filter(({ target }) => target === section);
+  return tables.length === 1 ? tables[0]!.relocations : tables.flatMap(({ relocations }) => relocations);
+}

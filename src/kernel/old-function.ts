@@ -139,9 +139,10 @@ export function findOldFunction(
   }
   const text = { name, address: symbol.address, words: wordsOf(bytes) };
   const masked = maskedWords(symbol.address, end as LinkAddress, sites, first, selfModified);
-  if (!entry) return { ...text, way: 'ftrace', site: site!.address, masked };
+  const { address, words } = text;
+  if (!entry) return { name, address, words, way: 'ftrace', site: site!.address, masked };
   const index = entrySite(entry, text, masked, isTraced ? undefined : kernel, name, remedyAtEntry(other, isTraced));
-  return { ...text, way: 'entry', site: linkAddress(symbol.address + BigInt(4 * index)), masked };
+  return { name, address, words, way: 'entry', site: linkAddress(address + BigInt(4 * index)), masked };
 }
 
 const callersInstead = 'patch its callers instead';
@@ -221,17 +222,24 @@ function maskedWords(
   first: number,
   selfModified: SelfModified,
 ): Uint32Array {
-  const indexes = new Set<number>();
+  const indexes: number[] = [];
+  /** Most come in order. */
+  const add = (index: number): void => {
+    let at = indexes.length;
+    while (at > 0 && indexes[at - 1]! > index) at--;
+    if (indexes[at - 1] !== index) indexes.splice(at, 0, index);
+  };
   for (let i = first; i < sites.length && sites[i]!.address < end; i++) {
     // What begins at a halfword is in two words.
     const at = Number(sites[i]!.address - start);
-    indexes.add(at >>> 2).add(Math.min(at + 3, Number(end - start) - 1) >>> 2);
+    add(at >>> 2);
+    add(Math.min(at + 3, Number(end - start) - 1) >>> 2);
   }
   const { words } = selfModified;
   for (let i = lowerBound(words, (a) => a < start); i < words.length && words[i]! < end; i++) {
-    indexes.add(Number(words[i]! - start) >>> 2);
+    add(Number(words[i]! - start) >>> 2);
   }
-  return Uint32Array.from(indexes).sort();
+  return Uint32Array.from(indexes);
 }
 
 function missing(kallsyms: readonly Kallsym[], name: string, sympos: number, found: number): ReasonError {

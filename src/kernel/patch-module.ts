@@ -239,7 +239,9 @@ export function writePatchTable(table: PatchTable, word: 4 | 8): { data: Uint8Ar
   const string = (value: string): number => {
     const known = strings.get(value);
     if (known !== undefined) return known;
-    const at = bytesAt(text.encode(`${value}\0`));
+    const { written } = text.encodeInto(value, data.subarray(end));
+    // A zero, which stands there already, ends it.
+    const at = reserve(written + 1, 1);
     strings.set(value, at);
     return at;
   };

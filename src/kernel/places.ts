@@ -6,9 +6,11 @@ interface Placed {
   readonly offset: number;
 }
 
-/** The same in the order of offsets. */
-export const byOffset = <T extends Placed>(placed: readonly T[]): T[] =>
-  [...placed].sort((a, b) => a.offset - b.offset);
+/** The same in the order of offsets, in which most are. */
+export function byOffset<T extends Placed>(placed: readonly T[]): T[] {
+  const isInOrder = placed.every(({ offset }, i) => i === 0 || placed[i - 1]!.offset <= offset);
+  return isInOrder ? placed.slice() : [...placed].sort((a, b) => a.offset - b.offset);
+}
 
 /** Of a list in the order of offsets, the index of the first that does not lie before an offset. */
 export function firstFrom(sorted: readonly Placed[], offset: number): number {

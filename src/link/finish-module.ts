@@ -131,10 +131,12 @@ function addRequiredSections(object: ElfModel, abi: ModuleAbi): void {
 /** Architectures make symbols of their own for unwind tables; whatever a relocation refers to must be in the table. */
 export function addLooseSymbols(object: ElfModel): void {
   const known = new Set(object.symbols);
-  for (const { symbol } of object.sections.flatMap((section) => section.relocations)) {
-    if (!symbol || known.has(symbol)) continue;
-    known.add(symbol);
-    object.symbols.push(symbol);
+  for (const { relocations } of object.sections) {
+    for (const { symbol } of relocations) {
+      if (!symbol || known.has(symbol)) continue;
+      known.add(symbol);
+      object.symbols.push(symbol);
+    }
   }
 }
 

@@ -78,8 +78,10 @@ function linkSome(
     entry: 0n,
     flags: abi.headerFlags,
   });
-  const codes = functions.map(({ address }) => littleEndian(compiled(functionOf(image, address))));
-  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, joined(codes), { align: instructionAlign });
+  const codes = functions.map(({ address }) => compiled(functionOf(image, address)));
+  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, littleEndian(codes), {
+    align: instructionSize,
+  });
   object.sections.push(text);
 
   const byNewName = new Map<string, TracedFunction>();
@@ -87,9 +89,9 @@ function linkSome(
   const replacements = functions.map((each, i): Replacement => {
     const newName = `${each.name}_${i}`;
     byNewName.set(newName, each);
-    const size = BigInt(codes[i]!.length);
+    const size = BigInt(codes[i]!.byteLength);
     object.symbols.push(newSymbol(newName, { value: BigInt(start) | arch.codeBit, size, type: STT_FUNC, place: text }));
-    start += codes[i]!.length;
+    start += codes[i]!.byteLength;
     const sympos = symbolsNamed(image.kallsyms, each.name).findIndex(({ address }) => address === each.address) + 1;
     return { newName, oldName: each.name, sympos };
   });
@@ -110,7 +112,7 @@ function linkSome(
   return { bytes, linked: functions.filter((each) => !left.has(each)), refused };
 }
 
-const instructionAlign = 4;
+const instructionSize = 4;
 
 /** What a function would be as a fix, as far as that can be told from the image. */
 function compiledAsFix({ arch, image }: Kernel): (text: FunctionText) => Uint32Array {
@@ -121,7 +123,7 @@ function compiledAsFix({ arch, image }: Kernel): (text: FunctionText) => Uint32A
     // Entered where it begins, or behind the words that make its TOC pointer.
     const local = arch.proofFacts?.convention.toc?.setUpWords(text.words) ?? 0;
     const distance = Number(address - found.start);
-    return distance === 0 || distance === instructionAlign * local ? text : undefined;
+    return distance === 0 || distance === instructionSize * local ? text : undefined;
   };
   return arch.siblingCallsRemover?.(functionAt) ?? (({ words }) => words);
 }
@@ -129,23 +131,16 @@ function compiledAsFix({ arch, image }: Kernel): (text: FunctionText) => Uint32A
 /** A function from the image, up to the next symbol; at least one instruction, so that no two begin at one place. */
 function functionOf(image: KernelImage, address: LinkAddress): FunctionText {
   const { end, name } = image.enclosing(address) ?? { end: address, name: '' };
-  const size = Number(end - address) & ~(instructionAlign - 1);
+  const size = Number(end - address) & ~(instructionSize - 1);
   const words = wordsOf(image.bytes(address, size) ?? new Uint8Array());
   return { name, address, words: words.length > 0 ? words : new Uint32Array(1) };
 }
 
-function littleEndian(words: Uint32Array): Uint8Array {
-  const view = new DataView(new ArrayBuffer(words.byteLength));
-  for (let i = 0; i < words.length; i++) view.setUint32(instructionAlign * i, words[i]!, true);
-  return new Uint8Array(view.buffer);
-}
-
-function joined(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+/** Lists of words, one behind the other, as they stand in memory. */
+function littleEndian(codes: readonly Uint32Array[]): Uint8Array {
+  const view = new DataView(new ArrayBuffer(codes.reduce((size, { byteLength }) => size + byteLength, 0)));
   let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  for (const words of codes)
+    for (let i = 0; i < words.length; i++, at += instructionSize) view.setUint32(at, words[i]!, true);
+  return new Uint8Array(view.buffer);
 }

@@ -11,7 +11,7 @@ import type { Architecture, EntryBranch, KernelText, UnwindingOf } from '../arch
 import type { Callee, ProofFacts } from '../arch/machine.ts';
 import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import { type LoadedStub, StubLoader } from '../kernel/load-module.ts';
-import { isFunction, wholeWords, wordsOf } from '../kernel/old-function.ts';
+import { isFunction, symbolsNamed, wholeWords, wordsOf } from '../kernel/old-function.ts';
 import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
@@ -54,11 +54,8 @@ export class Prover {
   /** Why there is no hook, on a kernel that has none. */
   readonly #withoutHook: ReasonError | undefined;
   readonly #word: Hook['word'];
-  /** The names of functions, by address. */
-  readonly #names = new Map<LinkAddress, string[]>();
-  readonly #sites: ReadonlySet<LinkAddress>;
-  /** By the words of new functions. */
-  readonly #callees = new WeakMap<Uint32Array, Callee>();
+  /** Call sites, by their distance from the image's start. */
+  readonly #sites: ReadonlySet<number>;
 
   /**
    * `exchange` is with provers on the same kernel that work at the same time. Throws `proof-unknown` for an architecture on
@@ -73,13 +70,7 @@ export class Prover {
     // Nothing of the entry way leads through it.
     const none: Hook = { entry: 0n, handlerCall: 0n, word: this.#word };
     this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook, exchange);
-    for (const symbol of kernel.image.kallsyms) {
-      if (!isFunction(symbol)) continue;
-      const names = this.#names.get(symbol.address);
-      if (names) names.push(symbol.name);
-      else this.#names.set(symbol.address, [symbol.name]);
-    }
-    this.#sites = new Set(kernel.callSites.map(({ address }) => address));
+    this.#sites = new Set(kernel.callSites.map(({ address }) => this.#distance(address)));
   }
 
   /** A text for each of the different redirects that have been asked for so far, the same for all provers on this kernel. */
@@ -95,7 +86,9 @@ export class Prover {
     const written = new Set(patch.recipes.map(({ place }) => place.section));
     const unwinding = this.#kernel.arch.unwindingOf?.(patch.model, (section) => written.has(section));
     const chosen = patch.redirects.filter(({ oldName }) => only?.includes(oldName) ?? true);
-    const asked = chosen.map((redirect) => this.#redirectOf(patch, loader, unwinding, redirect));
+    /** By the words of new functions. */
+    const callees = new Map<Uint32Array, Callee>();
+    const asked = chosen.map((redirect) => this.#redirectOf(patch, loader, callees, unwinding, redirect));
     const proven = this.#proofs
       .proveAll(asked.filter((each): each is Redirect => !('verdict' in each)))
       [Symbol.iterator]();
@@ -112,6 +105,7 @@ export class Prover {
   #redirectOf(
     patch: PatchModule,
     loader: StubLoader,
+    callees: Map<Uint32Array, Callee>,
     unwinding: ReturnType<UnwindingOf> | undefined,
     redirect: ReadRedirect,
   ): Redirect | Verdict {
@@ -125,7 +119,8 @@ export class Prover {
       const astray = isEntry ? undefined : unwinding?.(section, offset - instructionSize, offset + redirect.stubSize);
       if (astray !== undefined) throw cannotUnwind(redirect, astray);
       const island = isEntry ? this.#islandOf(patch, redirect) : undefined;
-      return { prologue, stub, ...(island && { island }), ...this.#calleeOf(stub) };
+      const { stackArguments, usesParameterArea, siblingCalls } = this.#calleeOf(stub, callees);
+      return { prologue, stub, island, stackArguments, usesParameterArea, siblingCalls };
     } catch (error) {
       if (!(error instanceof ReasonError)) throw error;
       return { verdict: 'unknown', reasons: [error.message] };
@@ -133,9 +128,9 @@ export class Prover {
   }
 
   /** What a new function's code tells of it; told once, however many redirects lead to it. */
-  #calleeOf({ newFunction, waysIn }: LoadedStub): Callee {
-    const callee = this.#callees.get(newFunction) ?? this.#facts.readCallee(newFunction, waysIn);
-    this.#callees.set(newFunction, callee);
+  #calleeOf({ newFunction, waysIn }: LoadedStub, known: Map<Uint32Array, Callee>): Callee {
+    const callee = known.get(newFunction) ?? this.#facts.readCallee(newFunction, waysIn);
+    known.set(newFunction, callee);
     return callee;
   }
 
@@ -158,9 +153,14 @@ export class Prover {
 
   /** Whether a call of mcount begins in [address, address + size). */
   #hasSite(address: LinkAddress, size: number): boolean {
-    for (let at = 0; at < size; at += shortestInstruction)
-      if (this.#sites.has(linkAddress(address + BigInt(at)))) return true;
+    const start = this.#distance(address);
+    for (let at = start; at < start + size; at += shortestInstruction) if (this.#sites.has(at)) return true;
     return false;
+  }
+
+  /** From the image's start, in bytes: a number, which is looked up faster than an address. */
+  #distance(address: LinkAddress): number {
+    return Number(address - this.#kernel.image.base);
   }
 
   #checkKernel(patch: PatchModule, file: string): void {
@@ -180,7 +180,7 @@ export class Prover {
     const { oldName, oldAddress, oldWords, site, way } = redirect;
     const { image } = this.#kernel;
     const at = (offset: number): LinkAddress => linkAddress(oldAddress + BigInt(offset));
-    if (!this.#names.get(oldAddress)?.includes(oldName))
+    if (!symbolsNamed(image.kallsyms, oldName).some((each) => each.address === oldAddress && isFunction(each)))
       throw differs(redirect, 0, 'the kernel has no function of this name at the address that the module tells');
     const bytes = image.bytes(oldAddress, instructionSize * oldWords.length);
     const inImage = bytes && wordsOf(bytes);
@@ -195,7 +195,7 @@ export class Prover {
       const bytes = (count: number): number => instructionSize * count;
       throw differs(redirect, 0, `the module has ${bytes(oldWords.length)} bytes of it, and the image ${bytes(words)}`);
     }
-    if ((way === 'ftrace' && !this.#sites.has(at(site))) || enclosing?.start !== oldAddress)
+    if ((way === 'ftrace' && !this.#sites.has(this.#distance(at(site)))) || enclosing?.start !== oldAddress)
       throw differs(redirect, site, 'the image has no call of mcount there');
     if (way === 'entry') {
       // One that begins before the word may have its end in it.
