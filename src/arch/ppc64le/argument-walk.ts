@@ -100,8 +100,8 @@ export class Walk {
     }
   }
 
-  /** What `run` would find, which is all taken back. Throws what it throws. */
-  tryOut(index: number, registers: Registers): Found {
+  /** What `run` finds, which stays if it does not throw and `keep` says so; otherwise all is as before. Throws what `run` throws. */
+  tryOut(index: number, registers: Registers, keep: boolean): Found {
     const before = this.found;
     this.accesses.found = { ...before };
     this.registersByFrame();
@@ -109,18 +109,25 @@ export class Walk {
     const { length } = this.states;
     const changes: number[] = [];
     this.changes = changes;
+    let stays = false;
     try {
       this.run(index, registers);
+      stays = keep;
       return this.found;
     } finally {
-      for (let at = changes.length - 2; at >= 0; at -= 2) this.reached[changes[at]!] = changes[at + 1]!;
-      for (const word of [...this.tables].slice(before.tables)) this.tables.delete(word);
-      this.accesses.found = before;
-      this.states.length = length;
       this.changes = undefined;
-      this.work = [];
-      this.afterCalls = [];
+      if (!stays) this.takeBack(before, length, changes);
     }
+  }
+
+  /** Makes all as it was: what had been found, how many states there were, and words with their places in `reached`. */
+  private takeBack(before: Found, length: number, changes: readonly number[]): void {
+    for (let at = changes.length - 2; at >= 0; at -= 2) this.reached[changes[at]!] = changes[at + 1]!;
+    for (const word of [...this.tables].slice(before.tables)) this.tables.delete(word);
+    this.accesses.found = before;
+    this.states.length = length;
+    this.work = [];
+    this.afterCalls = [];
   }
 
   /** What the registers hold before a word; undefined for one that control does not reach. */

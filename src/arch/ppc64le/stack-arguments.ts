@@ -49,12 +49,12 @@ function walkUnreached(walk: Walk, start: number): void {
   if (frames.size > mostFrames) throw new Uncertain('the function has frames of too many sizes');
   let failure = new Uncertain('no code was reached');
   const before = walk.isBehindTrap(start) ? walk.registersAt(start - 1) : undefined;
-  const attempt = (inFrame: Registers): { registers: Registers; found: Found }[] => {
+  const attempt = (inFrame: Registers, keep = false): { registers: Registers; found: Found }[] => {
     const registers = before
       ? withLink(inFrame, before.lr, before.lrSave)
       : withLink(inFrame, link.returnAddress, link.returnAddress);
     try {
-      return [{ registers, found: walk.tryOut(start, registers) }];
+      return [{ registers, found: walk.tryOut(start, registers, keep) }];
     } catch (error) {
       if (!(error instanceof Uncertain)) throw error;
       failure = error;
@@ -62,8 +62,8 @@ function walkUnreached(walk: Walk, start: number): void {
     }
   };
   const trapped = before ? frames.get(spOf(before)) : undefined;
-  let fitting = trapped ? attempt(trapped) : [];
-  if (fitting.length === 0) fitting = [...frames.values()].flatMap(attempt);
+  if (trapped && attempt(trapped, true).length > 0) return;
+  const fitting = [...frames.values()].flatMap((frame) => attempt(frame));
   if (fitting.length === 0) throw failure;
   const widest = fitting.reduce((a, b) => (b.found.doublewords > a.found.doublewords ? b : a));
   walk.run(start, widest.registers);
