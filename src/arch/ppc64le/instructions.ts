@@ -98,8 +98,8 @@ const candidates = (word: number, bits: number): readonly Encoding[] =>
 const byPrimary = Array.from({ length: 64 }, (_, opcode) => candidates(opcode << 26, 0xfc000000));
 const withSeveral = byPrimary.filter(({ length }) => length > 1);
 
-/** How many extended opcodes a word can have: most are in bits 21 to 30. */
-const extended = 1 << 10;
+/** How many extended opcodes a word can have: most are in bits 21 to 30, those of ld and std in the last two, and Rc is bit 31. */
+const extended = 1 << 11;
 
 /**
  * By the primary opcode: the place of the one encoding that a word may be, or -1; or behind the number of encodings, where its extended
@@ -114,7 +114,7 @@ const lists: Uint16Array[] = [];
 
 /** What `byExtended` has of a word, found out. */
 function findExtended(word: number, at: number): number {
-  const found = candidates(word, 0xfc0007fe);
+  const found = candidates(word, 0xfc0007ff);
   if (found.length !== 1) lists.push(Uint16Array.from(found, ({ index }) => index));
   byExtended[at] = found.length === 1 ? found[0]!.index : encodings.length + lists.length - 1;
   return byExtended[at]!;
@@ -129,7 +129,7 @@ function isInvalidForm({ fields }: Encoding, word: number): boolean {
 export function encodingIndex(word: number): number {
   let index = first[word >>> 26]!;
   if (index >= encodings.length) {
-    const at = index - encodings.length + ((word >>> 1) & (extended - 1));
+    const at = index - encodings.length + (word & (extended - 1));
     const known = byExtended[at]!;
     index = known < 0 ? findExtended(word, at) : known;
     if (index >= encodings.length) index = chosenFrom(lists[index - encodings.length]!, word);

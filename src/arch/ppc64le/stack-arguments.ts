@@ -63,8 +63,14 @@ function walkUnreached(walk: Walk, start: number): void {
   };
   const trapped = before ? frames.get(spOf(before)) : undefined;
   if (trapped && attempt(trapped, true).length > 0) return;
-  const fitting = [...frames.values()].flatMap((frame) => attempt(frame));
+  const inFrames = [...frames.values()];
+  const last = inFrames.pop();
+  const fitting = inFrames.flatMap((frame) => attempt(frame));
+  // If the last one is the only one that fits, it need not be walked again.
+  const isOnly = fitting.length === 0;
+  if (last) fitting.push(...attempt(last, isOnly));
   if (fitting.length === 0) throw failure;
+  if (isOnly) return;
   const widest = fitting.reduce((a, b) => (b.found.doublewords > a.found.doublewords ? b : a));
   walk.run(start, widest.registers);
   walk.accesses.found.certain = Math.min(...fitting.map(({ found }) => found.certain));
