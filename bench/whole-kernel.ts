@@ -1,14 +1,16 @@
 // What `audit` and `prove --all` take for a whole kernel, each a process of its own, beside `objdump -d` of the same text in the
 // same run: time on a shared machine says little, a ratio says more.
 //
-// The text goes to objdump as a relocatable file of a few sections, without symbols: with them it takes longer.
+// The text goes to objdump as a relocatable file of a few sections, without symbols; and where the image is an ELF file, beside that
+// the image as it is shipped, as a person would do it: with symbols it takes longer.
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS } from '../src/elf/constants.ts';
 import { newModel, newSection, writeElf } from '../src/elf/elf.ts';
+import { identification } from '../src/elf/layout.ts';
 import { packageFile } from '../src/host/package-file.ts';
-import { type LoadedKernel, loadKernel } from '../src/host/read-kernel.ts';
+import { type LoadedKernel, loadKernel, readImage } from '../src/host/read-kernel.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { type Bench, best, type Figures, type Row, ratio } from './bench.ts';
 import { cpu, measureNode, measureProgram, wall } from './measure.ts';
@@ -40,6 +42,10 @@ export const wholeKernelBench: Bench = {
       };
       const objdump = await several('objdump -d', () => disassemble(loaded));
       rows.push({ what: `objdump -d ${kernel}`, figures: objdump });
+      if (isElf(await readImage(loaded.stored))) {
+        const figures = await several('objdump -d of the image', () => disassembleFile(loaded, loaded.stored.image));
+        rows.push({ what: `objdump -d ${kernel}, as shipped`, figures });
+      }
       for (const command of [
         ['prove', '--kernel', kernel, '--all'],
         ['audit', kernel],
@@ -79,6 +85,11 @@ async function disassemble({ arch, abi, image }: LoadedKernel): Promise<Figures>
   return withTemporaryFolder(async (folder) => {
     const file = join(folder, 'text.o');
     await writeFile(file, writeElf(model));
-    return measureProgram(`${arch.platform.cross.prefix}objdump`, ['-d', file]);
+    return disassembleFile({ arch }, file);
   });
 }
+
+const disassembleFile = ({ arch }: Pick<LoadedKernel, 'arch'>, file: string): Promise<Figures> =>
+  measureProgram(`${arch.platform.cross.prefix}objdump`, ['-d', file]);
+
+const isElf = (bytes: Uint8Array): boolean => identification.magic.every((byte, i) => bytes[i] === byte);
