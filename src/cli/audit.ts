@@ -15,6 +15,7 @@ import { columns } from './output.ts';
 import { allFunctions, countCodes, isGone, type JudgedFunction } from './prove-functions.ts';
 import { ProvingThreads } from './prove-together.ts';
 import { wayOption } from './way-option.ts';
+import { withCommas } from './with-commas.ts';
 
 /** A function, or a call site that belongs to none; `code` is `proven`, or why it cannot be redirected. */
 interface Audited {
@@ -146,11 +147,11 @@ function describe(
   },
 ): string {
   const { all, listed } = result.callSites;
-  const head = [`${name}: ${number(result.functions)} functions`, table(result.codes, result.way)];
+  const head = [`${name}: ${withCommas(result.functions)} functions`, table(result.codes, result.way)];
   if (result.way === 'entry') return head.join('\n');
   return [
     ...head,
-    `${number(all)} call sites, of which ftrace lists ${number(listed)} (available_filter_functions)`,
+    `${withCommas(all)} call sites, of which ftrace lists ${withCommas(listed)} (available_filter_functions)`,
     table(result.listedByFtrace, result.way),
   ].join('\n');
 }
@@ -158,10 +159,8 @@ function describe(
 const table = (counts: Counts, way: Way): string =>
   columns(
     [...counts].map(([code, count]) => [
-      `  ${number(count).padStart(7)}`,
+      `  ${withCommas(count).padStart(7)}`,
       code,
       code === 'proven' ? `it can be redirected (way: ${way}), and that is proven` : reasonCodes[code][1],
     ]),
   );
-
-const number = (value: number): string => value.toLocaleString('en');

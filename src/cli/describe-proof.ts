@@ -6,6 +6,7 @@ import { describeFailure } from '../prove/describe-failure.ts';
 import type { RedirectProof } from '../prove/prove-module.ts';
 import { type Failure, obligations, type Verdict } from '../prove/redirect.ts';
 import type { Reason } from '../reason.ts';
+import { withCommas } from './with-commas.ts';
 
 /** A verdict for --json: `failures` for one that is refuted, `reasons` for one that is unknown. */
 export function describeVerdict(verdict: Verdict) {
@@ -63,9 +64,12 @@ export function describeRedirectProof({ oldName, module, oldAddress, site, newNa
   };
 }
 
+/** One list for all that have none: whole kernels do, and tell another thread. */
+const noReasons: readonly Reason[] = [];
+
 /** Why a redirect is not proven: `proof-refuted` with what it breaks, `proof-unknown`; nothing for a proven one. */
-export function reasonsAgainst(place: string, verdict: Verdict): Reason[] {
-  if (verdict.verdict === 'proven') return [];
+export function reasonsAgainst(place: string, verdict: Verdict): readonly Reason[] {
+  if (verdict.verdict === 'proven') return noReasons;
   if (verdict.verdict === 'unknown') {
     return [
       {
@@ -106,8 +110,8 @@ export function reasonsTogether(together: readonly ProvenTogether[]): Reason[] {
   const all = [...found.values()].sort((a, b) => b.functions - a.functions);
   return all.slice(0, mostReasons).map(({ reason, functions }, i) => {
     const left = i === mostReasons - 1 ? all.slice(mostReasons).reduce((sum, each) => sum + each.functions, 0) : 0;
-    const others = functions > 1 ? ` and ${(functions - 1).toLocaleString('en')} more` : '';
-    const rest = left > 0 ? `\n(${left.toLocaleString('en')} functions have other reasons; --json names them)` : '';
+    const others = functions > 1 ? ` and ${withCommas(functions - 1)} more` : '';
+    const rest = left > 0 ? `\n(${withCommas(left)} functions have other reasons; --json names them)` : '';
     return { ...reason, place: `${reason.place}${others}`, message: `${reason.message}${rest}` };
   });
 }

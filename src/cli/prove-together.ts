@@ -142,6 +142,9 @@ export class ProvingThreads {
     if (!answers || answers.length !== asked.length) return undefined;
     if (asked.some(({ address }, i) => address !== addresses?.[i])) return undefined;
     for (const key of redirects ?? []) this.#redirects.add(key);
-    return asked.map((each, i) => ({ ...each, ...answers[i]! }));
+    return asked.map(({ name, address, site }, i): JudgedFunction => {
+      const { code, reasons, verdict } = answers[i]!;
+      return verdict ? { name, address, site, code, reasons, verdict } : { name, address, site, code, reasons };
+    });
   }
 }

@@ -27,6 +27,7 @@ import { allFunctions, countCodes, type JudgedFunction, proveFunctions } from '.
 import { ProvingThreads } from './prove-together.ts';
 import { checkPatchIsFor, readPatch } from './read-patch.ts';
 import { wayOption } from './way-option.ts';
+import { withCommas } from './with-commas.ts';
 
 interface ProveOptions {
   readonly kernel: string;
@@ -228,7 +229,7 @@ function countVerdicts(together: readonly ProvenTogether[]): string[][] {
     const names = groups.flatMap((group) => group.names);
     if (names.length === 0) return [];
     const some = names.slice(0, fewNames).join(', ');
-    return [[wanted, names.length.toLocaleString('en'), names.length > fewNames ? `${some}, …` : some]];
+    return [[wanted, withCommas(names.length), names.length > fewNames ? `${some}, …` : some]];
   });
 }
 
@@ -242,7 +243,7 @@ const describeJudged = ({ name, address, code, reasons, verdict }: JudgedFunctio
 
 function describeCounts(title: string, counts: ReturnType<typeof countCodes>, proofs: number): string {
   const rows = [...counts].map(([code, count]) => [
-    `  ${count.toLocaleString('en').padStart(7)}`,
+    `  ${withCommas(count).padStart(7)}`,
     code,
     code === 'proven' ? `(${proofs} different redirects)` : reasonCodes[code][1],
   ]);

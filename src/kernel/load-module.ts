@@ -93,7 +93,8 @@ export class StubLoader {
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
     for (const { type, place, value, size, other } of model.symbols) {
       if (type !== STT_FUNC || !isSection(place)) continue;
-      const [offset, bytes] = [Number(value & ~arch.codeBit), Number(size)];
+      const offset = Number(value & ~arch.codeBit);
+      const bytes = Number(size);
       const others = inMap(this.#others, place, () => new Map<number, number[]>());
       const before = others.get(offset);
       if (before) before.push(other);

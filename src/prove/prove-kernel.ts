@@ -6,6 +6,7 @@ import { type LinkAddress, linkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import type { Way } from '../kernel/patch-module.ts';
 import { reasonError } from '../reason.ts';
+import { InstructionAddresses } from './instruction-addresses.ts';
 import type { Hook } from './redirect.ts';
 
 /** The parts of a kernel (`kernel/kernel.ts`) that a proof is about. */
@@ -111,40 +112,6 @@ export function textOf(kernel: ProofKernel, asShipped: readonly LinkAddress[] = 
 }
 
 const instructionSize = 4;
-
-/** Instructions begin at multiples of it, also where they have two lengths. */
-const shortestInstruction = 2;
-
-/** Addresses of instructions of an image, a bit for each that can be one: every prologue is asked for, word by word. */
-class InstructionAddresses {
-  readonly #base: bigint;
-  readonly #bits: Uint32Array;
-
-  constructor({ base, size }: KernelImage, addresses: readonly LinkAddress[]) {
-    this.#base = base;
-    this.#bits = new Uint32Array(Math.ceil(size / shortestInstruction / 32));
-    for (const address of addresses) {
-      const index = this.#indexOf(address);
-      this.#bits[index >>> 5]! |= 1 << (index & 31);
-    }
-  }
-
-  has(address: bigint): boolean {
-    const index = this.#indexOf(address);
-    return ((this.#bits[index >>> 5] ?? 0) & (1 << (index & 31))) !== 0;
-  }
-
-  delete(address: bigint): void {
-    const index = this.#indexOf(address);
-    this.#bits[index >>> 5]! &= ~(1 << (index & 31));
-  }
-
-  /** For what lies before the image a number behind all bits. */
-  #indexOf(address: bigint): number {
-    const distance = Number(address - this.#base);
-    return distance < 0 ? 32 * this.#bits.length : Math.floor(distance / shortestInstruction);
-  }
-}
 
 /**
  * A function's words from its entry up to and with its call site; `word` gives those of the kernel's text (`textOf`). Throws

@@ -15,6 +15,7 @@ import { isFunction, symbolsNamed, wholeWords, wordsOf } from '../kernel/old-fun
 import { packField } from '../kernel/patch-module.ts';
 import { type PatchModule, type ReadRedirect, readPatchModule } from '../kernel/read-patch-module.ts';
 import { ReasonError, reasonError } from '../reason.ts';
+import { InstructionAddresses } from './instruction-addresses.ts';
 import { factsOf, kernelHook, type ProofKernel, prologueOf, textOf } from './prove-kernel.ts';
 import type { Hook, Redirect, Verdict } from './redirect.ts';
 import { type ProofExchange, SharedProofs } from './shared-proofs.ts';
@@ -54,8 +55,7 @@ export class Prover {
   /** Why there is no hook, on a kernel that has none. */
   readonly #withoutHook: ReasonError | undefined;
   readonly #word: Hook['word'];
-  /** Call sites, by their distance from the image's start. */
-  readonly #sites: ReadonlySet<number>;
+  readonly #sites: InstructionAddresses;
 
   /**
    * `exchange` is with provers on the same kernel that work at the same time. Throws `proof-unknown` for an architecture on
@@ -70,7 +70,10 @@ export class Prover {
     // Nothing of the entry way leads through it.
     const none: Hook = { entry: 0n, handlerCall: 0n, word: this.#word };
     this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook, exchange);
-    this.#sites = new Set(kernel.callSites.map(({ address }) => this.#distance(address)));
+    this.#sites = new InstructionAddresses(
+      kernel.image,
+      kernel.callSites.map(({ address }) => address),
+    );
   }
 
   /** A text for each of the different redirects that have been asked for so far, the same for all provers on this kernel. */
@@ -153,14 +156,8 @@ export class Prover {
 
   /** Whether a call of mcount begins in [address, address + size). */
   #hasSite(address: LinkAddress, size: number): boolean {
-    const start = this.#distance(address);
-    for (let at = start; at < start + size; at += shortestInstruction) if (this.#sites.has(at)) return true;
+    for (let at = 0; at < size; at += shortestInstruction) if (this.#sites.has(address + BigInt(at))) return true;
     return false;
-  }
-
-  /** From the image's start, in bytes: a number, which is looked up faster than an address. */
-  #distance(address: LinkAddress): number {
-    return Number(address - this.#kernel.image.base);
   }
 
   #checkKernel(patch: PatchModule, file: string): void {
@@ -195,7 +192,7 @@ export class Prover {
       const bytes = (count: number): number => instructionSize * count;
       throw differs(redirect, 0, `the module has ${bytes(oldWords.length)} bytes of it, and the image ${bytes(words)}`);
     }
-    if ((way === 'ftrace' && !this.#sites.has(this.#distance(at(site)))) || enclosing?.start !== oldAddress)
+    if ((way === 'ftrace' && !this.#sites.has(at(site))) || enclosing?.start !== oldAddress)
       throw differs(redirect, site, 'the image has no call of mcount there');
     if (way === 'entry') {
       // One that begins before the word may have its end in it.

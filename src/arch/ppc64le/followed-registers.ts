@@ -102,6 +102,9 @@ export function afterCall(registers: Registers): Registers {
 
 const greater = (a: Link, b: Link): Link => (a > b ? a : b);
 
+/** What two hold together, one value after the other: for one join at a time. */
+const together = new Array<Value>(32).fill('other');
+
 /** What holds whichever of two it is that share a frame; `a` itself where `b` adds nothing to it. */
 export function joinedRegisters(a: Registers, b: Registers): Registers {
   const lr = greater(a.lr, b.lr);
@@ -109,19 +112,24 @@ export function joinedRegisters(a: Registers, b: Registers): Registers {
   if (a.values === b.values) return withLink(a, lr, lrSave);
   const sp = spOf(a);
   // Mostly both say the same.
-  let differs = 0;
+  let differs = false;
+  let known = 0;
+  let fromSp = 0;
+  let count = 0;
   let inA = 0;
   let inB = 0;
   for (let rest = a.known | b.known; rest !== 0; rest &= rest - 1) {
     const bit = rest & -rest;
     const before = a.known & bit ? a.values[inA++]! : 'other';
     const other = b.known & bit ? b.values[inB++]! : 'other';
-    if (before !== other && !isSame(joined(before, other, sp), before)) differs |= bit;
+    let both = before === other ? before : joined(before, other, sp);
+    if (isSame(both, before)) both = before;
+    else differs = true;
+    if (both === 'other') continue;
+    known |= bit;
+    if (isMadeFromSp(both)) fromSp |= bit;
+    together[count++] = both;
   }
-  let both = withLink(a, lr, lrSave);
-  for (; differs !== 0; differs &= differs - 1) {
-    const r = 31 - Math.clz32(differs & -differs);
-    both = assigned(both, r, joined(valueIn(a, r), valueIn(b, r), sp));
-  }
-  return both;
+  if (!differs) return withLink(a, lr, lrSave);
+  return { known, values: together.slice(0, count), fromSp, lr, lrSave };
 }
