@@ -13,14 +13,16 @@
  * that was written last and has no kprobe. From that check until the words are written no
  * kprobe comes, goes or is armed: kprobe_mutex is held. Nobody else in the kernel writes these
  * words. Who does so all the same, and takes no lock, is found out afterwards, for each word
- * that is replaced is kept: he gets his word back, as if he had come a moment later.
+ * that is replaced is kept: he gets his word back, and the log says that this function is not
+ * the patch's as long as he stays. What he puts back then may be the word from before ours.
  *
  * Processors whose caches must be told of each word by itself, and kernels whose kprobe_mutex
  * is out of reach, have the check with the machine stopped.
  *
  * All with suture_mutex held. kprobe_mutex comes below it: nothing calls the core with it held.
  * It is held from suture_prepare_entries() to suture_finish_entries(); what comes below it
- * there is stop_machine() alone, as in the kernel (arm_kprobe()).
+ * there is stop_machine() alone, as in the kernel (arm_kprobe()). Who holds it longest is the
+ * optimizer of kprobes, over a grace period of RCU's; a transition waits for that.
  */
 #include <linux/cacheflush.h>
 #include <linux/highmem.h>
@@ -157,10 +159,20 @@ static void flush_word(const struct entry_word *entry)
 	flush_kernel_vmap_range((void *)entry->site->ip, sizeof(u32));
 }
 
-/* Whether a word is the one that was written last, and may be written. */
+/*
+ * Whether a word that was found is somebody else's: neither the one that was written last nor
+ * the one that is wanted, which he may have put back after he had written over it.
+ */
+static bool is_foreign(const struct entry_word *entry, u32 found)
+{
+	return found != entry->site->word && found != entry->word;
+}
+
+/* Whether a word is nobody else's, and may be written. */
 static int check_word(const struct entry_word *entry)
 {
 	const struct suture_site *site = entry->site;
+	u32 found;
 
 	/*
 	 * A cache line has other words beside this one. If somebody has written one of them
@@ -169,8 +181,9 @@ static int check_word(const struct entry_word *entry)
 	flush_word(entry);
 	if (suture_is_probed(site->ip))
 		return -EBUSY;
-	return get_unaligned((u32 *)site->ip) == site->word &&
-	       get_unaligned(entry->alias) == site->word ? 0 : -EINVAL;
+	found = get_unaligned((u32 *)site->ip);
+	return found == get_unaligned(entry->alias) &&
+	       !is_foreign(entry, found) ? 0 : -EINVAL;
 }
 
 static int check_words(void)
@@ -204,8 +217,11 @@ static int make_room(unsigned int count)
 	return words && pages ? 0 : -ENOMEM;
 }
 
-/* A transition waits for it, and nobody would know for what. */
-static void tell_of_changed(void)
+/* The last place of which the log says that somebody else has written there, if he still has. */
+static unsigned long told;
+
+/* A transition may wait for it, and nobody would know for what; each second it asks again. */
+static void tell_of_foreign(const char *effect)
 {
 	unsigned int i;
 
@@ -213,10 +229,12 @@ static void tell_of_changed(void)
 		const struct suture_site *site = words[i].site;
 		u32 found = get_unaligned((u32 *)site->ip);
 
-		if (found != site->word)
-			printk_once(KERN_NOTICE "suture: '%s': somebody else has changed its entry: %#010x instead of %#010x at %#lx: nothing is written until that is taken back\n",
-				    list_first_entry(&site->funcs, struct klp_func, stack_node)->old_name,
-				    found, site->word, site->ip);
+		if (!is_foreign(&words[i], found) || site->ip == told)
+			continue;
+		told = site->ip;
+		pr_notice("suture: '%s': somebody else has changed its entry: %#010x instead of %#010x at %#lx: %s until that is taken back\n",
+			  list_first_entry(&site->funcs, struct klp_func, stack_node)->old_name,
+			  found, site->word, site->ip, effect);
 	}
 }
 
@@ -236,7 +254,7 @@ static int map_and_check(void)
 		return 0;
 	}
 	if (ret == -EINVAL)
-		tell_of_changed();
+		tell_of_foreign("nothing is written");
 	suture_unlock_kprobes();
 	forget_words();
 	return ret;
@@ -301,6 +319,19 @@ static __always_inline u32 exchange_word(u32 *alias, u32 word)
 	return found.word;
 }
 
+/*
+ * The machine is stopped in the page tables of whoever was running, and where those get the
+ * kernel's only by a fault (ARM), it is taken here: not between two words.
+ */
+static void touch_mapping(void)
+{
+	const char *at, *last = (const char *)words[word_count - 1].alias;
+
+	for (at = mapping; at < last; at += PMD_SIZE)
+		(void)READ_ONCE(*at);
+	(void)READ_ONCE(*last);
+}
+
 /* What has been written is what is fetched; the other processors: arch_synchronize(). */
 static void tell_caches(void)
 {
@@ -308,12 +339,10 @@ static void tell_caches(void)
 	unsigned int left = word_count;
 
 	if (arch_tells_caches_once()) {
-		/* Stores first, also for Cortex-A9 (erratum 764369); then all that is cleaned. */
-		mb();
+		arch_words_are_written();
 #pragma GCC unroll 8
 		for (; left; left--, entry++)
 			arch_clean_word(entry->alias);
-		mb();
 		arch_words_are_clean(words->site->ip);
 		return;
 	}
@@ -347,6 +376,7 @@ int suture_write_entries(void)
 		if (ret)
 			return ret;
 	}
+	touch_mapping();
 #pragma GCC unroll 8
 	for (left = word_count; left; left--, entry++)
 		entry->found = exchange_word(entry->alias, entry->word);
@@ -360,7 +390,7 @@ static int give_back(void *data)
 	const struct entry_word *entry, *end = words + word_count;
 
 	for (entry = words; entry < end; entry++) {
-		if (entry->found != entry->site->word &&
+		if (is_foreign(entry, entry->found) &&
 		    get_unaligned(entry->alias) == entry->word)
 			exchange_word(entry->alias, entry->found);
 	}
@@ -375,7 +405,7 @@ static bool somebody_wrote(void)
 	unsigned int i;
 
 	for (i = 0; i < word_count; i++) {
-		if (words[i].found != words[i].site->word)
+		if (is_foreign(&words[i], words[i].found))
 			return true;
 	}
 	return false;
@@ -391,6 +421,7 @@ void suture_finish_entries(bool written)
 
 	if (!words)
 		return;
+	suture_test_finished(words->alias, written);
 	if (written) {
 		if (somebody_wrote())
 			suture_stop_machine(give_back, NULL);
@@ -398,7 +429,9 @@ void suture_finish_entries(bool written)
 			words[i].site->word = words[i].word;
 		/* Each must read back as it was written. */
 		if (check_words() == -EINVAL)
-			tell_of_changed();
+			tell_of_foreign("it does not go the way of its patch");
+		else
+			told = 0;
 	}
 	suture_unlock_kprobes();
 	forget_words();

@@ -307,6 +307,7 @@ int suture_apply_recipes(const struct module *patch_mod,
 #ifdef SUTURE_TEST
 bool suture_out_of_memory(void);
 void suture_test_checked(u32 *alias);
+void suture_test_finished(u32 *alias, bool written);
 #else
 static inline bool suture_out_of_memory(void)
 {
@@ -314,6 +315,10 @@ static inline bool suture_out_of_memory(void)
 }
 
 static inline void suture_test_checked(u32 *alias)
+{
+}
+
+static inline void suture_test_finished(u32 *alias, bool written)
 {
 }
 #endif

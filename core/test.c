@@ -36,6 +36,10 @@ static unsigned int meddle;
 module_param(meddle, uint, 0644);
 MODULE_PARM_DESC(meddle, "what somebody writes at an entry that has been checked, once");
 
+/* What meddle has been written over, and whether it has. */
+static u32 before_meddle;
+static bool has_meddled;
+
 /* With suture_mutex held. */
 void suture_test_checked(u32 *alias)
 {
@@ -43,7 +47,21 @@ void suture_test_checked(u32 *alias)
 		WRITE_ONCE(hold_checked, 2);
 	while (READ_ONCE(hold_checked))
 		msleep(1);
-	if (meddle)
-		WRITE_ONCE(*alias, meddle);
-	meddle = 0;
+	has_meddled = meddle;
+	if (!has_meddled)
+		return;
+	before_meddle = READ_ONCE(*alias);
+	WRITE_ONCE(*alias, meddle);
+}
+
+/* Tasks have not switched: it is for the next time. With suture_mutex held. */
+void suture_test_finished(u32 *alias, bool written)
+{
+	if (!has_meddled)
+		return;
+	if (written)
+		meddle = 0;
+	else
+		WRITE_ONCE(*alias, before_meddle);
+	has_meddled = false;
 }

@@ -108,8 +108,9 @@ const somebodys = 0x12345678;
 describe.each(stockKernels)('the core on $name', ({ name }) => {
   let folder: string;
   let guest: Guest;
-  /** Of the word in uptime_proc_show that becomes a branch. */
+  /** Of the word in uptime_proc_show that becomes a branch, and what it is before. */
   let address: string;
+  let oldWord: string;
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'suture-test-faults-'));
@@ -123,8 +124,10 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     const entered = join(folder, 'entered.c');
     await writeFile(entered, says('uptime', 'entered'));
     const bytes = await patchOf(kernel, entered, 'entered', 'entry');
-    const { oldAddress, site } = readPatchModule((await checkSignature(bytes)).module, 'entered.ko').redirects[0]!;
+    const { oldAddress, oldWords, site } = readPatchModule((await checkSignature(bytes)).module, 'entered.ko')
+      .redirects[0]!;
     address = `0x${(oldAddress + BigInt(site)).toString(16)}`;
+    oldWord = `0x${oldWords[site / 4]!.toString(16)}`;
     files.push({ path: '/entered.ko', bytes });
     files.push({ path: '/poke.ko', bytes: (await guestModules(kernel, { poke: [] })).poke });
     guest = await bootGuest(guestKernel(kernel.stored), { files });
@@ -172,16 +175,25 @@ describe.each(stockKernels)('the core on $name', ({ name }) => {
     },
   );
 
-  it('gives somebody his word back who has written between the check of an entry and its writing', async () => {
-    // Nobody calls the function now.
-    await guest.succeed(`dmesg -c > /dev/null; echo ${somebodys} > ${parameters}/meddle; ${load}`);
-    const said = /entry: (0x[0-9a-f]+) instead of (0x[0-9a-f]+) at (0x[0-9a-f]+)/.exec(await guest.succeed('dmesg'));
-    expect(Number(said?.[1])).toBe(somebodys);
-    expect((await guest.run(`echo 0 > ${sysfs}/entered/enabled; cat ${sysfs}/entered/transition`)).output).toBe('1\n');
-    // He puts back what he has found, and it goes on.
-    await guest.succeed(`insmod /poke.ko address=${said?.[3]} word=${said?.[2]}`);
-    await guest.succeed(`${until('rmmod entered 2> /dev/null')}; rmmod poke`);
-  });
+  it.each([
+    ['the patch’s', (said: string) => said],
+    ['the kernel’s own', () => oldWord],
+  ])(
+    'gives somebody his word back who has written between the check of an entry and its writing, and goes on when he puts back %s',
+    async (_, back) => {
+      // Nobody calls the function now.
+      await guest.succeed(`dmesg -c > /dev/null; echo ${somebodys} > ${parameters}/meddle; ${load}`);
+      const said = /entry: (0x[0-9a-f]+) instead of (0x[0-9a-f]+) at (0x[0-9a-f]+)/.exec(await guest.succeed('dmesg'));
+      expect(Number(said?.[1])).toBe(somebodys);
+      expect(await guest.succeed('dmesg')).toContain('it does not go the way of its patch until that is taken back');
+      expect((await guest.run(`echo 0 > ${sysfs}/entered/enabled; cat ${sysfs}/entered/transition`)).output).toBe(
+        '1\n',
+      );
+      // He has saved one or the other, as he came before ours was written or behind it.
+      await guest.succeed(`insmod /poke.ko address=${said?.[3]} word=${back(said?.[2] ?? '')} keep=1`);
+      await guest.succeed(`${until('rmmod entered 2> /dev/null')}; rmmod poke`);
+    },
+  );
 
   it('counts nobody whom it has not looked at when a transition is forced', async () => {
     const reading = `(cat /proc/loadavg & echo $! > /reader); until grep -q "^State:.S" /proc/$(cat /reader)/status; do usleep 10000; done`;

@@ -196,6 +196,16 @@ static inline bool arch_tells_caches_once(void)
 }
 
 /*
+ * Before the first is cleaned, also for Cortex-A9 (erratum 764369). Not mb(): that may call
+ * functions of the kernel, for caches beyond the point of unification, and any function may
+ * have just got another entry.
+ */
+static inline void arch_words_are_written(void)
+{
+	dsb(ish);
+}
+
+/*
  * To the point of unification, where instructions come from: DCCMVAU (B4.2.1). A word of
  * Thumb-2 code may lie in two lines.
  */
@@ -209,6 +219,7 @@ static inline void arch_clean_word(void *address)
 /* After all words; the rest is each processor's own. */
 static inline void arch_words_are_clean(unsigned long ip)
 {
+	dsb(ish);
 }
 
 /*

@@ -111,6 +111,11 @@ static inline bool arch_tells_caches_once(void)
 	return cpu_has_feature(CPU_FTR_COHERENT_ICACHE);
 }
 
+/* flush_icache_range() waits for the stores by itself. */
+static inline void arch_words_are_written(void)
+{
+}
+
 static inline void arch_clean_word(void *address)
 {
 }

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* A word of text that is another one for as long as the module is there: somebody else's patch. */
+/*
+ * A word of text that is another one for as long as the module is there, or with keep=1 from
+ * then on: somebody else's patch.
+ */
 #include <linux/module.h>
 
 #include "suture-arch.h"
@@ -8,6 +11,8 @@ static ulong address;
 module_param(address, ulong, 0444);
 static uint word;
 module_param(word, uint, 0444);
+static bool keep;
+module_param(keep, bool, 0444);
 
 static u32 before;
 
@@ -19,7 +24,8 @@ static int __init poke_init(void)
 
 static void __exit poke_exit(void)
 {
-	arch_write_text((u32 *)address, before);
+	if (!keep)
+		arch_write_text((u32 *)address, before);
 }
 
 module_init(poke_init);
