@@ -50,10 +50,12 @@ export const encodings: readonly Encoding[] = rows.map(readDiagram);
 
 const byName = new Map(encodings.map((encoding) => [encoding.name, encoding]));
 
-/** Bits 27–20 tell almost everything apart, so the rows are laid out by them. */
-const byOpcode: readonly (readonly Encoding[])[] = Array.from({ length: 256 }, (_, opcode) =>
-  encodings.filter(({ mask, value }) => (((opcode << 20) ^ value) & mask & 0x0ff00000) === 0),
-);
+/** Bits 27–20 tell almost everything apart, so the rows are laid out by them, each list when it is asked for first. */
+const byOpcode = new Array<readonly Encoding[] | undefined>(256).fill(undefined);
+const withOpcode = (opcode: number): readonly Encoding[] => {
+  byOpcode[opcode] ??= encodings.filter(({ mask, value }) => (((opcode << 20) ^ value) & mask & 0x0ff00000) === 0);
+  return byOpcode[opcode];
+};
 
 function fieldsOf(word: number, encoding: Encoding): Fields {
   const fields: Partial<Record<FieldName, number>> = {};
@@ -63,7 +65,7 @@ function fieldsOf(word: number, encoding: Encoding): Fields {
 
 /** The first row that a word has the fixed bits of and is not sent away from, with its fields. */
 function find(word: number, takesUnpredictable: boolean): Instruction | undefined {
-  for (const encoding of byOpcode[(word >>> 20) & 0xff]!) {
+  for (const encoding of withOpcode((word >>> 20) & 0xff)) {
     if ((word & encoding.mask) >>> 0 !== encoding.value) continue;
     const fields = fieldsOf(word, encoding);
     if (fields.cond === unconditional || encoding.unless?.(fields as AllFields)) continue;
