@@ -3,7 +3,7 @@
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { packageFile } from '../src/host/package-file.ts';
 import { run } from '../src/host/run.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import type { Figures } from './bench.ts';
@@ -16,20 +16,40 @@ export const peak = 'peak MB';
 const timeout = 600;
 
 /** The file beside the compiled benches that a child loads first: it notes at the end what the process has used. */
-const noteUsage = fileURLToPath(new URL('note-usage.js', import.meta.url));
+const noteUsage = new URL('note-usage.js', import.meta.url).href;
+
+interface Measured {
+  readonly figures: Figures;
+  readonly stdout: string;
+}
 
 /** A child of Node: the wall time of the whole process, its CPU time and the most memory that it had; and what it wrote. */
-export async function measureNode(
+export const measureNode = (
   script: string,
   args: readonly string[],
   accept: readonly number[] = [0],
   environment: Readonly<Record<string, string>> = {},
-): Promise<{ readonly figures: Figures; readonly stdout: string }> {
+): Promise<Measured> => measured(process.execPath, ['--import', noteUsage, script, ...args], accept, environment);
+
+/** The same for `bin/suture` as people start it: its first line says how Node is to be started. */
+export const measureSuture = (
+  args: readonly string[],
+  accept: readonly number[] = [0],
+  environment: Readonly<Record<string, string>> = {},
+): Promise<Measured> =>
+  measured(packageFile('bin/suture'), args, accept, { ...environment, NODE_OPTIONS: `--import ${noteUsage}` });
+
+async function measured(
+  program: string,
+  args: readonly string[],
+  accept: readonly number[],
+  environment: Readonly<Record<string, string>>,
+): Promise<Measured> {
   return withTemporaryFolder(async (folder) => {
     const note = join(folder, 'usage');
     const env = { ...environment, SUTURE_BENCH_USAGE: note };
     const start = performance.now();
-    const { stdout } = await run(process.execPath, ['--import', noteUsage, script, ...args], { env, accept, timeout });
+    const { stdout } = await run(program, args, { env, accept, timeout });
     const elapsed = performance.now() - start;
     const used = JSON.parse(await readFile(note, 'utf8')) as { readonly cpu: number; readonly peak: number };
     return { figures: { [wall]: elapsed, [cpu]: used.cpu, [peak]: used.peak }, stdout };

@@ -7,15 +7,13 @@
 import { mkdir, readdir, readFile, realpath, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { openKernel, type StoredKernel } from '../src/host/kernel-store.ts';
-import { packageFile } from '../src/host/package-file.ts';
 import { run } from '../src/host/run.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { findProgram } from '../src/host/tools.ts';
 import { cacheWithoutObjects } from '../test/support/own-cache.ts';
 import { type Bench, best, type Figures, type Row } from './bench.ts';
-import { cpu, measureNode, wall } from './measure.ts';
+import { cpu, measureSuture, wall } from './measure.ts';
 
-const program = packageFile('bin/suture');
 /** All but the compilers: what must be below the limit. On a busy machine only the processor's time says something. */
 const beyond = 'beyond ms';
 const beyondCpu = 'beyond CPU ms';
@@ -71,7 +69,7 @@ const measureFix = (kernel: StoredKernel, source: string, fix: Fix): Promise<Rec
       const output = join(folder, 'out.ko');
       const command = ['build', '--kernel', kernel.name, '--source', source, '-o', output, patch];
       const env = { XDG_CACHE_HOME: cache, PATH: `${tools}:${process.env.PATH}` };
-      const { figures } = await measureNode(program, command, [0], env);
+      const { figures } = await measureSuture(command, [0], env);
       return shares(figures[wall]!, figures[cpu]!, await readFile(log, 'utf8'));
     };
     return { cold: await build(), warm: await build() };

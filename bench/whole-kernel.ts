@@ -9,13 +9,11 @@ import { join } from 'node:path';
 import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS } from '../src/elf/constants.ts';
 import { newModel, newSection, writeElf } from '../src/elf/elf.ts';
 import { identification } from '../src/elf/layout.ts';
-import { packageFile } from '../src/host/package-file.ts';
 import { type LoadedKernel, loadKernel, readImage } from '../src/host/read-kernel.ts';
 import { withTemporaryFolder } from '../src/host/temporary.ts';
 import { type Bench, best, type Figures, type Row, ratio } from './bench.ts';
-import { cpu, measureNode, measureProgram, wall } from './measure.ts';
+import { cpu, measureProgram, measureSuture, wall } from './measure.ts';
 
-const program = packageFile('bin/suture');
 /** `prove` refuses what it does not prove, and a kernel always has some of that. */
 const accept = [0, 2];
 /** `objdump -d` of the same text is one of these. */
@@ -51,7 +49,7 @@ export const wholeKernelBench: Bench = {
         ['audit', kernel],
       ]) {
         const figures = await several(command[0]!, async () => {
-          const { figures, stdout } = await measureNode(program, [...command, '--json'], accept);
+          const { figures, stdout } = await measureSuture([...command, '--json'], accept);
           const { functions, differentRedirects } = (JSON.parse(stdout) as Judged).result;
           return {
             ...figures,
