@@ -79,8 +79,9 @@ export class SymbolicMachine implements Machine<Term> {
   /** Whether a step is under way. */
   private isStepping = false;
   private writes: Write[] = [];
-  /** What takes this step back; the stack as a whole is among it as soon as the step has stored to it. */
+  /** What takes this step back, but for the stack. */
   private undo: (() => void)[] = [];
+  /** Whether the stack has a mark, as it does from the first store of a step on. */
   private stackSaved = false;
   /**
    * The unknown numbers that this step has met, in their order. They stay the same when it is run again for an answer:
@@ -151,9 +152,11 @@ export class SymbolicMachine implements Machine<Term> {
       this.forgetStack();
     } catch (error) {
       for (const back of this.undo.reverse()) back();
+      this.stack.takeBack();
       throw error;
     } finally {
       this.isStepping = false;
+      this.stack.dropMark();
     }
     this.met = [];
     this.trace = { before: this.trace, pc, what, writes: this.writes };
@@ -257,11 +260,8 @@ export class SymbolicMachine implements Machine<Term> {
 
   /** Sees to it that the stack comes back as it is now if the step is undone. */
   private saveStack(): void {
-    if (this.stackSaved) return;
-    const before = this.stack.copy();
-    this.undo.push(() => {
-      this.stack = before;
-    });
+    if (this.stackSaved || !this.isStepping) return;
+    this.stack.setMark();
     this.stackSaved = true;
   }
 

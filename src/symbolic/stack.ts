@@ -14,6 +14,15 @@ interface Byte {
   readonly index: number;
 }
 
+/** What a stack was like when a mark was set, but for the bytes that have changed since. */
+interface Mark {
+  readonly changedFrom: number;
+  readonly changedBelow: number;
+  readonly lowestStored: number;
+  /** What stood in each place before each change, in the order of changes. */
+  readonly before: (readonly [distance: number, byte: Byte | undefined])[];
+}
+
 export class Stack {
   /** By distance from the initial stack pointer. */
   private readonly bytes: Map<number, Byte>;
@@ -23,6 +32,9 @@ export class Stack {
   private changedFrom = Number.POSITIVE_INFINITY;
   /** Below this distance it is neither: there the stack pointer has been below which everything is anybody's. */
   private changedBelow = 0;
+  /** No byte is below it. */
+  private lowestStored = Number.POSITIVE_INFINITY;
+  private mark: Mark | undefined;
 
   constructor(terms: Terms, top: Term, bytes: ReadonlyMap<number, Byte> = new Map()) {
     this.terms = terms;
@@ -34,11 +46,46 @@ export class Stack {
     const copy = new Stack(this.terms, this.top, this.bytes);
     copy.changedFrom = this.changedFrom;
     copy.changedBelow = this.changedBelow;
+    copy.lowestStored = this.lowestStored;
     return copy;
   }
 
+  /** From here on changes can be taken back: a step changes few bytes, and a copy would be of all. */
+  setMark(): void {
+    const { changedFrom, changedBelow, lowestStored } = this;
+    this.mark = { changedFrom, changedBelow, lowestStored, before: [] };
+  }
+
+  /** Makes all as it was when the mark was set. */
+  takeBack(): void {
+    const { mark } = this;
+    if (!mark) return;
+    for (const [distance, byte] of mark.before.reverse()) {
+      if (byte) this.bytes.set(distance, byte);
+      else this.bytes.delete(distance);
+    }
+    this.changedFrom = mark.changedFrom;
+    this.changedBelow = mark.changedBelow;
+    this.lowestStored = mark.lowestStored;
+    this.mark = undefined;
+  }
+
+  /** What has changed stays. */
+  dropMark(): void {
+    this.mark = undefined;
+  }
+
   store(distance: number, size: Size, term: Term): void {
-    for (let index = 0; index < size; index++) this.bytes.set(distance + index, { term, index });
+    for (let index = 0; index < size; index++) {
+      this.mark?.before.push([distance + index, this.bytes.get(distance + index)]);
+      this.bytes.set(distance + index, { term, index });
+    }
+    this.lowestStored = Math.min(this.lowestStored, distance);
+  }
+
+  private lose(distance: number): void {
+    this.mark?.before.push([distance, this.bytes.get(distance)]);
+    this.bytes.delete(distance);
   }
 
   /**
@@ -61,13 +108,15 @@ export class Stack {
   /** Gives up what lies below a distance. */
   forgetBelow(lowest: number): void {
     this.changedBelow = Math.max(this.changedBelow, lowest);
-    for (const distance of this.bytes.keys()) if (distance < lowest) this.bytes.delete(distance);
+    if (this.lowestStored >= lowest) return;
+    for (const distance of this.bytes.keys()) if (distance < lowest) this.lose(distance);
+    this.lowestStored = lowest;
   }
 
   /** From a distance on each read gives another number from now on. */
   forgetFrom(from: number): void {
     this.changedFrom = Math.min(this.changedFrom, from);
-    for (const distance of this.bytes.keys()) if (distance >= from) this.bytes.delete(distance);
+    for (const distance of this.bytes.keys()) if (distance >= from) this.lose(distance);
   }
 
   private byte(distance: number, unknown: (why: string, width: number) => Term): Byte {
