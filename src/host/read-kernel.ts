@@ -7,7 +7,7 @@ import { architectureByName } from '../arch/architectures.ts';
 import { parseConfig } from '../kernel/config.ts';
 import { readFurtherSymbols, type SymbolAddresses } from '../kernel/further-symbols.ts';
 import type { KernelImage } from '../kernel/image.ts';
-import { type Kernel, readKernel } from '../kernel/kernel.ts';
+import { type Kernel, type KernelCode, readKernel, readKernelCode } from '../kernel/kernel.ts';
 import { checkKernelSupport, checkNeedsCore } from '../kernel/kernel-support.ts';
 import { checkHeaders, readSymvers } from '../kernel/module-symvers.ts';
 import { reasonError } from '../reason.ts';
@@ -43,6 +43,15 @@ export async function loadKernel(name: string): Promise<LoadedKernel> {
       return furtherSymbols;
     },
   };
+}
+
+/**
+ * Opens a kernel by name and reads its image alone: for whoever works beside one that has loaded it. Throws what `openKernel` and
+ * `readKernelCode` throw, and `kernel-incomplete`.
+ */
+export async function loadKernelCode(name: string): Promise<KernelCode> {
+  const stored = await openKernel(name);
+  return readKernelCode(architectureOf(stored), await readImage(stored), basename(stored.image));
 }
 
 /**
@@ -89,7 +98,7 @@ export async function moduleFiles(stored: StoredKernel): Promise<string[]> {
   const names = await filesBelow(stored.modules).catch(() => {
     throw incomplete(stored, stored.modules);
   });
-  return names.filter((file) => file.endsWith('.ko')).sort();
+  return names.filter(isModule).sort();
 }
 
 /**
@@ -97,13 +106,10 @@ export async function moduleFiles(stored: StoredKernel): Promise<string[]> {
  * (tables of fonts, library functions) have neither init nor exit.
  */
 async function sampleModules(stored: StoredKernel): Promise<{ name: string; bytes: Uint8Array }[]> {
-  const all = await moduleFiles(stored);
-  const each = Math.ceil(all.length / mostMeasured);
-  const files = await Promise.all(
-    all
-      .filter((_, i) => i % each === 0)
-      .map(async (file) => ({ file, size: (await stat(join(stored.modules, file))).size })),
-  );
+  const files =
+    (await measured(stored, await listedModules(stored)).catch(() => undefined)) ??
+    (await measured(stored, await moduleFiles(stored))) ??
+    [];
   files.sort((a, b) => a.size - b.size || (a.file < b.file ? -1 : 1));
   const half = files.slice(0, Math.max(sampleSize, Math.ceil(files.length / 2)));
   const step = Math.max(1, Math.floor(half.length / sampleSize));
@@ -113,6 +119,28 @@ async function sampleModules(stored: StoredKernel): Promise<{ name: string; byte
       .map(async ({ file }) => ({ name: basename(file), bytes: await read(join(stored.modules, file), stored) })),
   );
 }
+
+/**
+ * The modules that `modules.order` names, which Kbuild leaves beside them, sorted: one file tells what takes a walk through
+ * hundreds of folders otherwise. None where there is no such file.
+ */
+async function listedModules(stored: StoredKernel): Promise<string[]> {
+  const list = await readFile(join(stored.modules, 'modules.order'), 'utf8').catch(() => '');
+  return list.split('\n').filter(isModule).sort();
+}
+
+/** Some of the modules with their sizes; undefined if there are none. Throws what `stat` throws. */
+async function measured(stored: StoredKernel, modules: readonly string[]) {
+  if (modules.length === 0) return undefined;
+  const each = Math.ceil(modules.length / mostMeasured);
+  return Promise.all(
+    modules
+      .filter((_, i) => i % each === 0)
+      .map(async (file) => ({ file, size: (await stat(join(stored.modules, file))).size })),
+  );
+}
+
+const isModule = (file: string): boolean => file.endsWith('.ko');
 
 async function read(file: string, stored: StoredKernel): Promise<Uint8Array> {
   try {
