@@ -315,20 +315,30 @@ class Reader {
     const count = this.#entries(header, entrySize);
     const view = viewOf(header.section.data);
     const relocations: Relocation[] = [];
-    for (let index = 0; index < count; index++) {
-      const at = index * entrySize;
-      const place = () => `${header.place}: relocation ${index}`;
-      const offset = rel.r_offset.read(view, at);
-      relocations.push({
-        offset:
-          checkSectionOffset(offset, target.size) ??
-          malformed(`${place()}: r_offset`, `${shown(offset)} lies behind ${target.name} of ${target.size} bytes`),
-        type: rel.r_type.read(view, at),
-        symbol: this.#symbolAt(rel.r_symbol.read(view, at), () => `${place()}: r_info`),
-        addend: withAddend ? rela.r_addend.read(view, at) : undefined,
-      });
-    }
+    for (let index = 0; index < count; index++)
+      relocations.push(this.#readRelocation(header, target, view, index, index * entrySize, withAddend));
     return relocations;
+  }
+
+  #readRelocation(
+    header: SectionHeader,
+    target: Section,
+    view: DataView,
+    index: number,
+    at: number,
+    withAddend: boolean,
+  ): Relocation {
+    const { rel, rela } = this.#layout;
+    const place = () => `${header.place}: relocation ${index}`;
+    const offset = rel.r_offset.read(view, at);
+    return {
+      offset:
+        checkSectionOffset(offset, target.size) ??
+        malformed(`${place()}: r_offset`, `${shown(offset)} lies behind ${target.name} of ${target.size} bytes`),
+      type: rel.r_type.read(view, at),
+      symbol: this.#symbolAt(rel.r_symbol.read(view, at), () => `${place()}: r_info`),
+      addend: withAddend ? rela.r_addend.read(view, at) : undefined,
+    };
   }
 
   /** Whether the writer would make this relocation section as it is, given only the relocations. */

@@ -17,9 +17,9 @@ import type { StubRelocation } from '../arch/arch.ts';
 import type { WaysIn } from '../arch/machine.ts';
 import { SHF_ALLOC, SHF_EXECINSTR, STT_FUNC } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
-import type { Relocation, Section } from '../elf/model.ts';
+import type { ElfSymbol, Relocation, Section } from '../elf/model.ts';
 import { ReasonError, reasonError } from '../reason.ts';
-import { relocationTables } from './loader-relocations.ts';
+import { type RelocationTable, relocationTables } from './loader-relocations.ts';
 import { ModuleCode } from './module-code.ts';
 import { neverReturns } from './never-return.ts';
 import { wordsOf } from './old-function.ts';
@@ -81,44 +81,60 @@ export class StubLoader {
     this.#code = new ModuleCode(arch, model);
     const code = model.sections.filter(({ flags }) => (flags & SHF_EXECINSTR) !== 0n);
     this.#wordsLeft = code.reduce((sum, { data }) => sum + 2 * Math.ceil(data.length / instructionSize), 0);
-    for (const { target, relocations } of relocationTables(model))
-      if (target.name !== patchSection && (target.flags & SHF_ALLOC) !== 0n)
-        this.#refer(target, relocations, arch.elf.class);
-    for (const { target, relocations } of relocationTables(model))
-      if ((target.flags & SHF_ALLOC) !== 0n && relocations.some((each) => this.#reachesBehind(target, each)))
-        this.#overrun = target;
-    const recipes = new Map<Section, { readonly offset: number; readonly size: number }[]>();
-    for (const { place, size } of patch.recipes) listIn(recipes, place.section).push({ offset: place.offset, size });
-    for (const [section, all] of recipes) this.#recipes.set(section, byOffset(all));
+    const inMemory = [...relocationTables(model)].filter(({ target }) => (target.flags & SHF_ALLOC) !== 0n);
+    this.#noteReferences(inMemory.filter(({ target }) => target.name !== patchSection));
+    this.#overrun = inMemory.findLast((table) => this.#overruns(table))?.target;
+    this.#noteRecipes();
+    this.#noteFunctions();
+  }
+
+  #noteReferences(tables: readonly RelocationTable[]): void {
+    const { arch } = this.#patch;
+    for (const { target, relocations } of tables)
+      for (const relocation of relocations) this.#refer(target, relocation, arch.elf.class);
     for (const places of this.#referred.values()) places.sort((a, b) => a.offset - b.offset);
-    for (const { type, place, value, size, other } of model.symbols) {
-      if (type !== STT_FUNC || !isSection(place)) continue;
-      const offset = Number(value & ~arch.codeBit);
-      const bytes = Number(size);
-      const others = inMap(this.#others, place, () => new Map<number, number[]>());
-      const before = others.get(offset);
-      if (before) before.push(other);
-      else others.set(offset, [other]);
-      const sizes = inMap(this.#functions, place, () => new Map<number, number | undefined>());
-      const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
-      sizes.set(offset, isAsBefore ? bytes : undefined);
-    }
+  }
+
+  #overruns({ target, relocations }: RelocationTable): boolean {
+    return relocations.some((each) => this.#reachesBehind(target, each));
+  }
+
+  #noteRecipes(): void {
+    const recipes = new Map<Section, { readonly offset: number; readonly size: number }[]>();
+    for (const { place, size } of this.#patch.recipes)
+      listIn(recipes, place.section).push({ offset: place.offset, size });
+    for (const [section, all] of recipes) this.#recipes.set(section, byOffset(all));
+  }
+
+  #noteFunctions(): void {
+    for (const symbol of this.#patch.model.symbols) if (symbol.type === STT_FUNC) this.#noteFunction(symbol);
     for (const [section, sizes] of this.#functions)
       this.#starts.set(section, byOffset([...sizes.keys()].map((offset) => ({ offset }))));
   }
 
-  #refer(from: Section, relocations: readonly Relocation[], bits: 32 | 64): void {
-    for (const relocation of relocations) {
-      const { symbol, type } = relocation;
-      if (!symbol || !isSection(symbol.place)) continue;
-      const { place } = symbol;
-      const offset = Number(symbol.value + (relocation.addend ?? addendOf(from, relocation, bits)));
-      listIn(this.#referred, place).push({ offset, from: from.name });
-      const use = this.#patch.arch.relocationKind(type)?.use ?? '';
-      const isOfData = (from.flags & SHF_EXECINSTR) === 0n && ['data', 'pc-relative-data'].includes(use);
-      const isOutside = offset < 0 || offset > place.data.length + mostLead;
-      if (isOfData && isOutside && (place.flags & SHF_EXECINSTR) !== 0n) this.#astray ??= { from, of: place };
-    }
+  #noteFunction({ place, value, size, other }: ElfSymbol): void {
+    if (!isSection(place)) return;
+    const offset = Number(value & ~this.#patch.arch.codeBit);
+    const bytes = Number(size);
+    const others = inMap(this.#others, place, () => new Map<number, number[]>());
+    const before = others.get(offset);
+    if (before) before.push(other);
+    else others.set(offset, [other]);
+    const sizes = inMap(this.#functions, place, () => new Map<number, number | undefined>());
+    const isAsBefore = !sizes.has(offset) || sizes.get(offset) === bytes;
+    sizes.set(offset, isAsBefore ? bytes : undefined);
+  }
+
+  #refer(from: Section, relocation: Relocation, bits: 32 | 64): void {
+    const { symbol, type } = relocation;
+    if (!symbol || !isSection(symbol.place)) return;
+    const { place } = symbol;
+    const offset = Number(symbol.value + (relocation.addend ?? addendOf(from, relocation, bits)));
+    listIn(this.#referred, place).push({ offset, from: from.name });
+    const use = this.#patch.arch.relocationKind(type)?.use ?? '';
+    const isOfData = (from.flags & SHF_EXECINSTR) === 0n && ['data', 'pc-relative-data'].includes(use);
+    const isOutside = offset < 0 || offset > place.data.length + mostLead;
+    if (isOfData && isOutside && (place.flags & SHF_EXECINSTR) !== 0n) this.#astray ??= { from, of: place };
   }
 
   #reachesBehind(target: Section, { type, offset, symbol }: Relocation): boolean {

@@ -3,10 +3,14 @@
 import { SHF_RELA_LIVEPATCH } from '../elf/constants.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
 
+/** Relocations of one section. */
+export interface RelocationTable {
+  readonly target: Section;
+  readonly relocations: readonly Relocation[];
+}
+
 /** All tables of relocations that the loader applies, in the order of the file: there may be several for one section. */
-export function* relocationTables(
-  model: ElfModel,
-): Generator<{ readonly target: Section; readonly relocations: readonly Relocation[] }> {
+export function* relocationTables(model: ElfModel): Generator<RelocationTable> {
   for (const section of model.sections) {
     yield { target: section, relocations: section.relocations };
     // Those for livepatch are left alone where the kernel has none.

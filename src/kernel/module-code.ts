@@ -7,7 +7,7 @@ import type { Alternative, WaysIn } from '../arch/machine.ts';
 import { SHF_ALLOC } from '../elf/constants.ts';
 import { isSection } from '../elf/elf.ts';
 import type { ElfModel, Relocation, Section } from '../elf/model.ts';
-import { relocationTables } from './loader-relocations.ts';
+import { type RelocationTable, relocationTables } from './loader-relocations.ts';
 import { wordsOf } from './old-function.ts';
 import { between, byOffset, firstFrom, listIn } from './places.ts';
 import { type RewrittenRange, rewrittenCode } from './rewritten-code.ts';
@@ -46,17 +46,23 @@ export class ModuleCode {
   constructor(arch: Architecture, model: ElfModel) {
     this.#arch = arch;
     this.#model = model;
-    for (const { target, relocations } of relocationTables(model)) {
-      const all = listIn(this.#relocations, target);
-      for (const relocation of relocations) {
-        all.push(relocation);
-        const { symbol, addend = 0n } = relocation;
-        if ((target.flags & SHF_ALLOC) === 0n || !symbol || !isSection(symbol.place)) continue;
-        listIn(this.#referred, symbol.place).push({ offset: Number(symbol.value + addend) });
-      }
-    }
+    for (const table of relocationTables(model)) this.#note(table);
     for (const [section, all] of this.#relocations) this.#relocations.set(section, byOffset(all));
     for (const [section, all] of this.#referred) this.#referred.set(section, byOffset(all));
+  }
+
+  #note({ target, relocations }: RelocationTable): void {
+    const all = listIn(this.#relocations, target);
+    const isInMemory = (target.flags & SHF_ALLOC) !== 0n;
+    for (const relocation of relocations) {
+      all.push(relocation);
+      if (isInMemory) this.#refer(relocation);
+    }
+  }
+
+  #refer({ symbol, addend = 0n }: Relocation): void {
+    if (symbol && isSection(symbol.place))
+      listIn(this.#referred, symbol.place).push({ offset: Number(symbol.value + addend) });
   }
 
   /** The relocations that change a section, whichever table they stand in, by offset. */

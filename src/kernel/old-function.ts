@@ -211,6 +211,15 @@ export function wordsOf(bytes: Uint8Array): Uint32Array {
   return words;
 }
 
+/** The other way round. */
+export function bytesOf(words: Uint32Array): Uint8Array {
+  const bytes = new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
+  if (isLittleEndian) return bytes;
+  const view = new DataView(new ArrayBuffer(words.byteLength));
+  for (let i = 0; i < words.length; i++) view.setUint32(4 * i, words[i]!, true);
+  return new Uint8Array(view.buffer);
+}
+
 /** Whether this machine is; then whole kernels need no turning round. */
 const isLittleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 

@@ -9,8 +9,8 @@ import { ET_REL, SHF_ALLOC, SHF_EXECINSTR, SHT_PROGBITS, STT_FUNC } from '../elf
 import { newModel, newSection, newSymbol } from '../elf/elf.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
-import type { Kernel } from '../kernel/kernel.ts';
-import { isFunction, symbolsNamed, wordsOf } from '../kernel/old-function.ts';
+import type { Kernel, KernelCode } from '../kernel/kernel.ts';
+import { bytesOf, isFunction, symbolsNamed, wordsOf } from '../kernel/old-function.ts';
 import { tableLimits, type Way } from '../kernel/patch-module.ts';
 import type { Reason } from '../reason.ts';
 import { linkPatch, type Replacement } from './link-patch.ts';
@@ -79,7 +79,7 @@ function linkSome(
     flags: abi.headerFlags,
   });
   const codes = functions.map(({ address }) => compiled(functionOf(image, address)));
-  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, littleEndian(codes), {
+  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, joined(codes), {
     align: instructionSize,
   });
   object.sections.push(text);
@@ -112,10 +112,16 @@ function linkSome(
   return { bytes, linked: functions.filter((each) => !left.has(each)), refused };
 }
 
+/** The words of the new functions of `linkFunctions`. */
+export function newFunctions(kernel: KernelCode): (old: TracedFunction) => Uint32Array {
+  const compiled = compiledAsFix(kernel);
+  return ({ address }) => compiled(functionOf(kernel.image, address));
+}
+
 const instructionSize = 4;
 
 /** What a function would be as a fix, as far as that can be told from the image. */
-function compiledAsFix({ arch, image }: Kernel): (text: FunctionText) => Uint32Array {
+function compiledAsFix({ arch, image }: KernelCode): (text: FunctionText) => Uint32Array {
   const functionAt = (address: LinkAddress): FunctionText | undefined => {
     const found = image.enclosing(address);
     if (!found) return undefined;
@@ -137,10 +143,12 @@ function functionOf(image: KernelImage, address: LinkAddress): FunctionText {
 }
 
 /** Lists of words, one behind the other, as they stand in memory. */
-function littleEndian(codes: readonly Uint32Array[]): Uint8Array {
-  const view = new DataView(new ArrayBuffer(codes.reduce((size, { byteLength }) => size + byteLength, 0)));
+function joined(codes: readonly Uint32Array[]): Uint8Array {
+  const all = new Uint32Array(codes.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
-  for (const words of codes)
-    for (let i = 0; i < words.length; i++, at += instructionSize) view.setUint32(at, words[i]!, true);
-  return new Uint8Array(view.buffer);
+  for (const words of codes) {
+    all.set(words, at);
+    at += words.length;
+  }
+  return bytesOf(all);
 }

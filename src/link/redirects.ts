@@ -12,8 +12,10 @@ import type { ModuleCode } from '../kernel/module-code.ts';
 import { type OldFunction, type OtherWay, wordsOf } from '../kernel/old-function.ts';
 import {
   type PatchRecipe,
+  type PatchRedirect,
   patchSection,
   patchTableSymbol,
+  type TablePointer,
   tableLimits,
   type Way,
   writePatchTable,
@@ -189,29 +191,14 @@ export function addStubsAndTable(
   objects: readonly LinkedObject[],
 ): void {
   const all = objects.flatMap(({ redirects }) => redirects);
-  const stubbed = all.filter(({ stub }) => stub.words.length > 0);
-  const added = stubbed.length > 0 ? addStubs(arch, object, stubbed) : [];
-  // Where there is nothing to be done on the way, control goes to the new function itself.
-  const symbolOfStub = new Map(stubbed.map((each, i) => [each, added[i]!]));
-  const stubSymbols = all.map((each) => symbolOfStub.get(each) ?? each.symbol);
-  const first = objects.map((_, i) => objects.slice(0, i).reduce((sum, { redirects }) => sum + redirects.length, 0));
-
+  const stubs = addStubs(arch, object, all.filter(hasStub));
   const word = (arch.elf.class / 8) as 4 | 8;
   const { data, pointers } = writePatchTable(
     {
       buildId: image.buildId,
       objects: objects.map(({ module, redirects, recipes }) => ({
         module,
-        redirects: redirects.map(({ old, sympos, stub }) => ({
-          oldName: old.name,
-          oldAddress: old.address,
-          oldSympos: sympos,
-          oldWords: old.words,
-          masked: old.masked,
-          site: Number(old.site - old.address),
-          way: old.way,
-          stubSize: 4 * stub.words.length,
-        })),
+        redirects: redirects.map(inTable),
         recipes,
       })),
       entry: all.some(({ old }) => old.way === 'entry') ? arch.entryWay : undefined,
@@ -221,38 +208,65 @@ export function addStubsAndTable(
   const section = dataSection(patchSection, data, 8);
   object.sections.push(section);
   const table = defineSymbol(object, patchTableSymbol, section);
-  for (const { offset, to } of pointers) {
+  const point = ({ offset, to }: TablePointer): void => {
     if (to.kind === 'section') putPointer(arch, section, offset, table, to.offset);
-    else if (to.kind === 'stub') putPointer(arch, section, offset, stubSymbols[first[to.object]! + to.redirect]!);
     else if ('recipe' in to) {
       const { place } = objects[to.object]!.recipes[to.recipe]!;
       putPointer(arch, section, offset, sectionSymbol(object, place.section), place.offset);
-    } else putPointer(arch, section, offset, objects[to.object]!.redirects[to.redirect]!.symbol);
-  }
+    } else {
+      const redirect = objects[to.object]!.redirects[to.redirect]!;
+      // Where there is nothing to be done on the way, control goes to the new function itself.
+      const stub = to.kind === 'stub' ? stubs.get(redirect) : undefined;
+      putPointer(arch, section, offset, stub ?? redirect.symbol);
+    }
+  };
+  pointers.forEach(point);
 }
 
-function addStubs(arch: Architecture, object: ElfModel, redirects: readonly LinkedRedirect[]): ElfSymbol[] {
-  const stubs = arch.layOutStubs(redirects.map(({ stub }) => stub));
-  object.sections.push(stubs.section, ...stubs.companions);
-  const symbols = redirects.map(({ old, stub }, i) =>
-    newSymbol(`suture_stub_${old.name}`, {
-      value: BigInt(stubs.offsets[i]!) | arch.codeBit,
+const hasStub = ({ stub }: LinkedRedirect): boolean => stub.words.length > 0;
+
+const inTable = ({ old, sympos, stub }: LinkedRedirect): PatchRedirect => ({
+  oldName: old.name,
+  oldAddress: old.address,
+  oldSympos: sympos,
+  oldWords: old.words,
+  masked: old.masked,
+  site: Number(old.site - old.address),
+  way: old.way,
+  stubSize: 4 * stub.words.length,
+});
+
+/** The symbols of the stubs, by what they are for. */
+function addStubs(
+  arch: Architecture,
+  object: ElfModel,
+  redirects: readonly LinkedRedirect[],
+): ReadonlyMap<LinkedRedirect, ElfSymbol> {
+  const symbols = new Map<LinkedRedirect, ElfSymbol>();
+  if (redirects.length === 0) return symbols;
+  const { section, companions, offsets } = arch.layOutStubs(redirects.map(({ stub }) => stub));
+  object.sections.push(section, ...companions);
+  const add = (redirect: LinkedRedirect, i: number): void => {
+    const { old, stub, symbol: newFunction } = redirect;
+    const start = offsets[i]!;
+    const symbol = newSymbol(`suture_stub_${old.name}`, {
+      value: BigInt(start) | arch.codeBit,
       size: BigInt(4 * stub.words.length),
       binding: STB_LOCAL,
       type: STT_FUNC,
-      place: stubs.section,
-    }),
-  );
-  object.symbols.push(...symbols);
-  redirects.forEach((r, i) => {
-    for (const relocation of r.stub.relocations) {
-      stubs.section.relocations.push({
-        offset: stubs.offsets[i]! + relocation.offset,
-        type: relocation.type,
-        symbol: r.symbol,
-        addend: arch.elf.rela ? relocation.addend : undefined,
+      place: section,
+    });
+    symbols.set(redirect, symbol);
+    object.symbols.push(symbol);
+    for (const { offset, type, addend } of stub.relocations) {
+      section.relocations.push({
+        offset: start + offset,
+        type,
+        symbol: newFunction,
+        addend: arch.elf.rela ? addend : undefined,
       });
     }
-  });
+  };
+  redirects.forEach(add);
   return symbols;
 }
