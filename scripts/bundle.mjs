@@ -3,16 +3,20 @@
 //
 // Beside it `dist/` keeps the single files, which scripts and tests import.
 
+import { rm } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const dist = (path) => fileURLToPath(new URL(`../dist/${path}`, import.meta.url));
 
+// Parts have other names when they have changed.
+await rm(dist('program'), { recursive: true, force: true });
+
 await build({
-  entryPoints: [dist('cli/main.js'), dist('cli/proving-thread.js')],
+  entryPoints: [dist('cli/start.js'), dist('cli/proving-thread.js')],
   outdir: dist('program'),
-  // What both entries share; always of one name, so that the next build writes over it.
-  chunkNames: 'shared',
+  // What entries share, and what is read later.
+  chunkNames: 'part-[hash]',
   bundle: true,
   splitting: true,
   format: 'esm',

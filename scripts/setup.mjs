@@ -52,7 +52,7 @@ function compile() {
   const outputs = sources
     .filter((name) => !/\.(test|d)\.ts$/.test(name))
     .map((name) => inRoot('dist', name.replace(/\.ts$/, '.js')));
-  outputs.push(inRoot('dist/program/main.js'));
+  outputs.push(inRoot('dist/program/start.js'));
   const newestSource = Math.max(...[...sources.map((name) => inRoot('src', name)), ...settings].map(modified));
   if (Math.min(...outputs.map(modified)) > newestSource) return;
   say('compiling');

@@ -170,6 +170,24 @@ export interface EntryWay extends EntryBranch {
   stub(old: FunctionText, replacement: Uint32Array, waysIn?: WaysIn): Stub;
 }
 
+/** What a function does with its caller's parameter save area (ELFv2 ABI 1.5, section 2.2.3). */
+export interface StackArguments {
+  /** Doublewords of the area that it may touch, from the first on: more than 8 means that it reads stack arguments. */
+  readonly doublewords: number;
+  /** Those that it certainly loads from: without mere stores, and without code whose frame is a guess. */
+  readonly certain: number;
+  /** Why that number cannot be relied on, in words with the offset in the code; undefined when it can. */
+  readonly uncertain: string | undefined;
+}
+
+/** Finds stack arguments ahead of who will ask for them, in another thread maybe. */
+export interface StackArgumentsFinder {
+  /** Of a function's words from the global entry on; relocations need not be applied. */
+  find(words: Uint32Array): StackArguments;
+  /** What `find` has found for these words, to whoever asks next. */
+  learn(words: Uint32Array, found: StackArguments): void;
+}
+
 /** Code that goes on to the function whose address a word of data has; entered by a call and leaving no trace of itself. */
 export interface Veneer {
   readonly words: readonly StubWord[];
@@ -423,6 +441,8 @@ export interface Architecture {
   siblingCallsRemover?(
     functionAt: (address: LinkAddress) => FunctionText | undefined,
   ): (text: FunctionText) => Uint32Array;
+  /** What `ftraceStub` and proofs ask of a new function's words, where that takes long. */
+  readonly stackArguments?: StackArgumentsFinder;
   /** What a module's unwind tables make of its stubs, where there are such tables. */
   readonly unwindingOf?: UnwindingOf;
   /**

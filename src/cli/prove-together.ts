@@ -1,62 +1,56 @@
 // All functions of a kernel, proven by two threads: `prove --all` and `audit`.
 //
-// The functions are cut into parts. Each thread has a kernel and a prover of its own, and takes the next part when it is
-// done with one; so what is found does not depend on who was faster. They tell each other what they prove, since many functions
-// share a proof. What the second thread says of a part counts only if it is about the same functions; what is missing, for
-// whatever reason, the first one proves.
+// The first thread links the functions, a part of them at a time, and reads back what is to be proven. The second makes the proofs that
+// the first asks for, and goes ahead of it through the words of functions where that takes long (stack-arguments). So each runs code of
+// its own: two that did the same would both compile all of it, which is half of what such a short run costs. Nothing hangs on the
+// second: what it has not done in time, for whatever reason, the first does, and nobody sees a difference.
 
-import { availableParallelism } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
-import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
-import type { LinkAddress } from '../elf/units.ts';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
+import type { Architecture, StackArguments } from '../arch/arch.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import type { Way } from '../kernel/patch-module.ts';
 import type { WantedWay } from '../link/choose-way.ts';
 import type { TracedFunction } from '../link/link-whole-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
-import type { ProofExchange, ToldProof } from '../prove/shared-proofs.ts';
-import { type JudgedFunction, proveFunctions } from './prove-functions.ts';
+import { AskedProofs, type ToldProof } from './asked-proofs.ts';
+import { type AskedFunction, askForFunctions, type JudgedFunction, judge } from './prove-functions.ts';
+import { takeSecondThread } from './second-thread.ts';
 
 /** What the second thread is told. */
 export interface Order {
   readonly kernel: string;
   readonly wanted: WantedWay;
-  /** How many parts are taken. */
+  /** `SecondProver.taken`. */
   readonly taken: Int32Array;
-  /** Where it tells the first thread of proofs, and hears of that one's. */
-  readonly proofs: MessagePort;
+  /** In which part the first thread is. */
+  readonly part: Int32Array;
+  /** Where it is asked for proofs, and tells of them and of what it has found ahead. */
+  readonly port: MessagePort;
 }
 
-/** What it tells of one part. */
-export interface ProvenPart {
+/** What it has found of the stack arguments of one part. */
+export interface FoundAhead {
   readonly part: number;
-  readonly addresses: readonly LinkAddress[];
-  /** Undefined where they cannot be handed over. */
-  readonly answers: readonly Pick<JudgedFunction, 'code' | 'reasons' | 'verdict'>[] | undefined;
-  /** As `Prover.differentRedirects`, so far. */
-  readonly redirects: readonly string[];
+  /** The words of all functions, one behind the other, and how many each has. */
+  readonly words: Uint32Array;
+  readonly lengths: readonly number[];
+  readonly found: readonly StackArguments[];
 }
 
-/** Small enough that neither thread waits long for the other's last part, and large beside what a module costs by itself. */
+/** Small enough that what is found ahead comes in time, and large beside what a module costs by itself. */
 const partSize = 256;
-
-/** The next part that nobody has taken; undefined when all are. */
-export function takePart(taken: Int32Array, functions: number): number | undefined {
-  const part = Atomics.add(taken, 0, 1);
-  return part < Math.ceil(functions / partSize) ? part : undefined;
-}
 
 export const partOf = <T>(functions: readonly T[], part: number): readonly T[] =>
   functions.slice(part * partSize, (part + 1) * partSize);
 
-/** An exchange of proofs with who has the other end. */
-export const exchangeBy = (port: MessagePort): ProofExchange => ({
-  tell: (told) => port.postMessage(told),
-  *heard() {
-    for (let told = receiveMessageOnPort(port); told; told = receiveMessageOnPort(port))
-      yield told.message as ToldProof;
-  },
-});
+export const countParts = (functions: readonly unknown[]): number => Math.ceil(functions.length / partSize);
+
+/** More different redirects than this no kernel has; the first thread proves what comes behind. */
+const mostShared = 1 << 16;
+
+const shared = (numbers: number): Int32Array =>
+  new Int32Array(new SharedArrayBuffer(numbers * Int32Array.BYTES_PER_ELEMENT));
 
 /**
  * Has V8 put fewer functions into those that it compiles for speed, 150 bytes of them instead of 920: both threads are at work
@@ -66,40 +60,35 @@ const compileLess = (): void => setFlagsFromString('--max-inlined-bytecode-size-
 
 /** Two threads for one kernel. The second begins to read it at once, while the first still does. */
 export class ProvingThreads {
-  readonly #taken = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-  readonly #parts = new Map<number, ProvenPart>();
+  readonly #taken = shared(mostShared);
+  readonly #part = shared(1);
   readonly #worker: Worker | undefined;
-  readonly #proofs: MessagePort | undefined;
+  readonly #port: MessagePort | undefined;
   /** Settled when the second thread is over. */
   readonly secondIsOver: Promise<unknown> = Promise.resolve();
-  readonly #redirects = new Set<string>();
+  #different = 0;
 
   /** `kernel` is its name. With one processor there is one thread. */
   constructor(kernel: string, wanted: WantedWay) {
     compileLess();
-    if (availableParallelism() < 2) return;
+    const second = takeSecondThread();
+    if (!second) return;
     const { port1, port2 } = new MessageChannel();
-    this.#proofs = port1;
-    const order: Order = { kernel, wanted, taken: this.#taken, proofs: port2 };
-    const worker = new Worker(new URL('proving-thread.js', import.meta.url), {
-      workerData: order,
-      transferList: [port2],
-    });
-    this.#worker = worker;
-    worker.on('message', (proven: ProvenPart) => this.#parts.set(proven.part, proven));
-    // Its parts are missing then.
-    worker.on('error', () => {});
-    this.secondIsOver = new Promise((resolve) => worker.on('exit', resolve));
+    this.#port = port1;
+    this.#worker = second.worker;
+    this.secondIsOver = second.isOver;
+    const order: Order = { kernel, wanted, taken: this.#taken, part: this.#part, port: port2 };
+    second.worker.postMessage(order, [port2]);
   }
 
   /** How many different redirects have been proven. */
   get differentRedirects(): number {
-    return this.#redirects.size;
+    return this.#different;
   }
 
   /** Ends the second thread, whatever it does. */
   async stop(): Promise<void> {
-    this.#proofs?.close();
+    this.#port?.close();
     await this.#worker?.terminate();
   }
 
@@ -110,41 +99,56 @@ export class ProvingThreads {
     way: Way,
     progress: (done: number) => void,
   ): Promise<JudgedFunction[]> {
-    const prover = new Prover(kernel, this.#proofs && exchangeBy(this.#proofs));
-    const own = new Map<number, JudgedFunction[]>();
-    const prove = (part: number): JudgedFunction[] => {
-      const judged = proveFunctions(kernel, prover, partOf(functions, part), () => {}, way);
-      own.set(part, judged);
-      progress(Math.min(functions.length, (own.size + this.#parts.size) * partSize));
-      return judged;
+    const prover = new Prover(kernel);
+    const port = this.#port;
+    const proofs = new AskedProofs(prover, port && { port, taken: this.#taken });
+    const ahead = new Map<number, FoundAhead>();
+    const note = (told: ToldProof | FoundAhead): void => {
+      if ('index' in told) proofs.note(told);
+      else ahead.set(told.part, told);
     };
-    for (let part = this.#take(functions); part !== undefined; part = this.#take(functions)) {
-      prove(part);
-      // Lets in what the second thread has sent.
+    const found: (JudgedFunction | AskedFunction)[] = [];
+    for (let part = 0; part < countParts(functions); part++) {
+      Atomics.store(this.#part, 0, part);
+      for (const told of heard(port)) note(told);
+      learn(kernel.arch, ahead.get(part));
+      ahead.delete(part);
+      found.push(...askForFunctions(kernel, prover, partOf(functions, part), way, (each) => proofs.ask(each)));
+      progress(found.length);
+      // Lets in an interrupt.
       await new Promise(setImmediate);
     }
-    await this.secondIsOver;
-    const judged: JudgedFunction[] = [];
-    for (let part = 0; part * partSize < functions.length; part++)
-      judged.push(...(own.get(part) ?? this.#told(part, functions) ?? prove(part)));
-    for (const key of prover.differentRedirects) this.#redirects.add(key);
-    return judged;
+    await this.#settle(proofs, note);
+    this.#different = proofs.size;
+    return found.map((each) => ('asked' in each ? judge(each, proofs.verdict(each.asked)) : each));
   }
 
-  #take(functions: readonly TracedFunction[]): number | undefined {
-    return takePart(this.#taken, functions.length);
-  }
-
-  /** What the second thread has said of a part. */
-  #told(part: number, functions: readonly TracedFunction[]): JudgedFunction[] | undefined {
-    const { addresses, answers, redirects } = this.#parts.get(part) ?? {};
-    const asked = partOf(functions, part);
-    if (!answers || answers.length !== asked.length) return undefined;
-    if (asked.some(({ address }, i) => address !== addresses?.[i])) return undefined;
-    for (const key of redirects ?? []) this.#redirects.add(key);
-    return asked.map(({ name, address, site }, i): JudgedFunction => {
-      const { code, reasons, verdict } = answers[i]!;
-      return verdict ? { name, address, site, code, reasons, verdict } : { name, address, site, code, reasons };
+  /** Has all proven that has been asked for, but for what the second thread should have and cannot. */
+  async #settle(proofs: AskedProofs, note: (told: ToldProof | FoundAhead) => void): Promise<void> {
+    const port = this.#port;
+    for (const told of heard(port)) note(told);
+    for (const _ of proofs.theRest()) await new Promise(setImmediate);
+    if (!port || proofs.isDone) return;
+    const allTold = new Promise<void>((resolve) => {
+      port.on('message', (told: ToldProof | FoundAhead) => {
+        note(told);
+        if (proofs.isDone) resolve();
+      });
     });
+    await Promise.race([allTold, this.secondIsOver]);
   }
+}
+
+/** What the second thread has told since this was asked last. */
+function* heard(port: MessagePort | undefined): Generator<ToldProof | FoundAhead> {
+  for (let told = port && receiveMessageOnPort(port); told; told = receiveMessageOnPort(port!)) yield told.message;
+}
+
+/** What the second thread has found of a part becomes known to whoever asks of the same words. */
+function learn({ stackArguments }: Architecture, ahead: FoundAhead | undefined): void {
+  let at = 0;
+  ahead?.lengths.forEach((length, i) => {
+    stackArguments?.learn(ahead.words.subarray(at, at + length), ahead.found[i]!);
+    at += length;
+  });
 }

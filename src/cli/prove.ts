@@ -124,7 +124,7 @@ async function proveSome(context: Context, options: ProveOptions): Promise<Outco
   const prover = new Prover(kernel);
   const judged = proveFunctions(kernel, prover, traced, told, way);
   return {
-    ...describeAll(kernel, way, judged, prover.differentRedirects.length),
+    ...describeAll(kernel, way, judged, prover.differentRedirects),
     ...statusOf(judged.flatMap(({ reasons }) => reasons)),
   };
 }

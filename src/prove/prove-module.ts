@@ -18,10 +18,10 @@ import { ReasonError, reasonError } from '../reason.ts';
 import { InstructionAddresses } from './instruction-addresses.ts';
 import { factsOf, kernelHook, type ProofKernel, prologueOf, textOf } from './prove-kernel.ts';
 import type { Hook, Redirect, Verdict } from './redirect.ts';
-import { type ProofExchange, SharedProofs } from './shared-proofs.ts';
+import { SharedProofs } from './shared-proofs.ts';
 
-/** One redirect and what was found of it. */
-export interface RedirectProof {
+/** One redirect of a module. */
+interface NamedRedirect {
   readonly oldName: string;
   /** The module that the old function is in; undefined for the kernel itself. */
   readonly module: string | undefined;
@@ -30,7 +30,16 @@ export interface RedirectProof {
   /** From the function's first byte to its call site, in bytes. */
   readonly site: number;
   readonly newName: string;
+}
+
+/** And what was found of it. */
+export interface RedirectProof extends NamedRedirect {
   readonly verdict: Verdict;
+}
+
+/** And what is to be proven of it; or the verdict already, where the module or the image does not let it come to that. */
+export interface AskedRedirect extends NamedRedirect {
+  readonly asked: Redirect | Verdict;
 }
 
 export interface ProveOptions {
@@ -57,11 +66,8 @@ export class Prover {
   readonly #word: Hook['word'];
   readonly #sites: InstructionAddresses;
 
-  /**
-   * `exchange` is with provers on the same kernel that work at the same time. Throws `proof-unknown` for an architecture on
-   * which nothing can be proven.
-   */
-  constructor(kernel: ProofKernel, exchange?: ProofExchange) {
+  /** Throws `proof-unknown` for an architecture on which nothing can be proven. */
+  constructor(kernel: ProofKernel) {
     this.#kernel = kernel;
     this.#facts = factsOf(kernel);
     this.#word = textOf(kernel);
@@ -69,20 +75,42 @@ export class Prover {
     if (hook instanceof ReasonError) this.#withoutHook = hook;
     // Nothing of the entry way leads through it.
     const none: Hook = { entry: 0n, handlerCall: 0n, word: this.#word };
-    this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook, exchange);
+    this.#proofs = new SharedProofs(this.#facts, hook instanceof ReasonError ? none : hook);
     this.#sites = new InstructionAddresses(
       kernel.image,
       kernel.callSites.map(({ address }) => address),
     );
   }
 
-  /** A text for each of the different redirects that have been asked for so far, the same for all provers on this kernel. */
-  get differentRedirects(): string[] {
-    return this.#proofs.keys;
+  /** How many different redirects it has proven. */
+  get differentRedirects(): number {
+    return this.#proofs.size;
   }
 
-  /** Proves the redirects of a module, given as its bytes. Throws what `readPatchModule` throws, and `wrong-kernel`. */
+  /** A text that only redirects of the same verdict have, the same for all provers on this kernel. */
+  keyOf(redirect: Redirect): string {
+    return this.#proofs.keyOf(redirect);
+  }
+
+  prove(redirect: Redirect): Verdict {
+    return this.#proofs.prove(redirect);
+  }
+
+  /** Proves the redirects of a module, given as its bytes. Throws what `readModule` throws. */
   proveModule(bytes: Uint8Array, file: string, { only, progress }: ProveOptions = {}): RedirectProof[] {
+    const all = this.readModule(bytes, file, only);
+    return all.map(({ asked, ...named }, i) => {
+      const verdict = 'verdict' in asked ? asked : this.prove(asked);
+      progress?.(i + 1, all.length);
+      return { ...named, verdict };
+    });
+  }
+
+  /**
+   * Reads what is to be proven of a module, given as its bytes; `only` as in `ProveOptions`. Throws what `readPatchModule` throws, and
+   * `wrong-kernel`.
+   */
+  readModule(bytes: Uint8Array, file: string, only?: readonly string[]): AskedRedirect[] {
     const patch = readPatchModule(bytes, file);
     this.#checkKernel(patch, file);
     const loader = new StubLoader(patch);
@@ -91,16 +119,10 @@ export class Prover {
     const chosen = patch.redirects.filter(({ oldName }) => only?.includes(oldName) ?? true);
     /** By the words of new functions. */
     const callees = new Map<Uint32Array, Callee>();
-    const asked = chosen.map((redirect) => this.#redirectOf(patch, loader, callees, unwinding, redirect));
-    const proven = this.#proofs
-      .proveAll(asked.filter((each): each is Redirect => !('verdict' in each)))
-      [Symbol.iterator]();
-    return chosen.map((redirect, i) => {
+    return chosen.map((redirect) => {
       const { oldName, module, oldAddress, site, newFunction } = redirect;
-      const each = asked[i]!;
-      const verdict = 'verdict' in each ? each : proven.next().value!;
-      progress?.(i + 1, chosen.length);
-      return { oldName, module, oldAddress, site, newName: newFunction.name, verdict };
+      const asked = this.#redirectOf(patch, loader, callees, unwinding, redirect);
+      return { oldName, module, oldAddress, site, newName: newFunction.name, asked };
     });
   }
 

@@ -89,6 +89,17 @@ const looks = Uint8Array.from(encodings, ({ name, update }) =>
       : look.forRegisters,
 );
 
+/** By the encodings' places, what `Accesses.usual` asks of an instruction. */
+const isAccess = Uint8Array.from(encodings, (each) => Number(useOf(each).size > 0));
+/** Of an access by a distance that changes no address, how many bytes it moves; 0 of all else. */
+const moved = Uint8Array.from(encodings, (each) => (useOf(each).displacement && !each.update ? useOf(each).size : 0));
+/** The bits that hold the distance: with DS the lowest two are the opcode's. */
+const distanceBits = Uint16Array.from(encodings, (each) => (useOf(each).displacement === 'DS' ? 0xfffc : 0xffff));
+const isStore = Uint8Array.from(encodings, (each) => Number(useOf(each).isStore));
+const isOfRegister = Uint8Array.from(encodings, (each) => Number(useOf(each).loads || useOf(each).stores));
+/** Of the one general register that is written, the place of its number in the word; 0 where there is none. */
+const written = Uint8Array.from(encodings, (each) => useOf(each).writes[0]?.shift ?? 0);
+
 const isVariable = (value: Value, sp: number) => typeof value === 'number' && isLocal(value, sp);
 
 /** What an instruction other than an addition makes of an address in the stack. */
@@ -143,9 +154,35 @@ export class Accesses {
    * Most words have nothing to do with the stack and change no register of which anything is known.
    */
   after(encoding: number, word: number, before: Registers, index: number): Registers {
-    return looks[encoding]! >= this.looked || touches(encoding, word, before.fromSp, before.known)
-      ? this.effect(encodings[encoding]!, word, before, index)
-      : before;
+    const isLookedAt = looks[encoding]! >= this.looked;
+    if (!isLookedAt && !touches(encoding, word, before.fromSp, before.known)) return before;
+    return (
+      (isLookedAt || this.filled?.has(index) ? undefined : this.usual(encoding, word, before)) ??
+      this.effect(encodings[encoding]!, word, before, index)
+    );
+  }
+
+  /**
+   * What `effect` says of what most words do: to fill a register with what is made of registers of which nothing is known, or to
+   * move one between it and the function's own variables. Undefined of all others, and where constants are followed.
+   */
+  private usual(encoding: number, word: number, before: Registers): Registers | undefined {
+    if (this.constants) return undefined;
+    if (isAccess[encoding] === 0) {
+      if (written[encoding] === 0 || touches(encoding, word, before.known, 0)) return undefined;
+      const target = (word >>> written[encoding]!) & 31;
+      return target === SP ? undefined : assigned(before, target, 'other');
+    }
+    const rt = (word >>> 21) & 31;
+    if (moved[encoding] === 0 || ((word >>> 16) & 31) !== SP || rt === SP) return undefined;
+    const sp = spOf(before);
+    const address = sp + (((word & distanceBits[encoding]!) << 16) >> 16);
+    if (address + moved[encoding]! > 0 || (sp < 0 && address < sp + frameHeader)) return undefined;
+    if (isStore[encoding] === 0) return isOfRegister[encoding] === 0 ? before : assigned(before, rt, 'other');
+    const isRegister = isOfRegister[encoding] !== 0;
+    if (isRegister && ((before.known >>> rt) & 1) !== 0) return undefined;
+    if (!(isRegister && rt >= firstSaved) && isLocal(address, sp)) this.found.hasVariables = true;
+    return before;
   }
 
   /** Notes a value that others may use from here on. */

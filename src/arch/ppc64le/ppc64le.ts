@@ -20,6 +20,7 @@ import { proofFacts } from './proof-facts.ts';
 import { localEntryOffset, R_PPC64_ADDR64, relocationKind } from './relocations.ts';
 import { selfModified } from './self-modified.ts';
 import { siblingCallsRemover } from './sibling-calls.ts';
+import { stackArguments } from './stack-arguments.ts';
 import { layOutStubs } from './stub-section.ts';
 
 /** What the commonest words are usually called: extended mnemonics (Power ISA 3.0B, book I, appendix C). */
@@ -72,5 +73,6 @@ export const ppc64le: Architecture = {
   ftraceStub,
   entryWay,
   siblingCallsRemover,
+  stackArguments,
   layOutStubs,
 };

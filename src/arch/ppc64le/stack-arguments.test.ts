@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Alternative } from '../machine.ts';
 import { encode } from './instructions.ts';
-import { findStackArguments, readsStackArguments } from './stack-arguments.ts';
+import { findStackArguments, readsStackArguments, stackArguments } from './stack-arguments.ts';
 
 const blr = encode('bclr', { BO: 20, BI: 0, BH: 0 });
 const nop = 0x60000000;
@@ -310,4 +310,12 @@ test('A return goes where the function was called from, and LR must still hold t
   // One that does not come back, before code that others go to with LR as it was.
   const beq = (words: number) => encode('bc', { BO: 12, BI: 2, BD: 4 * words });
   expect(sure(open, beq(2), bl, close, blr)).toBe(0);
+});
+
+test('what was found ahead is the answer for these words, and for no others', () => {
+  const words = Uint32Array.of(ld(96), nop, nop, blr);
+  const found = { doublewords: 77, certain: 77, uncertain: undefined };
+  stackArguments.learn(words, found);
+  expect(findStackArguments(words.slice())).toBe(found);
+  expect(find(ld(96), nop, blr)).toEqual({ doublewords: 9, certain: 9, uncertain: undefined });
 });

@@ -16,6 +16,7 @@
 // that the tables do not know, a branch out of the function. The last is why fixes are compiled with -fno-optimize-sibling-calls: `b other` may hand
 // on stack arguments that it does not touch, and no word would show it.
 
+import type { StackArguments, StackArgumentsFinder } from '../arch.ts';
 import { ByWords } from '../by-words.ts';
 import type { WaysIn } from '../machine.ts';
 import { type Found, NeedsConstants, registerArguments, Uncertain } from './argument-accesses.ts';
@@ -23,16 +24,6 @@ import { Walk } from './argument-walk.ts';
 import { atEntry, link, type Registers, spOf, withLink } from './followed-registers.ts';
 
 export { registerArguments } from './argument-accesses.ts';
-
-/** What a function does with its caller's parameter save area. */
-export interface StackArguments {
-  /** Doublewords of the area that it may touch, from the first on: more than 8 means that it reads stack arguments. */
-  readonly doublewords: number;
-  /** Those that it certainly loads from: without mere stores, and without code whose frame is a guess. */
-  readonly certain: number;
-  /** Why that number cannot be relied on, in words with the offset in the code; undefined when it can. */
-  readonly uncertain: string | undefined;
-}
 
 /** Bounds for code made to keep us busy: no function of the stock kernel comes near either. */
 const mostUnreached = 1000;
@@ -89,6 +80,11 @@ export function findStackArguments(words: Uint32Array, waysIn?: WaysIn): StackAr
 /** For the new functions of a patch module, which are 4096 at most and mostly shorter than this. */
 const answers = new ByWords<StackArguments>(4096 * 128);
 
+export const stackArguments: StackArgumentsFinder = {
+  find: findStackArguments,
+  learn: (words, found) => void answers.of(words, () => found),
+};
+
 function walkAsNeeded(words: Uint32Array, waysIn: WaysIn | undefined): StackArguments {
   try {
     return walkThrough(new Walk(words, waysIn, false));
@@ -97,6 +93,9 @@ function walkAsNeeded(words: Uint32Array, waysIn: WaysIn | undefined): StackArgu
     return walkThrough(new Walk(words, waysIn, true));
   }
 }
+
+/** The same by a walk that looks at every value: what tests hold the usual one against, which leaves out what it can. */
+export const findWithConstants = (words: Uint32Array): StackArguments => walkThrough(new Walk(words, undefined, true));
 
 function walkThrough(walk: Walk): StackArguments {
   let uncertain: string | undefined;

@@ -1,0 +1,32 @@
+// The second thread of the commands that prove whole kernels (prove-together.ts). To start it takes as long as to read the program,
+// so it is started before the program is read (start.ts), and waits for its order.
+
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+
+export interface SecondThread {
+  readonly worker: Worker;
+  /** Settled when it has come to its end, or has failed. */
+  readonly isOver: Promise<unknown>;
+}
+
+let started: SecondThread | undefined;
+
+/** Starts it, if there is a second processor. Nobody waits for one that gets no order. */
+export function startSecondThread(): void {
+  if (availableParallelism() < 2) return;
+  const worker = new Worker(new URL('proving-thread.js', import.meta.url));
+  worker.unref();
+  // Whoever gives it an order finds out that nothing comes of it.
+  worker.on('error', () => {});
+  started = { worker, isOver: new Promise((resolve) => worker.on('exit', resolve)) };
+}
+
+/** The thread, for one order; undefined with one processor. */
+export function takeSecondThread(): SecondThread | undefined {
+  if (!started) startSecondThread();
+  const thread = started;
+  started = undefined;
+  thread?.worker.ref();
+  return thread;
+}
