@@ -1,7 +1,7 @@
 // A kernel of the cache, read into memory.
 
 import { readFile, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, isAbsolute, join, normalize } from 'node:path';
 import type { Architecture } from '../arch/arch.ts';
 import { architectureByName } from '../arch/architectures.ts';
 import { parseConfig } from '../kernel/config.ts';
@@ -106,10 +106,10 @@ export async function moduleFiles(stored: StoredKernel): Promise<string[]> {
  * (tables of fonts, library functions) have neither init nor exit.
  */
 async function sampleModules(stored: StoredKernel): Promise<{ name: string; bytes: Uint8Array }[]> {
+  const listed = await listedModules(stored);
   const files =
-    (await measured(stored, await listedModules(stored)).catch(() => undefined)) ??
-    (await measured(stored, await moduleFiles(stored))) ??
-    [];
+    (listed && (await measured(stored, listed).catch(() => undefined))) ??
+    (await measured(stored, await moduleFiles(stored)));
   files.sort((a, b) => a.size - b.size || (a.file < b.file ? -1 : 1));
   const half = files.slice(0, Math.max(sampleSize, Math.ceil(files.length / 2)));
   const step = Math.max(1, Math.floor(half.length / sampleSize));
@@ -122,21 +122,28 @@ async function sampleModules(stored: StoredKernel): Promise<{ name: string; byte
 
 /**
  * The modules that `modules.order` names, which Kbuild leaves beside them, sorted: one file tells what takes a walk through
- * hundreds of folders otherwise. None where there is no such file.
+ * hundreds of folders otherwise. Undefined where it names few: then a walk takes no time, and they may be such that tell nothing.
  */
-async function listedModules(stored: StoredKernel): Promise<string[]> {
+async function listedModules(stored: StoredKernel): Promise<string[] | undefined> {
   const list = await readFile(join(stored.modules, 'modules.order'), 'utf8').catch(() => '');
-  return list.split('\n').filter(isModule).sort();
+  const listed = list.split('\n').filter((file) => isModule(file) && isBelow(file));
+  return listed.length < mostMeasured ? undefined : listed.sort();
 }
 
-/** Some of the modules with their sizes; undefined if there are none. Throws what `stat` throws. */
+/** Whether a path leads to where it seems to, below what it is relative to. */
+const isBelow = (path: string): boolean => !isAbsolute(path) && normalize(path) === path && !path.startsWith('..');
+
+/** Some of the modules with their sizes. Throws where one is no file. */
 async function measured(stored: StoredKernel, modules: readonly string[]) {
-  if (modules.length === 0) return undefined;
   const each = Math.ceil(modules.length / mostMeasured);
   return Promise.all(
     modules
       .filter((_, i) => i % each === 0)
-      .map(async (file) => ({ file, size: (await stat(join(stored.modules, file))).size })),
+      .map(async (file) => {
+        const found = await stat(join(stored.modules, file));
+        if (!found.isFile()) throw incomplete(stored, file);
+        return { file, size: found.size };
+      }),
   );
 }
 
