@@ -77,3 +77,9 @@ test('a thread that is stopped at once ends', async () => {
   threads = new Threads(name, 'auto');
   await threads.stop();
 });
+
+test('threads that have proven once say so when they are asked again: what comes late would be taken for an answer', async () => {
+  threads = new Threads(name, 'auto');
+  await threads.prove(kernel, all.slice(0, 10), 'ftrace', () => {});
+  await expect(threads.prove(kernel, all.slice(0, 10), 'ftrace', () => {})).rejects.toThrow('already');
+});

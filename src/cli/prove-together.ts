@@ -38,6 +38,13 @@ export interface FoundAhead {
   readonly found: readonly StackArguments[];
 }
 
+/** Of which kernel all is that it tells: whoever fetches one anew between two readers of it gives them two. It comes first. */
+export interface ReadKernel {
+  readonly buildId: Uint8Array;
+}
+
+type Told = ReadKernel | ToldProof | FoundAhead;
+
 /** Small enough that what is found ahead comes in time, and large beside what a module costs by itself. */
 const partSize = 256;
 
@@ -67,6 +74,7 @@ export class ProvingThreads {
   /** Settled when the second thread is over. */
   readonly secondIsOver: Promise<unknown> = Promise.resolve();
   #different = 0;
+  #isUsed = false;
 
   /** `kernel` is its name. With one processor there is one thread. */
   constructor(kernel: string, wanted: WantedWay) {
@@ -92,27 +100,31 @@ export class ProvingThreads {
     await this.#worker?.terminate();
   }
 
-  /** All functions of the kernel, judged, in their order. `progress` is told how many are done. */
+  /** All functions of the kernel, judged, in their order. `progress` is told how many are done. Only once: what comes late is of the first time. */
   async prove(
     kernel: Kernel,
     functions: readonly TracedFunction[],
     way: Way,
     progress: (done: number) => void,
   ): Promise<JudgedFunction[]> {
+    if (this.#isUsed) throw new Error('these threads have proven a kernel already');
+    this.#isUsed = true;
     const prover = new Prover(kernel);
     const port = this.#port;
     const proofs = new AskedProofs(prover, port && { port, taken: this.#taken });
     const ahead = new Map<number, FoundAhead>();
-    const note = (told: ToldProof | FoundAhead): void => {
-      if ('index' in told) proofs.note(told);
-      else ahead.set(told.part, told);
+    let isSameKernel = false;
+    const note = (told: Told): void => {
+      if ('buildId' in told) isSameKernel = isSame(told.buildId, kernel.image.buildId.bytes);
+      else if ('index' in told) proofs.note(isSameKernel ? told : { index: told.index, verdict: undefined });
+      else if (isSameKernel) ahead.set(told.part, told);
     };
     const found: (JudgedFunction | AskedFunction)[] = [];
     for (let part = 0; part < countParts(functions); part++) {
       Atomics.store(this.#part, 0, part);
       for (const told of heard(port)) note(told);
       learn(kernel.arch, ahead.get(part));
-      ahead.delete(part);
+      for (const past of ahead.keys()) if (past <= part) ahead.delete(past);
       found.push(...askForFunctions(kernel, prover, partOf(functions, part), way, (each) => proofs.ask(each)));
       progress(found.length);
       // Lets in an interrupt.
@@ -124,13 +136,13 @@ export class ProvingThreads {
   }
 
   /** Has all proven that has been asked for, but for what the second thread should have and cannot. */
-  async #settle(proofs: AskedProofs, note: (told: ToldProof | FoundAhead) => void): Promise<void> {
+  async #settle(proofs: AskedProofs, note: (told: Told) => void): Promise<void> {
     const port = this.#port;
     for (const told of heard(port)) note(told);
     for (const _ of proofs.theRest()) await new Promise(setImmediate);
     if (!port || proofs.isDone) return;
     const allTold = new Promise<void>((resolve) => {
-      port.on('message', (told: ToldProof | FoundAhead) => {
+      port.on('message', (told: Told) => {
         note(told);
         if (proofs.isDone) resolve();
       });
@@ -139,8 +151,10 @@ export class ProvingThreads {
   }
 }
 
+const isSame = (a: Uint8Array, b: Uint8Array): boolean => a.length === b.length && a.every((byte, i) => byte === b[i]);
+
 /** What the second thread has told since this was asked last. */
-function* heard(port: MessagePort | undefined): Generator<ToldProof | FoundAhead> {
+function* heard(port: MessagePort | undefined): Generator<Told> {
   for (let told = port && receiveMessageOnPort(port); told; told = receiveMessageOnPort(port!)) yield told.message;
 }
 

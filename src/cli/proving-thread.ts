@@ -10,12 +10,13 @@ import { newFunctions } from '../link/link-whole-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
 import { type AskedProof, type ToldProof, takeProof } from './asked-proofs.ts';
 import { allFunctions } from './prove-functions.ts';
-import { countParts, type FoundAhead, type Order, partOf } from './prove-together.ts';
+import { countParts, type FoundAhead, type Order, partOf, type ReadKernel } from './prove-together.ts';
 
 const [order] = (await once(parentPort!, 'message')) as [Order];
 const { port, taken } = order;
 const kernel = await loadKernelCode(order.kernel);
 const prover = new Prover(kernel);
+port.postMessage({ buildId: kernel.image.buildId.bytes.slice() } satisfies ReadKernel);
 
 port.on('message', ({ index, redirect }: AskedProof) => {
   if (!takeProof(taken, index)) return;

@@ -12,17 +12,22 @@ export interface SecondThread {
 
 let started: SecondThread | undefined;
 
-/** Starts it, if there is a second processor. Nobody waits for one that gets no order. */
+/** Starts it, if there is a second processor and the machine lets us. Nobody waits for one that gets no order. */
 export function startSecondThread(): void {
   if (availableParallelism() < 2) return;
-  const worker = new Worker(new URL('proving-thread.js', import.meta.url));
+  let worker: Worker;
+  try {
+    worker = new Worker(new URL('proving-thread.js', import.meta.url));
+  } catch {
+    return;
+  }
   worker.unref();
   // Whoever gives it an order finds out that nothing comes of it.
   worker.on('error', () => {});
   started = { worker, isOver: new Promise((resolve) => worker.on('exit', resolve)) };
 }
 
-/** The thread, for one order; undefined with one processor. */
+/** The thread, for one order; undefined where there is none. */
 export function takeSecondThread(): SecondThread | undefined {
   if (!started) startSecondThread();
   const thread = started;
