@@ -6,16 +6,15 @@
 // takes the place of mainline's test-ftrace.sh. Ends with 0 if every case of every kernel passes.
 
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { architectures } from '../dist/arch/architectures.js';
 import { selftests } from '../dist/cli/selftests.js';
 import { stockKernel } from '../dist/host/stock-kernel.js';
+import { readArguments } from './arguments.mjs';
 
 const say = (text) => process.stderr.write(`selftests: ${text}\n`);
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { way: { type: 'string', default: 'auto' } },
-});
+const usage = `npm run selftests [-- [--way ftrace|entry|auto] [KERNEL …]]
+mainline's livepatch selftests and samples, on the stock kernel of each architecture, or on those that are named`;
+const { values, positionals } = readArguments(usage, { way: { type: 'string', default: 'auto' } });
 if (!['ftrace', 'entry', 'auto'].includes(values.way)) {
   say(`--way wants ftrace, entry or auto, not ${values.way}`);
   process.exit(1);

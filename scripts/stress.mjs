@@ -3,20 +3,19 @@
 // emulator executes text that has been written over, so often tried as there are cycles.
 
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
 import { staleCode } from '../dist/cli/stale-code.js';
 import { stressKernel } from '../dist/cli/stress.js';
 import { fetchKernel } from '../dist/host/fetch-kernel.js';
 import { listKernels } from '../dist/host/kernel-store.js';
+import { readArguments } from './arguments.mjs';
 
 const say = (text) => process.stderr.write(`stress: ${text}\n`);
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    cycles: { type: 'string', default: '1000' },
-    way: { type: 'string', default: 'auto' },
-    'stale-code': { type: 'boolean', default: false },
-  },
+const usage = `npm run stress [-- [--cycles N] [--way ftrace|entry|auto] [--stale-code] [KERNEL …]]
+N cycles of each phase, 1000 if nothing is said, on the stock kernel of each architecture, or on those that are named`;
+const { values, positionals } = readArguments(usage, {
+  cycles: { type: 'string', default: '1000' },
+  way: { type: 'string', default: 'auto' },
+  'stale-code': { type: 'boolean', default: false },
 });
 const cycles = Number(values.cycles);
 if (!Number.isSafeInteger(cycles) || cycles < 1) {
