@@ -32,9 +32,9 @@ beforeAll(async () => {
 afterEach(() => threads.stop());
 
 /** What a single thread finds. */
-function alone(functions: readonly TracedFunction[]): { judged: JudgedFunction[]; redirects: number } {
-  const prover = new Prover(kernel);
-  const judged = proveFunctions(kernel, prover, functions, () => {});
+function alone(functions: readonly TracedFunction[], of = kernel): { judged: JudgedFunction[]; redirects: number } {
+  const prover = new Prover(of);
+  const judged = proveFunctions(of, prover, functions, () => {});
   return { judged, redirects: prover.differentRedirects };
 }
 
@@ -71,6 +71,15 @@ test('what the second thread has found of other functions than were asked for do
   const judged = await threads.prove(kernel, others, 'ftrace', () => {});
   expect(judged.map((each) => each.name)).toEqual(others.map((each) => each.name));
   expect(judged).toEqual(alone(others).judged);
+});
+
+test('what a second thread says that has read another kernel does not count', async () => {
+  // As if it had been fetched anew between the two; the second one's is read sooner.
+  threads = new Threads(name, 'auto');
+  const other = await loadKernel(stockKernels[0].name);
+  const many = allFunctions(other, 'ftrace').slice(0, 8000);
+  const judged = await threads.prove(other, many, 'ftrace', () => {});
+  expect(judged).toEqual(alone(many, other).judged);
 });
 
 test('a thread that is stopped at once ends', async () => {
