@@ -5,6 +5,7 @@
 import { once } from 'node:events';
 import { parentPort } from 'node:worker_threads';
 import { loadKernelCode } from '../host/read-kernel.ts';
+import { joinWords } from '../kernel/old-function.ts';
 import { chooseWay } from '../link/choose-way.ts';
 import { newFunctions } from '../link/link-whole-kernel.ts';
 import { Prover } from '../prove/prove-module.ts';
@@ -33,12 +34,7 @@ if (stackArguments) {
     if (part >= countParts(functions)) return;
     const codes = partOf(functions, part).map(newFunction);
     const lengths = codes.map(({ length }) => length);
-    const words = new Uint32Array(lengths.reduce((sum, length) => sum + length, 0));
-    let at = 0;
-    for (const code of codes) {
-      words.set(code, at);
-      at += code.length;
-    }
+    const words = joinWords(codes);
     const found = codes.map((code) => stackArguments.find(code));
     port.postMessage({ part, words, lengths, found } satisfies FoundAhead, [words.buffer]);
     goOn(part);

@@ -220,6 +220,17 @@ export function bytesOf(words: Uint32Array): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
+/** Lists of words, one behind the other. */
+export function joinWords(lists: readonly Uint32Array[]): Uint32Array<ArrayBuffer> {
+  const all = new Uint32Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const words of lists) {
+    all.set(words, at);
+    at += words.length;
+  }
+  return all;
+}
+
 /** Whether this machine is; then whole kernels need no turning round. */
 const isLittleEndian = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
 

@@ -10,7 +10,7 @@ import { newModel, newSection, newSymbol } from '../elf/elf.ts';
 import type { LinkAddress } from '../elf/units.ts';
 import type { KernelImage } from '../kernel/image.ts';
 import type { Kernel, KernelCode } from '../kernel/kernel.ts';
-import { bytesOf, isFunction, symbolsNamed, wordsOf } from '../kernel/old-function.ts';
+import { bytesOf, isFunction, joinWords, symbolsNamed, wordsOf } from '../kernel/old-function.ts';
 import { tableLimits, type Way } from '../kernel/patch-module.ts';
 import type { Reason } from '../reason.ts';
 import { linkPatch, type Replacement } from './link-patch.ts';
@@ -79,7 +79,7 @@ function linkSome(
     flags: abi.headerFlags,
   });
   const codes = functions.map(({ address }) => compiled(functionOf(image, address)));
-  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, joined(codes), {
+  const text = newSection('.text', SHT_PROGBITS, SHF_ALLOC | SHF_EXECINSTR, bytesOf(joinWords(codes)), {
     align: instructionSize,
   });
   object.sections.push(text);
@@ -140,15 +140,4 @@ function functionOf(image: KernelImage, address: LinkAddress): FunctionText {
   const size = Number(end - address) & ~(instructionSize - 1);
   const words = wordsOf(image.bytes(address, size) ?? new Uint8Array());
   return { name, address, words: words.length > 0 ? words : new Uint32Array(1) };
-}
-
-/** Lists of words, one behind the other, as they stand in memory. */
-function joined(codes: readonly Uint32Array[]): Uint8Array {
-  const all = new Uint32Array(codes.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const words of codes) {
-    all.set(words, at);
-    at += words.length;
-  }
-  return bytesOf(all);
 }
